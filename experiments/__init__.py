@@ -1,0 +1,1 @@
+"""Studies and the commands that run them."""

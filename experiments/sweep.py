@@ -1,0 +1,44 @@
+"""Fit every member of a study and report: python -m experiments.sweep --config=experiments/configs/scale.py:quick
+
+The same command resumes; more values on an axis extend the run. --dry_run shows what would be done, --help every field.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+
+from inr_jax import configuration, study, tables
+from inr_jax.command import Arguments, parsed, told
+from inr_jax.records import Record
+
+USAGE = "python -m experiments.sweep --config=PATH[:VARIANT] [--config.FIELD=VALUE ...] [--out=DIR] [--dry_run] [--help]"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; its exit status."""
+    arguments = parsed(argv, options=("config", "out"), switches=("dry_run", "help"))
+    if arguments.help:
+        print(f"{__doc__}\n{USAGE}\n\nFields, with their defaults:\n{configuration.listing()}")
+        return 0
+    loaded = configuration.load(arguments.required("config", USAGE), arguments.overrides)
+    if arguments.dry_run:
+        print(study.dry_run(loaded.study))
+        return 0
+    record = study.run(loaded, arguments.out, ["python", "-m", "experiments.sweep", *argv])
+    print(_outcome(record))
+    return 0
+
+
+def _outcome(record: Record) -> str:
+    """The table, the best setting, the baselines, and where the report is."""
+    table = pd.read_csv(record.directory / "results.csv")
+    summed = tables.summary(table)
+    winner = tables.best(table, summed)
+    lines = [tables.as_text(summed, winner), tables.baseline_text(record.directory / "baselines.csv")]
+    lines += [tables.describe(summed, winner, tables.varying(table))] if winner else []
+    return "\n".join([*filter(None, lines), f"report: {record.directory / 'report.html'}"])
+
+
+if __name__ == "__main__":
+    sys.exit(told(main, sys.argv[1:]))

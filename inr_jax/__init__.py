@@ -1,0 +1,8 @@
+"""Fit images with coordinate networks, and find out which encoding works at which scale."""
+
+__version__ = "0.1.0"
+
+from inr_jax import images, metrics, settings, tasks
+from inr_jax.ensemble import Fits, fit_many
+from inr_jax.settings import Design, Hyper, hypers
+from inr_jax.tasks import Task

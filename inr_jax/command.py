@@ -1,0 +1,72 @@
+"""What the commands share: their arguments, and how they end. Wrong requests: one line on stderr, exit status 2."""
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from inr_jax.settings import Refused, nearest
+
+
+class Arguments(NamedTuple):
+    """The arguments of a command: named ones by name, `--config.FIELD=VALUE` in order, and the rest."""
+
+    named: dict[str, Any]
+    overrides: list[tuple[str, str]]
+    positional: list[str]
+
+    def __getattr__(self, name: str) -> Any:
+        """A named argument; empty if it was not given."""
+        return self.named[name]
+
+    def required(self, name: str, usage: str) -> str:
+        """A named argument that must be there."""
+        if not self.named[name]:
+            raise Refused(f"--{name} is missing; usage: {usage}")
+        return self.named[name]
+
+
+def parsed(argv: Sequence[str], options: Sequence[str], switches: Sequence[str], positional: int = 0) -> Arguments:
+    """The arguments as `--name=value`, `--name value`, `--switch`; raises Refused for one that is not known."""
+    found = Arguments(dict.fromkeys(options, "") | dict.fromkeys(switches, False), [], [])
+    tokens = list(argv)
+    while tokens:
+        token = tokens.pop(0)
+        name, equals, value = token.removeprefix("--").partition("=")
+        if not token.startswith("--"):
+            if len(found.positional) == positional:
+                raise Refused(f"{token!r} is not expected; {nearest('--' + token, _flags(options, switches))}")
+            found.positional.append(token)
+        elif name in switches and not equals:
+            found.named[name] = True
+        elif name in options or (name.startswith("config.") and "config" in options):
+            if not equals:
+                if not tokens or tokens[0].startswith("--"):
+                    raise Refused(f"{token} needs a value: {token}=...")
+                value = tokens.pop(0)
+            if name in options:
+                found.named[name] = value
+            else:
+                found.overrides.append((name.removeprefix("config."), value))
+        else:
+            raise Refused(f"{token} is not known; {nearest('--' + name, _flags(options, switches))}")
+    return found
+
+
+def told(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
+    """Run a command and turn how it ended into an exit status, with one line on stderr where it is not 0."""
+    try:
+        return main(argv)
+    except Refused as refused:
+        print(f"error: {refused}".replace("\n", " "), file=sys.stderr)
+        return 2
+    except (BlockingIOError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command resumes", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _flags(options: Sequence[str], switches: Sequence[str]) -> list[str]:
+    return [f"--{name}" for name in (*options, *(["config.FIELD"] if "config" in options else []), *switches)]

@@ -1,0 +1,203 @@
+"""A study file and its flags to a Study. The only file that imports ml_collections and absl.
+
+A study file defines `VARIANTS` (name: one line; the first is the default), `get_config(variant)`, and, if its settings
+are irregular, `cases(add, variant)` and `chosen(add, variant, results)`, a second stage read off the first one's table.
+"""
+
+import ast
+import dataclasses
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from inr_jax.grid import own_fields, static
+from inr_jax.settings import FIELDS, GROUPS, Data, Design, Hyper, Refused, Run, Study, convert, nearest
+
+
+class Loaded(NamedTuple):
+    """A study as asked for, with what its file says of a second stage (None if nothing)."""
+
+    study: Study
+    chosen: Callable[..., None] | None
+    variants: Mapping[str, str]
+
+
+def base() -> ConfigDict:
+    """Every field at its default, and every axis empty: what a study file starts from."""
+    config = ConfigDict(_defaults(Data))
+    config.design, config.hyper, config.run = map(ConfigDict, map(_defaults, (Design, Hyper, Run)))
+    config.axes = ConfigDict(dict.fromkeys(FIELDS, ()))
+    return config
+
+
+def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
+    """The study that PATH[:VARIANT] and the overrides (FIELD, text) ask for. Raises Refused in one line if none."""
+    path, _, variant = target.partition(":")
+    module = _module(path)
+    variants = module.VARIANTS
+    variant = variant or next(iter(variants))
+    if variant not in variants:
+        raise Refused(f"--config={target}: variant {variant!r} is not known; {nearest(variant, variants)}")
+    try:
+        config = module.get_config(variant)
+        cases = collected(getattr(module, "cases", None), variant)
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(f"--config={path}: {type(error).__name__}: {error}") from error
+    own = own_fields(_functions(config, cases, overrides))
+    for name, field in own.items():
+        (config.design if name in static({name: field.default}) else config.hyper).setdefault(name, field.default)
+        config.axes.setdefault(name, ())
+    _override(config, [pair for pair in overrides if not pair[0].startswith("axes.")], cases)
+    axes = dict(config.axes.items()) | {n.removeprefix("axes."): t for n, t in overrides if n.startswith("axes.")}
+    settings = _flat(config)
+    known = FIELDS | own
+    study = Study(
+        name=Path(path).stem,
+        variant=variant,
+        settings={name: convert(name, value, known.get(name)) for name, value in settings.items()},
+        axes=_axes(axes, known, cases),
+        cases=tuple(cases) or ({},),
+        run=Run(**{name: convert(name, v, _field(Run, name)) for name, v in config.run.items()}),
+    )
+    return Loaded(study, getattr(module, "chosen", None), variants)
+
+
+def names(config: ConfigDict | None = None) -> list[str]:
+    """The dotted names of all fields, as they follow --config. on the command line."""
+    config = base() if config is None else config
+    groups = [f"{g}.{name}" for g in ("design", "hyper", "run", "axes") for name in config[g]]
+    return [name for name in config if name not in ("design", "hyper", "run", "axes")] + groups
+
+
+def listing() -> str:
+    """Every field with its default, unit, meaning and range, one a line."""
+    lines = []
+    for prefix, group in GROUPS.items():
+        for f in dataclasses.fields(group):
+            if f.name == "own":
+                continue
+            name = f.name if prefix == "data" else f"{prefix}.{f.name}"
+            meta = f.metadata
+            choices = f" [{' | '.join(meta['choices'])}{' | module:function' if meta['open'] else ''}]"
+            unit = f" ({meta['unit']})" if meta["unit"] else ""
+            lines.append(f"  {name:<26} {f.default!s:<12} {meta['help']}{unit}{choices if meta['choices'] else ''}")
+    lines.append(f"  {'axes.NAME':<26} {'':<12} values of any field above but run.*, e.g. --config.axes.scale=1,2,4")
+    return "\n".join(lines)
+
+
+def _module(path: str) -> ModuleType:
+    if not Path(path).is_file():
+        there = [str(p) for p in Path(path).parent.glob("*.py")] or ["PATH/STUDY.py[:VARIANT]"]
+        raise Refused(f"--config={path}: no such study file; {nearest(path, there)}")
+    spec = importlib.util.spec_from_file_location(f"study_{Path(path).stem}", path)
+    if spec is None or spec.loader is None:
+        raise Refused(f"--config={path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise Refused(f"--config={path}: {type(error).__name__}: {error}") from error
+    for name in ("VARIANTS", "get_config"):
+        if not hasattr(module, name):
+            raise Refused(f"--config={path} defines no {name}: it is no study file")
+    return module
+
+
+def collected(add_to: Callable[..., None] | None, *arguments: Any) -> list[dict[str, Any]]:
+    """The settings that a study file's `cases` or `chosen` adds, each case's names without a prefix."""
+    cases: list[dict[str, Any]] = []
+    if add_to is not None:
+        add_to(lambda **case: cases.append(case), *arguments)
+    return cases
+
+
+def _functions(config: ConfigDict, cases: Sequence[Mapping], overrides: Sequence[tuple[str, str]]) -> list[str]:
+    """Every `module:function` that is named anywhere."""
+    texts = [config.design.encoding, config.design.network, *config.axes.encoding, *config.axes.network]
+    texts += [case[kind] for case in cases for kind in ("encoding", "network") if kind in case]
+    texts += [part for name, text in overrides if name.endswith(("encoding", "network")) for part in text.split(",")]
+    return [text for text in texts if isinstance(text, str) and ":" in text]
+
+
+def _override(config: ConfigDict, pairs: Sequence[tuple[str, str]], cases: Sequence[Mapping]) -> None:
+    known = names(config)
+    for name, text in pairs:
+        if name not in known:
+            raise Refused(f"--config.{name}={text}: no such field; {_near(name, known)}")
+        if any(name.rpartition(".")[2] in case for case in cases):
+            raise Refused(f"--config.{name}={text}: the cases of this study set it; it cannot be overridden")
+        values, argv = flags.FlagValues(), ["sweep", f"--config.{name}={text}"]
+        try:
+            config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
+            values(argv)
+        except (flags.Error, TypeError, ValueError):
+            kind = {int: "a whole number", float: "a number", bool: "True or False"}.get(type(_at(config, name)), "text")
+            raise Refused(f"--config.{name}={text}: {text!r} is not {kind}") from None
+
+
+def _axes(axes: Mapping[str, Any], known: Mapping[str, dataclasses.Field], cases: Sequence[Mapping]) -> dict[str, tuple]:
+    """The non-empty axes, their elements in their fields' types, each value once."""
+    made = {}
+    for name, values in axes.items():
+        if name not in known:
+            raise Refused(f"axes.{name}: no such field; {_near(name, known)}")
+        if isinstance(values, str):
+            values = _elements(name, values, type(known[name].default))
+            if not values:
+                raise Refused(f"axes.{name} is empty; give its values, e.g. axes.{name}=1,2,4")
+        unique = dict.fromkeys(convert(name, value, known[name]) for value in values)
+        if unique:
+            made[name] = tuple(unique)
+    return made
+
+
+def _elements(name: str, text: str, kind: type) -> tuple:
+    """The elements of an axis given as text: a Python literal, or split at commas."""
+    try:
+        literal = ast.literal_eval(text)
+        return tuple(literal) if isinstance(literal, tuple | list | range) else (literal,)
+    except (ValueError, SyntaxError):
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+    if kind is str:
+        return tuple(parts)
+    try:
+        return tuple(ast.literal_eval(part) for part in parts)
+    except (ValueError, SyntaxError):
+        raise Refused(f"axes.{name}={text!r} is not a list of values: e.g. axes.{name}=1,2,4") from None
+
+
+def _near(name: str, known: Sequence[str] | Mapping) -> str:
+    """The nearest name as half a sentence; all of them are too many for one line."""
+    said = nearest(name, known)
+    if said.startswith("did you mean"):
+        return said.partition("?")[0] + "?"
+    last = nearest(name.rpartition(".")[2], [k.rpartition(".")[2] for k in known])
+    return last.partition("?")[0] + "?" if last.startswith("did you mean") else "--help lists them"
+
+
+def _flat(config: ConfigDict) -> dict[str, Any]:
+    flat = {name: value for name, value in config.items() if not isinstance(value, ConfigDict)}
+    return flat | dict(config.design.items()) | dict(config.hyper.items())
+
+
+def _defaults(group: type) -> dict[str, Any]:
+    return {f.name: f.default for f in dataclasses.fields(group) if f.name != "own"}
+
+
+def _field(group: type, name: str) -> dataclasses.Field:
+    return {f.name: f for f in dataclasses.fields(group)}[name]
+
+
+def _at(config: ConfigDict, name: str) -> Any:
+    for part in name.split("."):
+        config = config[part]
+    return config

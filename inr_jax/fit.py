@@ -1,0 +1,224 @@
+"""One member: init, step, advance, evaluate. Pure functions of its settings and its task; the only file that imports optax."""
+
+import math
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+import optax.contrib
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from inr_jax import features, metrics, networks
+from inr_jax.settings import Design, Hyper, values
+from inr_jax.tasks import Task, coordinates, side
+
+# A point of the training curves looks at no more pixels than this, evenly spread, of either kind.
+CURVE_PIXELS = 4096
+
+
+class State(NamedTuple):
+    """What a fit carries: what is learned, the frequencies where they are data, and the optimizer's moments."""
+
+    params: dict[str, Any]
+    data: dict[str, Any]
+    opt_state: Any
+
+
+class Scores(NamedTuple):
+    """How good a fit is, on its training pixels, its held-out pixels and all of them; NaN where there are none."""
+
+    psnr_train: Float[Array, "*m"]
+    psnr_heldout: Float[Array, "*m"]
+    psnr_all: Float[Array, "*m"]
+    ssim: Float[Array, "*m"]
+
+
+def adam(learning_rate: Any) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba 2015), betas 0.9 and 0.999, epsilon 1e-8."""
+    return optax.adam(learning_rate)
+
+
+def adamw(learning_rate: Any, *, weight_decay: Any) -> optax.GradientTransformation:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), on weights and biases as in PyTorch."""
+    return optax.adamw(learning_rate, weight_decay=weight_decay)
+
+
+def sgd(learning_rate: Any) -> optax.GradientTransformation:
+    """Gradient descent without momentum."""
+    return optax.sgd(learning_rate)
+
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"adam": adam, "adamw": adamw, "sgd": sgd}
+
+# The learning rate at a step, over its first value: cosine ends at 0, exponential at a tenth.
+SCHEDULES: dict[str, Callable[[Any, int], Any]] = {
+    "constant": lambda rate, steps: rate,
+    "cosine": lambda rate, steps: optax.cosine_decay_schedule(rate, max(steps, 1)),
+    "exponential": lambda rate, steps: optax.exponential_decay(rate, max(steps, 1), 0.1),
+    "plateau": lambda rate, steps: rate,
+}
+
+
+def reads(design: Design) -> set[str]:
+    """The names of the settings that members of this design read; the others make no difference to them."""
+    encoding, network = features.lookup(design.encoding), networks.lookup(design.network)
+    readers = (encoding.draw, encoding.encode, network, OPTIMIZERS[design.optimizer])
+    named = set().union(*map(features.reads, readers))
+    always = {"encoding", "domain", "network", "optimizer", "schedule", "steps", "pixels", "loss"}
+    learnable = {"learn_frequencies"} if features.reads(encoding.draw) else set()
+    return named | always | learnable | {"learning_rate", "seed"}
+
+
+def init(design: Design, hyper: Hyper, channels: int, dims: int) -> State:
+    """The member before its first step: everything random is drawn from its seed and the role, nothing else."""
+    B = features.call(
+        features.lookup(design.encoding).draw, _key(hyper, "B"), dims, values=_values(design, hyper)
+    )
+    shape = jax.ShapeDtypeStruct((1, dims), jnp.float32)
+    encoded = jax.eval_shape(lambda x, b: encode(design, hyper, b, x), shape, B)
+    network = networks.init(
+        design, hyper, _key(hyper, "params"), jnp.zeros(encoded.shape, encoded.dtype), channels
+    )
+    params, data = ({"network": network, "B": B}, {}) if design.learn_frequencies else ({"network": network}, {"B": B})
+    return State(params, data, _optimizer(design, hyper, 1).init(params))
+
+
+def encode(design: Design, hyper: Hyper, B: Any, coords: Float[Array, "n d"]) -> Float[Array, "n f"]:
+    """The features of coordinates."""
+    return features.call(features.lookup(design.encoding).encode, coords, B, values=_values(design, hyper))
+
+
+def predict(
+    design: Design, hyper: Hyper, params: dict, data: dict, coords: Float[Array, "n d"], channels: int
+) -> Float[Array, "n c"]:
+    """The colours at coordinates of the design's domain; a linear output is not clipped."""
+    encoded = encode(design, hyper, (params | data)["B"], coords)
+    return networks.apply(design, hyper, params["network"], encoded, channels)
+
+
+def step(
+    design: Design, hyper: Hyper, task: Task, state: State, t: Int[Array, ""], block: int = 0
+) -> tuple[State, Float[Array, ""]]:
+    """The member after optimizer step `t`, and the mean loss before it.
+
+    `pixels` of the training pixels are drawn with replacement (0: all of them, in order). The gradient is accumulated
+    over blocks of `block` pixels (0: at once), which changes it by rounding only.
+    """
+    index = task.train
+    if design.pixels:
+        drawn = jax.random.randint(jax.random.fold_in(_key(hyper, "pixels"), t), (design.pixels,), 0, len(index))
+        index = index[drawn]
+    loss, gradient = _loss_and_gradient(design, hyper, task, state, index, block)
+    per_epoch = math.ceil(len(task.train) / len(index))
+    updates, opt_state = _optimizer(design, hyper, per_epoch).update(
+        gradient, state.opt_state, state.params, value=loss
+    )
+    return State(optax.apply_updates(state.params, updates), state.data, opt_state), loss
+
+
+def advance(
+    design: Design, hyper: Hyper, task: Task, state: State, start: Int[Array, ""], stop: Int[Array, ""], block: int = 0
+) -> tuple[State, Float[Array, ""]]:
+    """The member after steps `start` to `stop`, and the last loss: any cut into segments gives the same bits."""
+
+    def body(t, carry):
+        return step(design, hyper, task, carry[0], t, block)
+
+    return lax.fori_loop(start, stop, body, (state, jnp.zeros(())))
+
+
+def advance_guarded(
+    design: Design, hyper: Hyper, task: Task, state: State, start: Int[Array, ""], stop: Int[Array, ""], block: int = 0
+) -> tuple[State, Int[Array, ""]]:
+    """As `advance`, but frozen from the first step whose loss or parameters are not finite: that step, or -1."""
+
+    def body(t, carry):
+        state, diverged_at = carry
+        new, loss = step(design, hyper, task, state, t, block)
+        keep = (diverged_at < 0) & is_finite(new, loss)
+        diverged_at = jnp.where((diverged_at < 0) & ~keep, t, diverged_at)
+        return jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, state), diverged_at
+
+    return lax.fori_loop(start, stop, body, (state, jnp.asarray(-1, jnp.int32)))
+
+
+def is_finite(state: State, loss: Float[Array, ""]) -> Bool[Array, ""]:
+    """Whether the loss and every parameter are finite."""
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in (loss, *jax.tree.leaves(state.params))]).all()
+
+
+def evaluate(design: Design, hyper: Hyper, task: Task, state: State, tile: int) -> Scores:
+    """The scores over every pixel, predicted `tile` pixels at a time."""
+    pixels = math.prod(task.grid)
+    count = math.ceil(pixels / tile)
+    index = jnp.minimum(jnp.arange(count * tile), pixels - 1).reshape(count, tile)
+    predicted = lax.map(lambda i: _predict_at(design, hyper, task, state, i), index)
+    image = predicted.reshape(count * tile, -1)[:pixels]
+    every = jnp.arange(pixels)
+    return Scores(
+        *(_psnr_at(image[where], task, where) for where in (task.train, task.heldout, every)),
+        metrics.ssim(image.reshape(task.image.shape), jnp.asarray(task.image)),
+    )
+
+
+def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> tuple[Array, Array]:
+    """PSNR on an even sample of the training pixels and of the held-out ones: a point of the training curves."""
+
+    def sampled(where):
+        where = where[:: max(1, len(where) // CURVE_PIXELS)]
+        return _psnr_at(_predict_at(design, hyper, task, state, where), task, where)
+
+    return sampled(task.train), sampled(task.heldout)
+
+
+def _loss_and_gradient(design: Design, hyper: Hyper, task: Task, state: State, index: Array, block: int):
+    def total(params, index):
+        colors = _predict_at(design, hyper, task, state._replace(params=params), index)
+        return jnp.sum(jnp.square(colors - task.colors[index]))
+
+    of_block = jax.value_and_grad(total)
+    blocks = len(index) // block if block else 0
+    if blocks < 2:
+        summed = of_block(state.params, index)
+    else:
+        zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
+        rows = index[: blocks * block].reshape(blocks, block)
+        add = lambda total, i: (jax.tree.map(jnp.add, total, of_block(state.params, i)), None)  # noqa: E731
+        summed, _ = lax.scan(add, zero, rows)
+        if len(index) % block:
+            summed, _ = add(summed, index[blocks * block :])
+    return jax.tree.map(lambda value: value / (len(index) * task.channels), summed)
+
+
+def _predict_at(design: Design, hyper: Hyper, task: Task, state: State, index: Array) -> Float[Array, "n c"]:
+    coords = coordinates(index, task.grid, design.domain)
+    return predict(design, hyper, state.params, state.data, coords, task.channels)
+
+
+def _psnr_at(colors: Float[Array, "n c"], task: Task, index: Array) -> Float[Array, ""]:
+    return metrics.psnr(colors, task.colors[index]) if len(index) else jnp.asarray(jnp.nan, jnp.float32)
+
+
+def _optimizer(design: Design, hyper: Hyper, steps_per_epoch: int) -> optax.GradientTransformationExtraArgs:
+    """The optimizer, built where it is used: its traced rates must not become static data.
+
+    `plateau` divides the rate by ten after ten epochs, passes over the training pixels, whose mean loss is no new best.
+    """
+    rate = SCHEDULES[design.schedule](hyper.learning_rate, design.steps)
+    rule = features.call(OPTIMIZERS[design.optimizer], rate, values=_values(design, hyper))
+    if design.schedule == "plateau":
+        rule = optax.chain(rule, optax.contrib.reduce_on_plateau(accumulation_size=steps_per_epoch))
+    return optax.with_extra_args_support(rule)
+
+
+def _values(design: Design, hyper: Hyper) -> dict[str, Any]:
+    return values(design, hyper) | {"side": side(design.domain)}
+
+
+def _key(hyper: Hyper, role: str) -> Array:
+    """A key from the seed and the role: no other setting and no place in a grid changes what is drawn."""
+    return jax.random.fold_in(jax.random.key(hyper.seed, impl="threefry2x32"), zlib.crc32(role.encode()) & 0x7FFFFFFF)

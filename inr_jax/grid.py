@@ -1,0 +1,160 @@
+"""Axes and cases to members, and members to batches that share a program."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from inr_jax import features, fit, networks
+from inr_jax.settings import FIELDS, Data, Design, Hyper, Refused, Study, convert, nearest, setting, stack
+
+# Words about a member that are no settings of it: its name in tables, and a figure from elsewhere to stand beside it.
+REMARKS = ("label", "published")
+
+
+class Member(NamedTuple):
+    """One network to fit: what is fitted, the two halves of its settings, all of them by name, and remarks.
+
+    In `settings` those that the member does not read are None: they make no difference and no second member.
+    """
+
+    data: Data
+    design: Design
+    hyper: Hyper
+    settings: dict[str, Any]
+    remarks: dict[str, Any]
+
+
+class Grid(NamedTuple):
+    """The distinct members in order, and for every point (case, *axes) of the grid the number of its member."""
+
+    members: list[Member]
+    points: np.ndarray
+
+
+class Batch(NamedTuple):
+    """Members that share their Design and their task, hence a program; `rows` are their numbers in the grid."""
+
+    design: Design
+    data: Data
+    hypers: Hyper
+    rows: np.ndarray
+
+
+def grid(study: Study) -> Grid:
+    """All members of the study: the product over its axes, times its cases, each distinct one once.
+
+    Raises Refused where an axis is empty of sense: unknown, or set by a case too.
+    """
+    for case in study.cases:
+        for name in set(case) & set(study.axes):
+            raise Refused(f"axes.{name}: a case of this study sets {name} itself; it cannot be swept as well")
+    keys: dict[str, int] = {}
+    members, rows = [], []
+    for case, *point in itertools.product(study.cases, *study.axes.values()):
+        chosen = dict(study.settings) | dict(case) | dict(zip(study.axes, point, strict=True))
+        each = member(chosen, fields(study))
+        key = identity(each)
+        if key not in keys:
+            keys[key] = len(members)
+            members.append(each)
+        rows.append(keys[key])
+    shape = (len(study.cases), *map(len, study.axes.values()))
+    return Grid(members, np.asarray(rows, int).reshape(shape))
+
+
+def member(chosen: Mapping[str, Any], known: Mapping[str, dataclasses.Field]) -> Member:
+    """The member with these settings; raises Refused for one that is unknown, of the wrong type or out of range."""
+    remarks = {name: chosen[name] for name in REMARKS if name in chosen}
+    for name in set(chosen) - set(known) - set(REMARKS):
+        raise Refused(f"setting {name!r} is not known; {nearest(name, known)}")
+    values = {name: convert(name, chosen[name], field) for name, field in known.items() if name in chosen}
+    own = {name: value for name, value in values.items() if name not in FIELDS}
+    data = Data(**_of(Data, values))
+    design = networks.resolved(Design(**_of(Design, values), own=tuple(sorted(static(own).items()))))
+    hyper = Hyper(**_of(Hyper, values), own={n: v for n, v in own.items() if n not in static(own)})
+    check(design, values)
+    read = fit.reads(design) | _data_reads(data)
+    blank = {name: None if name not in read else value for name, value in values.items()}
+    blank |= {name: getattr(design, name) for name in ("init", "output") if name in read}
+    # What is not read becomes what it is by default: one program, one member.
+    data, design, hyper = (_without(each, read) for each in (data, design, hyper))
+    return Member(data, design, hyper, blank, remarks)
+
+
+def batches(members: Sequence[Member], rows: Iterable[int]) -> list[Batch]:
+    """The members of these rows by design and task, in the order in which each first appears."""
+    groups: dict[tuple[Design, Data], list[int]] = {}
+    for row in rows:
+        groups.setdefault((members[row].design, members[row].data), []).append(row)
+    return [
+        Batch(design, data, stack([members[row].hyper for row in group]), np.asarray(group))
+        for (design, data), group in groups.items()
+    ]
+
+
+def identity(member: Member, image_digest: str = "") -> str:
+    """A digest of what the member is: the same settings on the same pixels are the same member, wherever it stands."""
+    text = json.dumps([member.settings, image_digest], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def fields(study: Study) -> dict[str, dataclasses.Field]:
+    """Every setting of the study's members: the package's, and those that own functions bring."""
+    named = [study.settings, *study.cases]
+    functions = [s[kind] for s in named for kind in ("encoding", "network") if ":" in str(s.get(kind, ""))]
+    functions += [f for kind in ("encoding", "network") for f in study.axes.get(kind, ()) if ":" in f]
+    return FIELDS | own_fields(functions)
+
+
+def own_fields(functions: Iterable[str]) -> dict[str, dataclasses.Field]:
+    """The settings that functions named `module:function` bring: keyword parameters that the package does not know."""
+    found = {}
+    for name in functions:
+        for parameter in features.keywords(features.imported(name)):
+            if parameter.name in FIELDS or parameter.name in ("side", *found):
+                continue
+            if not isinstance(parameter.default, int | float | str | bool):
+                raise Refused(f"{name}: its setting {parameter.name!r} needs a default: a number, a text or a bool")
+            found[parameter.name] = setting(parameter.default, f"a setting of {name}")
+    return found
+
+
+def static(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of one's own settings that are static: all but floats, which are traced."""
+    return {name: value for name, value in own.items() if not isinstance(value, float)}
+
+
+def check(design: Design, values: Mapping[str, Any]) -> None:
+    """Raises Refused for settings that are right alone and wrong together."""
+    features.lookup(design.encoding)
+    networks.lookup(design.network)
+    if design.init == "siren" and design.network == "relu":
+        raise Refused("init='siren' belongs to network='siren'; allowed with relu: flax, torch, glorot")
+    if design.encoding == "positional" and design.frequencies < 2:
+        raise Refused(f"frequencies={design.frequencies} is too few for encoding='positional': at least 2")
+    if design.learn_frequencies and design.encoding not in ("gaussian", "octaves", "positional", "basic"):
+        raise Refused(f"learn_frequencies=True needs an encoding with a B, not {design.encoding!r}")
+
+
+def _of(group: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f.name: values[f.name] for f in dataclasses.fields(group) if f.name in values}
+
+
+def _without(group: Any, read: set[str]) -> Any:
+    unread = {f.name: f.default for f in dataclasses.fields(group) if f.name not in read | {"own"}}
+    own = {"own": type(group.own)(v for v in group.own if v[0] in read)} if isinstance(group, Design) else {}
+    if isinstance(group, Hyper):
+        own = {"own": {name: value for name, value in group.own.items() if name in read}}
+    return dataclasses.replace(group, **unread, **own)
+
+
+def _data_reads(data: Data) -> set[str]:
+    read = {"image", "size", "split", "validation"}
+    read |= {"resize"} if data.size else set()
+    read |= {"fraction"} if data.split == "random" else set()
+    return read | ({"split_seed"} if data.split == "random" or data.validation else set())

@@ -1,0 +1,66 @@
+"""What a run ran on, and how long it took there: versions, devices, and a stopwatch that knows compiling from fitting."""
+
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-image", "xarray", "dm-pix")
+_COMPILING = "/jax/core/compile/"
+_compiled = {"seconds": 0.0}
+
+
+def _listen(event: str, seconds: float, **_: Any) -> None:
+    if event.startswith(_COMPILING):
+        _compiled["seconds"] += seconds
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
+
+
+class Stopwatch:
+    """Seconds spent inside `with` blocks, those in which JAX traced and compiled apart from the rest."""
+
+    def __init__(self, compiling: float = 0.0, fitting: float = 0.0):
+        """A stopwatch that already shows these seconds."""
+        self.compiling, self.fitting = compiling, fitting
+
+    def __enter__(self) -> "Stopwatch":
+        """Start."""
+        self._began, self._compiled = time.perf_counter(), _compiled["seconds"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        elapsed = time.perf_counter() - self._began
+        compiling = min(_compiled["seconds"] - self._compiled, elapsed)
+        self.compiling += compiling
+        self.fitting += elapsed - compiling
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, devices, threads and the checkout's commit, for run.json."""
+    devices = jax.local_devices()
+    return {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        "device": f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})",
+        "threads": int(os.environ.get("NPROC") or len(os.sched_getaffinity(0))),
+        "machine": f"{platform.machine()}, {platform.system()}",
+        "git_commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package lies in, `-dirty` if it differs; None outside of one."""
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here)]
+    try:
+        said = subprocess.run([*git, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return said.stdout.decode().strip() or None

@@ -1,0 +1,123 @@
+"""Networks: from feature maps to colours. The only file that imports flax.
+
+A network is a Flax Linen module behind two pure functions, `init` and `apply`. What it reads of a member's settings
+are its fields. An own network is a function or class that returns such a module, named `module:function`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from inr_jax import sines
+from inr_jax.features import call, imported
+from inr_jax.settings import Design, Hyper, values
+
+Params = Any
+# How the hidden products are computed: (dtype of the operands, precision of the product).
+PRECISIONS = {
+    "float32": (jnp.float32, lax.Precision.HIGHEST),
+    "tf32": (jnp.float32, lax.Precision.DEFAULT),
+    "bfloat16": (jnp.bfloat16, lax.Precision.DEFAULT),
+}
+
+
+def uniform(bound: Any) -> Callable:
+    """An initializer that draws from U(-bound, bound)."""
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -1.0, 1.0) * bound
+
+
+def initializers(name: str, fan_in: int, first: bool, omega_0: Any) -> tuple[Callable, Callable]:
+    """Initializers of a layer's weights and biases.
+
+    `flax`: LeCun normal, zeros. `torch`: both U(±1/√n). `glorot`: Glorot normal, N(0, 0.01²), as Tancik et al. 2020
+    (the defaults of jax.example_libraries.stax). `siren`: the first U(±1/n), all others U(±√(6/n)/ω0), biases
+    U(±1/√n), as the reference code of Sitzmann et al. 2020 (whose paper differs in the first).
+    """
+    return {
+        "flax": lambda: (nn.initializers.lecun_normal(), nn.initializers.zeros_init()),
+        "torch": lambda: (uniform(fan_in**-0.5), uniform(fan_in**-0.5)),
+        "glorot": lambda: (nn.initializers.glorot_normal(), nn.initializers.normal(0.01)),
+        "siren": lambda: (uniform(1 / fan_in if first else (6 / fan_in) ** 0.5 / omega_0), uniform(fan_in**-0.5)),
+    }[name]()
+
+
+class Mlp(nn.Module):
+    """`depth` hidden layers of `width` and a last one, with an activation between; what relu and siren share."""
+
+    channels: int
+    width: int
+    depth: int
+    precision: str
+    output: str
+    init_name: str
+    activation: Callable
+    omega_0: Any = 30.0
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n f"]) -> Float[Array, "n c"]:
+        """The colours of the features."""
+        for layer in range(self.depth + 1):
+            last = layer == self.depth
+            # The last product is as small as it is decisive: always float32.
+            dtype, precision = PRECISIONS["float32" if last else self.precision]
+            kernel_init, bias_init = initializers(self.init_name, x.shape[-1], layer == 0, self.omega_0)
+            x = nn.Dense(
+                self.channels if last else self.width,
+                dtype=dtype,
+                precision=precision,
+                kernel_init=kernel_init,
+                bias_init=bias_init,
+            )(x)
+            x = x if last else self.activation(x)
+        return nn.sigmoid(x) if self.output == "sigmoid" else x
+
+
+def relu(channels: int, *, width: int, depth: int, init: str, output: str, precision: str) -> nn.Module:
+    """A ReLU MLP."""
+    return Mlp(channels, width, depth, precision, output, init, nn.relu)
+
+
+def siren(
+    channels: int, *, width: int, depth: int, init: str, output: str, precision: str, omega_0: Any
+) -> nn.Module:
+    """SIREN: sin(ω0 (Wx + b)) in every hidden layer (Sitzmann et al. 2020, eq. 4)."""
+    return Mlp(channels, width, depth, precision, output, init, lambda x: sines.waves(omega_0 * x)[0], omega_0)
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"relu": relu, "siren": siren}
+
+
+def lookup(network: str | Callable) -> Callable[..., nn.Module]:
+    """The network of that name, or one's own, as a function or as `module:function`."""
+    if not isinstance(network, str):
+        return network
+    return NETWORKS[network] if network in NETWORKS else imported(network)
+
+
+def resolved(design: Design) -> Design:
+    """The design with its network's own initialisation and output in place of `auto`."""
+    siren_like = design.network == "siren"
+    own = {"init": "siren" if siren_like else "flax", "output": "linear" if siren_like else "sigmoid"}
+    return dataclasses.replace(design, **{n: value for n, value in own.items() if getattr(design, n) == "auto"})
+
+
+def init(design: Design, hyper: Hyper, key: Array, features: Float[Array, "n f"], channels: int) -> Params:
+    """The network's parameters, drawn by its initialisation for these features."""
+    return _module(design, hyper, channels).init(key, features)
+
+
+def apply(
+    design: Design, hyper: Hyper, params: Params, features: Float[Array, "n f"], channels: int
+) -> Float[Array, "n c"]:
+    """The network's colours at the features; a linear output is not clipped."""
+    return _module(design, hyper, channels).apply(params, features)
+
+
+def _module(design: Design, hyper: Hyper, channels: int) -> nn.Module:
+    return call(lookup(design.network), channels, values=values(resolved(design), hyper))

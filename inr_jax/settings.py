@@ -1,0 +1,217 @@
+"""The settings of a fit and what they mean; nothing else.
+
+A setting is static or traced by its type. A `Design` holds whatever fixes a shape or a Python branch: one compilation
+for each. A `Hyper` holds the numbers inside the program: a pytree of scalars, swept by a leading member axis. `Data`
+says what is fitted, `Run` how a study is carried out. A `Study` is all four with the axes and cases that vary.
+"""
+
+import dataclasses
+import difflib
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class Refused(ValueError):
+    """A request that cannot be met: one line with the value, what is allowed, and the nearest right one."""
+
+
+def setting(default, help: str, unit: str = "", choices: Sequence[str] = (), open: bool = False, low=None, above=None, high=None):
+    """A dataclass field that knows its meaning, unit and range; `open` choices also take `module:function`."""
+    metadata = dict(help=help, unit=unit, choices=tuple(choices), open=open, low=low, above=above, high=high)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What is fitted: an image, its size, and which of its pixels are trained on."""
+
+    image: str = setting("astronaut", "a path, a scikit-image sample's name, or synthetic:NAME")
+    size: int = setting(512, "side of the square image; 0: as it is", "pixels", low=0)
+    resize: str = setting("crop", "to a square: centre crop, or stretch", choices=("crop", "stretch"))
+    split: str = setting(
+        "quarter",
+        "which pixels are trained on; the others are held out",
+        choices=("all", "quarter", "rows", "checkerboard", "random"),
+    )
+    fraction: float = setting(0.25, "part of the pixels that split=random trains on", above=0.0, high=1.0)
+    split_seed: int = setting(0, "seed of split=random and of the validation part", low=0)
+    validation: float = setting(
+        0.0,
+        "above 0: the split's held-out pixels are put away, and this part of its training pixels is held out instead",
+        low=0.0,
+        high=0.9,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """The static half of a member's settings: hashable, one compilation for each."""
+
+    encoding: str = setting(
+        "gaussian",
+        "coordinates to features",
+        choices=("identity", "basic", "dyadic", "positional", "gaussian", "octaves"),
+        open=True,
+    )
+    frequencies: int = setting(256, "rows of B", low=1)
+    octaves: int = setting(10, "k = 0 ... octaves - 1 in dyadic and octaves", low=1, high=24)
+    family: str = setting(
+        "gaussian",
+        "distribution of B's rows",
+        choices=("gaussian", "uniform", "loguniform", "laplace"),
+    )
+    learn_frequencies: bool = setting(False, "B is a parameter, not data")
+    domain: str = setting("unit", "coordinates in [0, 1) or [-1, 1]", choices=("unit", "signed"))
+    network: str = setting("relu", "features to colours", choices=("relu", "siren"), open=True)
+    width: int = setting(256, "units of a hidden layer", low=1)
+    depth: int = setting(3, "hidden layers", low=1)
+    init: str = setting(
+        "auto",
+        "initialisation; auto: flax for relu, siren for siren",
+        choices=("auto", "flax", "torch", "glorot", "siren"),
+    )
+    output: str = setting(
+        "auto", "last layer; auto: sigmoid for relu, linear for siren", choices=("auto", "sigmoid", "linear")
+    )
+    optimizer: str = setting("adam", "update rule", choices=("adam", "adamw", "sgd"))
+    schedule: str = setting(
+        "constant",
+        "learning rate over the steps",
+        choices=("constant", "cosine", "exponential", "plateau"),
+    )
+    steps: int = setting(2000, "optimizer steps", "steps", low=0)
+    pixels: int = setting(0, "pixels a step, drawn with replacement; 0: all", "pixels", low=0)
+    loss: str = setting("mse", "what is minimised", choices=("mse",))
+    precision: str = setting(
+        "float32", "of the hidden products", choices=("float32", "tf32", "bfloat16")
+    )
+    own: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyper:
+    """The traced half of a member's settings: a pytree of scalars (with a leading member axis, `hypers`)."""
+
+    scale: Any = setting(
+        10.0, "standard deviation of B's rows (positional: highest exponent)", "cycles per image side", low=0.0
+    )
+    anisotropy: Any = setting(1.0, "the columns' scale over the rows', in two dimensions", above=0.0)
+    omega_0: Any = setting(30.0, "factor inside SIREN's sines", "radians", above=0.0)
+    learning_rate: Any = setting(1e-3, "of the optimizer, before its schedule", low=0.0)
+    weight_decay: Any = setting(1e-2, "of adamw, times the learning rate", low=0.0)
+    seed: Any = setting(0, "of B, the parameters and the drawn pixels", low=0, high=2**31 - 1)
+    own: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+jax.tree_util.register_dataclass(Hyper, [f.name for f in dataclasses.fields(Hyper)], [])
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """How a study is carried out; no result depends on it beyond rounding."""
+
+    chunk: int = setting(0, "members fitted at once; 0: the planner decides", low=0)
+    pixel_block: int = setting(0, "pixels a gradient is accumulated over; 0: the planner decides", low=0)
+    history: int = setting(24, "points of the training curves that are kept", low=2, high=10_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study as it was asked for: base settings by name, the axes' values, the cases, and how to run it."""
+
+    name: str
+    variant: str
+    settings: Mapping[str, Any]
+    axes: Mapping[str, tuple]
+    cases: tuple[Mapping[str, Any], ...]
+    run: Run
+    directory: str = "."
+
+
+GROUPS = {"data": Data, "design": Design, "hyper": Hyper, "run": Run}
+FIELDS: dict[str, dataclasses.Field] = {
+    f.name: f for group in (Data, Design, Hyper) for f in dataclasses.fields(group) if f.name != "own"
+}
+
+
+def hypers(**axes: Any) -> Hyper:
+    """The product over the given settings as one Hyper with a leading member axis, the last one fastest.
+
+    `hypers(scale=[1, 2], seed=[0, 1])` has four members. Raises Refused for a name or a value that is not allowed.
+    """
+    fields = {f.name: f for f in dataclasses.fields(Hyper) if f.name != "own"}
+    columns = {name: np.atleast_1d(values).tolist() for name, values in axes.items()}
+    for name in columns:
+        if name not in fields:
+            raise Refused(f"hyper {name!r} is not known; {nearest(name, fields)}")
+    members = [dict(zip(columns, row, strict=True)) for row in itertools.product(*columns.values())]
+    return stack([Hyper(**{name: convert(name, value) for name, value in m.items()}) for m in members])
+
+
+def stack(members: Sequence[Hyper]) -> Hyper:
+    """Hypers as one, with a leading member axis: float32, the seed int32."""
+    return jax.tree.map(lambda *values: np.asarray(values, _dtype(values[0])), *members)
+
+
+def member_of(hypers: Hyper, index) -> Hyper:
+    """The Hyper of one member, or of several (an index array), of a stacked one."""
+    return jax.tree.map(lambda column: column[index], hypers)
+
+
+def count(hypers: Hyper) -> int:
+    """How many members a stacked Hyper has."""
+    return len(hypers.seed)
+
+
+def values(design: Design, hyper: Hyper) -> dict[str, Any]:
+    """Every setting of a member by name, for those who read some of them by keyword."""
+    static = {f.name: getattr(design, f.name) for f in dataclasses.fields(Design) if f.name != "own"}
+    traced = {f.name: getattr(hyper, f.name) for f in dataclasses.fields(Hyper) if f.name != "own"}
+    return static | dict(design.own) | traced | hyper.own
+
+
+def convert(name: str, value: Any, field: dataclasses.Field | None = None) -> Any:
+    """The value in its field's type (1 and 1.0 become the same); raises Refused if it is not allowed there."""
+    field = field or FIELDS[name]
+    kind = type(field.default)
+    meta = field.metadata
+    plain = value.item() if isinstance(value, np.generic) else value
+    numeric = isinstance(plain, int | float) and not isinstance(plain, bool)
+    if kind is float and numeric:
+        plain = float(plain)
+        good = np.isfinite(plain)
+    elif kind is int and numeric:
+        good = np.isfinite(plain) and plain == int(plain)
+        plain = int(plain) if good else plain
+    else:
+        good = isinstance(plain, kind)
+    if not good:
+        wanted = {float: "a finite number", int: "a whole number", bool: "True or False", str: "text"}[kind]
+        raise Refused(f"{name}={value!r} is not {wanted}")
+    choices = meta.get("choices", ())
+    if choices and plain not in choices and not (meta["open"] and ":" in plain):
+        raise Refused(f"{name}={plain!r} is not known; {nearest(plain, choices)}")
+    for word, bound, right in (
+        ("at least", meta.get("low"), lambda b: plain >= b),
+        ("above", meta.get("above"), lambda b: plain > b),
+        ("at most", meta.get("high"), lambda b: plain <= b),
+    ):
+        if bound is not None and not right(bound):
+            raise Refused(f"{name}={plain!r} is out of range: it must be {word} {bound}")
+    return plain
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What is allowed, and which of it was probably meant, as half a sentence."""
+    known = list(known)
+    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}allowed: {', '.join(known)}"
+
+
+def _dtype(value) -> Any:
+    return np.int32 if isinstance(value, int) else np.float32

@@ -1,0 +1,195 @@
+"""A study from start to end: members are fitted chunk by chunk, kept as they finish, and reported."""
+
+import dataclasses
+import hashlib
+import json
+import shlex
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import pandas as pd
+
+from inr_jax import baselines, ensemble, images, metrics, planner, report, tasks
+from inr_jax.configuration import Loaded, collected
+from inr_jax.grid import Grid, Member, batches, grid, identity
+from inr_jax.machine import Stopwatch, provenance
+from inr_jax.progress import Progress
+from inr_jax.records import Record, owned, refuse_other
+from inr_jax.settings import Data, Run, Study, member_of
+from inr_jax.tasks import Task
+
+
+class Members(NamedTuple):
+    """A study's members, with a key for each that names it wherever it stands."""
+
+    grid: Grid
+    keys: list[str]
+
+
+def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> Record:
+    """Fit every member that is not yet kept, then write the results and the report.
+
+    Raises Refused, before anything is written, where the request cannot be met; BlockingIOError where the folder is in
+    use by another process.
+    """
+    study = loaded.study
+    members = members_of(study)
+    asked = asked_for(study)
+    record = Record(out or Path("runs") / f"{study.name}-{study.variant}-{asked['fingerprint']}")
+    refuse_other(record, asked)
+    with owned(record.directory):
+        began = time.time()
+        before = record.run
+        watch = Stopwatch(before.get("compile_seconds", 0.0), before.get("fit_seconds", 0.0))
+        record.save_run(**asked, command=shlex.join(command), **provenance())
+        fitted = fit_missing(record, study, members, watch)
+        cases: list[dict] = []
+        if loaded.chosen:
+            table = record.table(members.grid, members.keys)
+            cases = collected(loaded.chosen, study.variant, table)
+            members = both_stages(study, members, cases)
+            fitted += fit_missing(record, study, members, watch)
+        if fitted or before.get("axes") != record.run["axes"] or "finished" not in before:
+            record.save_run(chosen=cases, compile_seconds=watch.compiling, fit_seconds=watch.fitting)
+            assemble(record, study, members)
+            record.save_run(
+                finished=time.strftime("%Y-%m-%d %H:%M:%S"),
+                members=len(members.keys),
+                wall_seconds=before.get("wall_seconds", 0.0) + time.time() - began,
+            )
+    return record
+
+
+def restore(record: Record) -> tuple[Study, Members]:
+    """The study that a run folder holds, and its members."""
+    told = record.run
+    axes = {name: tuple(values) for name, values in told["axes"].items()}
+    study = Study(
+        told["study"],
+        told["variant"],
+        told["identity"]["settings"],
+        axes,
+        tuple(told["identity"]["cases"]),
+        Run(**told["run"]),
+    )
+    return study, both_stages(study, members_of(study), told.get("chosen", []))
+
+
+def members_of(study: Study) -> Members:
+    """The members of a study. Raises Refused where a setting is wrong or an image cannot be read."""
+    made = grid(study)
+    digests = {data: images.digest(task_of(data).image) for data in {each.data for each in made.members}}
+    return Members(made, [identity(each, digests[each.data]) for each in made.members])
+
+
+def both_stages(study: Study, first: Members, cases: Sequence[dict[str, Any]]) -> Members:
+    """The members with those of a second stage behind them: its cases, swept over the axes that none of them sets."""
+    if not cases:
+        return first
+    left = {name: values for name, values in study.axes.items() if not any(name in case for case in cases)}
+    second = members_of(dataclasses.replace(study, axes=left, cases=tuple(cases)))
+    new = [place for place, key in enumerate(second.keys) if key not in first.keys]
+    members = [*first.grid.members, *(second.grid.members[place] for place in new)]
+    return Members(Grid(members, first.grid.points), [*first.keys, *(second.keys[place] for place in new)])
+
+
+def fit_missing(record: Record, study: Study, members: Members, watch: Stopwatch) -> int:
+    """Fit the members that the record does not hold, chunk by chunk, each kept when it is done; how many they were."""
+    (all_members, _), keys = members
+    kept = record.kept()
+    missing = [row for row, key in enumerate(keys) if key not in kept]
+    plans = record.run.get("plans", {})
+    with Progress([all_members[row] for row in missing]) as progress:
+        for batch in batches(all_members, missing):
+            task = task_of(batch.data)
+            plan = planner.plan(batch.design, task, len(batch.rows), study.run.chunk, study.run.pixel_block)
+            plans[keys[batch.rows[0]]] = plan._asdict()
+            record.save_run(plans=plans)
+            task = jax.device_put(task)
+            for places in ensemble.chunks(len(batch.rows), plan.chunk):
+                hypers = member_of(batch.hypers, ensemble.padded(places, plan.chunk))
+                compiling, fitting, step = watch.compiling, watch.fitting, 0
+                with watch:
+                    for result in ensemble.fit_chunk(batch.design, hypers, task, plan, study.run.history):
+                        now = getattr(result, "step", step)
+                        progress.update(result, len(places), now - step)
+                        step = now
+                seconds = {"seconds": watch.fitting - fitting, "compile_seconds": watch.compiling - compiling}
+                record.save_chunk([keys[row] for row in batch.rows[places]], result, seconds)
+    return len(missing)
+
+
+def assemble(record: Record, study: Study, members: Members) -> None:
+    """Write results.csv, results.nc, baselines.csv, the figures and the report from what is kept."""
+    made, keys = members
+    table = record.table(made, keys)
+    record.save_table(table)
+    steps = [ensemble.history_steps(each.design.steps, study.run.history) for each in made.members]
+    record.save_dataset(study, made, table, record.curves(keys, steps))
+    record.save_table(interpolated(made.members), "baselines.csv")
+    report.write(record, study, members)
+
+
+def interpolated(members: Sequence[Member]) -> pd.DataFrame:
+    """PSNR of linear and cubic interpolation of the training pixels, for every image and split with held-out ones."""
+    rows = []
+    for data in dict.fromkeys(each.data for each in members):
+        task = task_of(data)
+        if not len(task.heldout):
+            continue
+        for method in baselines.METHODS:
+            image = baselines.interpolate(task, method)
+            pair = [part.reshape(-1, task.channels)[task.heldout] for part in (image, task.image)]
+            scores = {"psnr_heldout": metrics.psnr(*pair), "psnr_all": metrics.psnr(image, task.image)}
+            rows.append(dataclasses.asdict(data) | {"method": method} | {n: float(v) for n, v in scores.items()})
+    names = [f.name for f in dataclasses.fields(Data)]
+    return pd.DataFrame(rows, columns=[*names, "method", "psnr_heldout", "psnr_all"])
+
+
+@lru_cache(maxsize=8)
+def task_of(data: Data) -> Task:
+    """The task that the data settings describe. Raises Refused where there is no such image."""
+    image = images.load(data.image, data.size, data.resize)
+    return tasks.split(image, data.split, data.fraction, data.split_seed, data.validation)
+
+
+def asked_for(study: Study) -> dict[str, Any]:
+    """What run.json says of the request; the fingerprint covers all but axis values and `run.*`."""
+    swept = study.axes.get("image", (study.settings["image"],))
+    identity: dict[str, Any] = {"settings": dict(study.settings), "cases": [dict(case) for case in study.cases]}
+    if "image" not in study.axes and not any("image" in case for case in study.cases):
+        identity["image_digest"] = images.digest(images.load(swept[0], study.settings["size"], study.settings["resize"]))
+    text = json.dumps(identity, sort_keys=True)
+    return {
+        "study": study.name,
+        "variant": study.variant,
+        "fingerprint": hashlib.sha256(text.encode()).hexdigest()[:8],
+        "identity": identity,
+        "axes": {name: list(values) for name, values in study.axes.items()},
+        "run": dataclasses.asdict(study.run),
+    }
+
+
+def dry_run(study: Study) -> str:
+    """What would be done, as text: members, batches, chunk sizes, memory and work. Nothing is fitted or written."""
+    members = members_of(study).grid.members
+    swept = " x ".join(f"{len(values)} {name}" for name, values in study.axes.items())
+    lines = [f"{study.name}:{study.variant}: {len(members)} members" + (f" ({swept})" if swept else "")]
+    total = 0.0
+    for batch in batches(members, range(len(members))):
+        task = task_of(batch.data)
+        plan = planner.plan(batch.design, task, len(batch.rows), study.run.chunk, study.run.pixel_block)
+        flops = plan.step_flops * batch.design.steps * len(batch.rows)
+        total += flops
+        lines.append(
+            f"  {batch.design.encoding} + {batch.design.network} on {batch.data.image} {'x'.join(map(str, task.grid))}: "
+            f"{len(batch.rows)} members, chunk {plan.chunk}, {plan.parameters:,} parameters each, "
+            f"pixel block {plan.block or 'all'}, {plan.chunk * plan.member_bytes / 2**20:.0f} MiB, {flops / 1e12:.2f} TFLOP"
+        )
+    minutes = total / 2e11 / 60
+    lines.append(f"  in all {total / 1e12:.2f} TFLOP: about {minutes:.1f} minutes at 200 GFLOP/s, what two CPU cores give")
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""Coordinates of pixels, which of them are trained on and which are held out."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from inr_jax.settings import Refused
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """An image and its split, as a pytree: passed to the compiled program, never closed over.
+
+    `image` is (h, w, c) in [0, 1], or (n, c) for a signal; `train` and `heldout` are row-major pixel indices.
+    """
+
+    image: Float[Array, "*grid c"] | Float[np.ndarray, "*grid c"]
+    train: Int[Array, " n"] | Int[np.ndarray, " n"]
+    heldout: Int[Array, " m"] | Int[np.ndarray, " m"]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Pixels along each axis: (h, w), or (n,) for a signal."""
+        return self.image.shape[:-1]
+
+    @property
+    def channels(self) -> int:
+        """Colours of a pixel."""
+        return self.image.shape[-1]
+
+    @property
+    def colors(self) -> Float[Array, "p c"]:
+        """All pixels, row-major, in [0, 1]."""
+        return jnp.reshape(self.image, (-1, self.channels))
+
+
+jax.tree_util.register_dataclass(Task, ["image", "train", "heldout"], [])
+
+
+def coordinates(index: Int[Array, " n"], grid: tuple[int, ...], domain: str = "unit") -> Float[Array, "n d"]:
+    """Coordinates of row-major pixel indices: row first, then column.
+
+    `unit`: i / n in [0, 1), end point excluded (Tancik et al. 2020); `signed`: 2 i / (n - 1) - 1 in [-1, 1], both end
+    points included (Sitzmann et al. 2020).
+    """
+    where = jnp.stack(jnp.unravel_index(index, grid), axis=-1).astype(jnp.float32)
+    sides = np.asarray(grid, np.float32)
+    if domain == "signed":
+        return where * (2.0 / np.maximum(sides - 1, 1)) - 1.0
+    return where / sides
+
+
+def side(domain: str) -> float:
+    """The length of an image's side in the domain's coordinates."""
+    return {"unit": 1.0, "signed": 2.0}[domain]
+
+
+def split(
+    image: Float[np.ndarray, "*grid c"],
+    kind: str = "quarter",
+    fraction: float = 0.25,
+    seed: int = 0,
+    validation: float = 0.0,
+) -> Task:
+    """The image with its pixels divided into training and held-out ones.
+
+    `all`: train on every pixel, none held out. `quarter`: train `[::2, ::2]`, hold out `[1::2, 1::2]`. `rows`: train
+    the even rows, hold out the odd. `checkerboard`: train where row + column is even. `random`: train `fraction` of the
+    pixels. With `validation`, the held-out pixels are put away and that part of the training pixels is held out
+    instead (under `rows`, whole rows of them): what chooses settings never sees what is reported.
+    Raises Refused if no pixel is left to train on.
+    """
+    grid = image.shape[:-1]
+    where = np.indices(grid)
+    if kind == "all":
+        train, heldout = np.ones(grid, bool), np.zeros(grid, bool)
+    elif kind == "quarter":
+        train, heldout = (where % 2 == 0).all(0), (where % 2 == 1).all(0)
+    elif kind == "rows":
+        train, heldout = where[0] % 2 == 0, where[0] % 2 == 1
+    elif kind == "checkerboard":
+        train, heldout = where.sum(0) % 2 == 0, where.sum(0) % 2 == 1
+    elif kind == "random":
+        order = np.random.default_rng(seed).permutation(image[..., 0].size).reshape(grid)
+        train = order < round(fraction * order.size)
+        heldout = ~train
+    else:
+        raise Refused(f"split={kind!r} is not known; allowed: all, quarter, rows, checkerboard, random")
+    if validation:
+        part = np.random.default_rng((seed, 1)).random(grid[:1] + (1,) * (len(grid) - 1) if kind == "rows" else grid)
+        # The part is exact: so many of the training pixels (or rows), lowest draws first.
+        draws = np.broadcast_to(part, grid)
+        heldout = train & (draws < np.quantile(draws[train], validation))
+        train = train & ~heldout
+    if not train.any():
+        raise Refused(f"split={kind!r} with fraction={fraction} leaves no pixel of {grid} to train on")
+    return Task(
+        np.ascontiguousarray(image, np.float32),
+        np.flatnonzero(train).astype(np.int32),
+        np.flatnonzero(heldout).astype(np.int32),
+    )
