@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from inr_jax import configuration, study, tables
-from inr_jax.command import Arguments, parsed, told
+from inr_jax.command import parsed, told
 from inr_jax.records import Record
 
-USAGE = "python -m experiments.sweep --config=PATH[:VARIANT] [--config.FIELD=VALUE ...] [--out=DIR] [--dry_run] [--help]"
+USAGE = (
+    "python -m experiments.sweep --config=PATH[:VARIANT] [--config.FIELD=VALUE ...] [--out=DIR] [--dry_run] [--help]"
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,8 +37,9 @@ def _outcome(record: Record) -> str:
     table = pd.read_csv(record.directory / "results.csv")
     summed = tables.summary(table)
     winner = tables.best(table, summed)
-    lines = [tables.as_text(summed, winner), tables.baseline_text(record.directory / "baselines.csv")]
-    lines += [tables.describe(summed, winner, tables.varying(table))] if winner else []
+    baselines = pd.read_csv(record.directory / "baselines.csv")
+    lines = [tables.as_text(summed, winner), tables.baseline_text(baselines)]
+    lines += [tables.describe(table, summed, winner)] if winner else []
     return "\n".join([*filter(None, lines), f"report: {record.directory / 'report.html'}"])
 
 

@@ -19,16 +19,18 @@ def interpolate(task: Task, method: str) -> Float[np.ndarray, "*grid c"]:
     image = np.asarray(task.image, np.float64)
     where = np.zeros(task.grid, bool)
     where.flat[np.asarray(task.train)] = True
-    lines = [np.flatnonzero(where.any(axis=tuple(a for a in range(where.ndim) if a != axis))) for axis in range(where.ndim)]
+    lines = [
+        np.flatnonzero(where.any(axis=tuple(a for a in range(where.ndim) if a != axis))) for axis in range(where.ndim)
+    ]
     if where[np.ix_(*lines)].all():
         values = image[np.ix_(*lines)]
         for axis, known in enumerate(lines):
             values = _along(known, values, axis, image.shape[axis], METHODS[method])
         return values.astype(np.float32)
-    known, wanted = np.argwhere(where), np.argwhere(np.ones_like(where))
-    values = si.griddata(known, image[where], wanted, method=method)
+    places, wanted = np.argwhere(where), np.argwhere(np.ones_like(where))
+    values = si.griddata(places, image[where], wanted, method=method)
     outside = np.isnan(values).any(-1)
-    values[outside] = si.griddata(known, image[where], wanted[outside], method="nearest")
+    values[outside] = si.griddata(places, image[where], wanted[outside], method="nearest")
     return values.reshape(image.shape).astype(np.float32)
 
 

@@ -17,7 +17,18 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from inr_jax.grid import own_fields, static
-from inr_jax.settings import FIELDS, GROUPS, Data, Design, Hyper, Refused, Run, Study, convert, nearest
+from inr_jax.settings import (
+    FIELDS,
+    GROUPS,
+    Data,
+    Design,
+    Hyper,
+    Refused,
+    Run,
+    Study,
+    convert,
+    nearest,
+)
 
 
 class Loaded(NamedTuple):
@@ -53,8 +64,9 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
         raise Refused(f"--config={path}: {type(error).__name__}: {error}") from error
     own = own_fields(_functions(config, cases, overrides))
     for name, field in own.items():
-        (config.design if name in static({name: field.default}) else config.hyper).setdefault(name, field.default)
-        config.axes.setdefault(name, ())
+        group = config.design if name in static({name: field.default}) else config.hyper
+        group[name] = group.get(name, field.default)
+        config.axes[name] = config.axes.get(name, ())
     _override(config, [pair for pair in overrides if not pair[0].startswith("axes.")], cases)
     axes = dict(config.axes.items()) | {n.removeprefix("axes."): t for n, t in overrides if n.startswith("axes.")}
     settings = _flat(config)
@@ -122,7 +134,12 @@ def collected(add_to: Callable[..., None] | None, *arguments: Any) -> list[dict[
 
 def _functions(config: ConfigDict, cases: Sequence[Mapping], overrides: Sequence[tuple[str, str]]) -> list[str]:
     """Every `module:function` that is named anywhere."""
-    texts = [config.design.encoding, config.design.network, *config.axes.encoding, *config.axes.network]
+    texts = [
+        config.design.encoding,
+        config.design.network,
+        *config.axes.encoding,
+        *config.axes.network,
+    ]
     texts += [case[kind] for case in cases for kind in ("encoding", "network") if kind in case]
     texts += [part for name, text in overrides if name.endswith(("encoding", "network")) for part in text.split(",")]
     return [text for text in texts if isinstance(text, str) and ":" in text]
@@ -140,11 +157,15 @@ def _override(config: ConfigDict, pairs: Sequence[tuple[str, str]], cases: Seque
             config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
             values(argv)
         except (flags.Error, TypeError, ValueError):
-            kind = {int: "a whole number", float: "a number", bool: "True or False"}.get(type(_at(config, name)), "text")
+            kind = {int: "a whole number", float: "a number", bool: "True or False"}.get(
+                type(_at(config, name)), "text"
+            )
             raise Refused(f"--config.{name}={text}: {text!r} is not {kind}") from None
 
 
-def _axes(axes: Mapping[str, Any], known: Mapping[str, dataclasses.Field], cases: Sequence[Mapping]) -> dict[str, tuple]:
+def _axes(
+    axes: Mapping[str, Any], known: Mapping[str, dataclasses.Field], cases: Sequence[Mapping]
+) -> dict[str, tuple]:
     """The non-empty axes, their elements in their fields' types, each value once."""
     made = {}
     for name, values in axes.items():
@@ -177,6 +198,9 @@ def _elements(name: str, text: str, kind: type) -> tuple:
 
 def _near(name: str, known: Sequence[str] | Mapping) -> str:
     """The nearest name as half a sentence; all of them are too many for one line."""
+    same = [field for field in known if field.rpartition(".")[2] == name]
+    if same:
+        return f"did you mean {same[0]!r}?"
     said = nearest(name, known)
     if said.startswith("did you mean"):
         return said.partition("?")[0] + "?"

@@ -1,4 +1,4 @@
-"""Many members: one member's functions under vmap, in chunks of members and segments of steps. Knows nothing of files."""
+"""Many members: one member's functions under vmap, in chunks of members and segments of steps; no files."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from inr_jax import fit, planner
 from inr_jax.fit import Scores, State
 from inr_jax.planner import Plan
-from inr_jax.settings import Design, Hyper, count, member_of
+from inr_jax.settings import AnyArray, Design, Hyper, count, member_of
 from inr_jax.tasks import Task, coordinates
 
 
@@ -57,7 +57,13 @@ class Fits:
 
 
 def fit_many(
-    design: Design, hypers: Hyper, task: Task, *, chunk: int = 0, pixel_block: int = 0, history: int = 24
+    design: Design,
+    hypers: Hyper,
+    task: Task,
+    *,
+    chunk: int = 0,
+    pixel_block: int = 0,
+    history: int = 24,
 ) -> Fits:
     """Every member of `hypers`, fitted to the task: one compilation, however many there are."""
     plan = planner.plan(design, task, count(hypers), chunk, pixel_block)
@@ -65,8 +71,8 @@ def fit_many(
     parts = []
     for rows in chunks(count(hypers), plan.chunk):
         members = member_of(hypers, padded(rows, plan.chunk))
-        *_, fitted = fit_chunk(design, members, task, plan, history)
-        parts.append(jax.tree.map(lambda leaf, n=len(rows): leaf[:n], fitted))
+        fitted = fit_chunk(design, members, task, plan, history)
+        parts.append(jax.tree.map(partial(_first, len(rows)), fitted))
     steps = history_steps(design.steps, history)
     joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     return Fits(design, hypers, history_step=steps, **joined._asdict())
@@ -87,9 +93,14 @@ class Fitted(NamedTuple):
 
 
 def fit_chunk(
-    design: Design, hypers: Hyper, task: Task, plan: Plan, history: int = 24
-) -> Iterator[Segment | Fitted]:
-    """Fit the members of one chunk together: yields after each segment of steps, and last what came out.
+    design: Design,
+    hypers: Hyper,
+    task: Task,
+    plan: Plan,
+    history: int = 24,
+    after: Callable[[Segment], None] = lambda segment: None,
+) -> Fitted:
+    """The members of one chunk, fitted together; `after` is called with each segment of steps.
 
     A member that diverges is frozen at its last finite step; the bits of the others do not change for it.
     """
@@ -97,11 +108,12 @@ def fit_chunk(
     for segment in advance(design, hypers, task, plan, history):
         if segment.psnr_train is not None:
             curves.append((segment.psnr_train, segment.psnr_heldout))
-        yield segment
-    scores = Scores(*map(np.asarray, _evaluate(design, hypers, task, segment.state, plan.tile)))
+        after(segment)
+    scores = jax.tree.map(np.asarray, _evaluate(design, hypers, task, segment.state, plan.tile))
     train, heldout = (np.stack(curve, axis=1) for curve in zip(*curves, strict=True))
     params, data = jax.tree.map(np.asarray, (segment.state.params, segment.state.data))
-    yield Fitted(params, data, *scores, segment.diverged_at, train, heldout)
+    outcome = {"diverged_at": segment.diverged_at, "history_train": train, "history_heldout": heldout}
+    return Fitted(params, data, **scores._asdict(), **outcome)
 
 
 def advance(design: Design, hypers: Hyper, task: Task, plan: Plan, history: int = 24) -> Iterator[Segment]:
@@ -137,7 +149,13 @@ def padded(rows: np.ndarray, chunk: int) -> np.ndarray:
 
 
 def render(
-    design: Design, hyper: Hyper, params: Any, data: Any, grid: tuple[int, ...], channels: int = 3, tile: int = 2**14
+    design: Design,
+    hyper: Hyper,
+    params: Any,
+    data: Any,
+    grid: tuple[int, ...],
+    channels: int = 3,
+    tile: int = 2**14,
 ) -> Float[np.ndarray, "*grid c"]:
     """One member's image on a grid of any size, unclipped, in tiles: beyond the image, memory does not grow with it."""
     pixels = int(np.prod(grid))
@@ -148,6 +166,11 @@ def render(
         colors = _render_tile(design, hyper, params, data, index, grid, channels)
         image[first : first + tile] = np.asarray(colors)[: pixels - first]
     return image.reshape(*grid, channels)
+
+
+def _first(members: int, leaf: np.ndarray) -> np.ndarray:
+    """The leaf without the members that only fill up the chunk."""
+    return leaf[:members]
 
 
 def _segment(design, hypers, task, state, diverged_at, start, stop, block) -> tuple[State, np.ndarray]:
@@ -205,7 +228,7 @@ def _curve_point(design: Design, hypers: Hyper, task: Task, state: State) -> tup
 
 
 @jax.jit
-def _select(which: np.ndarray, yes: State, no: State) -> State:
+def _select(which: Bool[AnyArray, " m"], yes: State, no: State) -> State:
     return _each(lambda w, a, b: jax.tree.map(lambda x, y: jax.numpy.where(w, x, y), a, b), which, yes, no)
 
 

@@ -34,7 +34,7 @@ def identity(coords: Float[Array, "n d"], B: Float[Array, "0 d"]) -> Float[Array
     return coords
 
 
-def fourier(coords: Float[Array, "n d"], B: Float[Array, "m d"], *, side: float) -> Float[Array, "n 2m"]:
+def fourier(coords: Float[Array, "n d"], B: Float[Array, "m d"], *, side: float) -> Float[Array, "n 2*m"]:
     """[sin 2πBx, cos 2πBx] (Tancik et al. 2020, eq. 5, with a = 1)."""
     return jnp.concatenate(sines.turned(_turns(coords / side, B)), axis=-1)
 

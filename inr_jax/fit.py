@@ -1,4 +1,7 @@
-"""One member: init, step, advance, evaluate. Pure functions of its settings and its task; the only file that imports optax."""
+"""One member: init, step, advance, evaluate, as pure functions of its settings and its task.
+
+The only file that imports optax.
+"""
 
 import math
 import zlib
@@ -10,10 +13,11 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from inr_jax import features, metrics, networks
-from inr_jax.settings import Design, Hyper, values
+from inr_jax.settings import AnyArray, Design, Hyper, values
 from inr_jax.tasks import Task, coordinates, side
 
 # A point of the training curves looks at no more pixels than this, evenly spread, of either kind.
@@ -52,7 +56,11 @@ def sgd(learning_rate: Any) -> optax.GradientTransformation:
     return optax.sgd(learning_rate)
 
 
-OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"adam": adam, "adamw": adamw, "sgd": sgd}
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": adam,
+    "adamw": adamw,
+    "sgd": sgd,
+}
 
 # The learning rate at a step, over its first value: cosine ends at 0, exponential at a tenth.
 SCHEDULES: dict[str, Callable[[Any, int], Any]] = {
@@ -75,14 +83,10 @@ def reads(design: Design) -> set[str]:
 
 def init(design: Design, hyper: Hyper, channels: int, dims: int) -> State:
     """The member before its first step: everything random is drawn from its seed and the role, nothing else."""
-    B = features.call(
-        features.lookup(design.encoding).draw, _key(hyper, "B"), dims, values=_values(design, hyper)
-    )
+    B = features.call(features.lookup(design.encoding).draw, _key(hyper, "B"), dims, values=_values(design, hyper))
     shape = jax.ShapeDtypeStruct((1, dims), jnp.float32)
     encoded = jax.eval_shape(lambda x, b: encode(design, hyper, b, x), shape, B)
-    network = networks.init(
-        design, hyper, _key(hyper, "params"), jnp.zeros(encoded.shape, encoded.dtype), channels
-    )
+    network = networks.init(design, hyper, _key(hyper, "params"), jnp.zeros(encoded.shape, encoded.dtype), channels)
     params, data = ({"network": network, "B": B}, {}) if design.learn_frequencies else ({"network": network}, {"B": B})
     return State(params, data, _optimizer(design, hyper, 1).init(params))
 
@@ -93,7 +97,12 @@ def encode(design: Design, hyper: Hyper, B: Any, coords: Float[Array, "n d"]) ->
 
 
 def predict(
-    design: Design, hyper: Hyper, params: dict, data: dict, coords: Float[Array, "n d"], channels: int
+    design: Design,
+    hyper: Hyper,
+    params: dict,
+    data: dict,
+    coords: Float[Array, "n d"],
+    channels: int,
 ) -> Float[Array, "n c"]:
     """The colours at coordinates of the design's domain; a linear output is not clipped."""
     encoded = encode(design, hyper, (params | data)["B"], coords)
@@ -101,14 +110,14 @@ def predict(
 
 
 def step(
-    design: Design, hyper: Hyper, task: Task, state: State, t: Int[Array, ""], block: int = 0
+    design: Design, hyper: Hyper, task: Task, state: State, t: ArrayLike, block: int = 0
 ) -> tuple[State, Float[Array, ""]]:
     """The member after optimizer step `t`, and the mean loss before it.
 
     `pixels` of the training pixels are drawn with replacement (0: all of them, in order). The gradient is accumulated
     over blocks of `block` pixels (0: at once), which changes it by rounding only.
     """
-    index = task.train
+    index = jnp.asarray(task.train)
     if design.pixels:
         drawn = jax.random.randint(jax.random.fold_in(_key(hyper, "pixels"), t), (design.pixels,), 0, len(index))
         index = index[drawn]
@@ -117,11 +126,18 @@ def step(
     updates, opt_state = _optimizer(design, hyper, per_epoch).update(
         gradient, state.opt_state, state.params, value=loss
     )
-    return State(optax.apply_updates(state.params, updates), state.data, opt_state), loss
+    params: Any = optax.apply_updates(state.params, updates)
+    return State(params, state.data, opt_state), loss
 
 
 def advance(
-    design: Design, hyper: Hyper, task: Task, state: State, start: Int[Array, ""], stop: Int[Array, ""], block: int = 0
+    design: Design,
+    hyper: Hyper,
+    task: Task,
+    state: State,
+    start: ArrayLike,
+    stop: ArrayLike,
+    block: int = 0,
 ) -> tuple[State, Float[Array, ""]]:
     """The member after steps `start` to `stop`, and the last loss: any cut into segments gives the same bits."""
 
@@ -132,7 +148,13 @@ def advance(
 
 
 def advance_guarded(
-    design: Design, hyper: Hyper, task: Task, state: State, start: Int[Array, ""], stop: Int[Array, ""], block: int = 0
+    design: Design,
+    hyper: Hyper,
+    task: Task,
+    state: State,
+    start: ArrayLike,
+    stop: ArrayLike,
+    block: int = 0,
 ) -> tuple[State, Int[Array, ""]]:
     """As `advance`, but frozen from the first step whose loss or parameters are not finite: that step, or -1."""
 
@@ -158,10 +180,11 @@ def evaluate(design: Design, hyper: Hyper, task: Task, state: State, tile: int) 
     index = jnp.minimum(jnp.arange(count * tile), pixels - 1).reshape(count, tile)
     predicted = lax.map(lambda i: _predict_at(design, hyper, task, state, i), index)
     image = predicted.reshape(count * tile, -1)[:pixels]
-    every = jnp.arange(pixels)
     return Scores(
-        *(_psnr_at(image[where], task, where) for where in (task.train, task.heldout, every)),
-        metrics.ssim(image.reshape(task.image.shape), jnp.asarray(task.image)),
+        _psnr_at(image[task.train], task, task.train),
+        _psnr_at(image[task.heldout], task, task.heldout),
+        metrics.psnr(image, task.colors),
+        metrics.ssim(image.reshape(task.image.shape), task.image),
     )
 
 
@@ -175,7 +198,7 @@ def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> tuple
     return sampled(task.train), sampled(task.heldout)
 
 
-def _loss_and_gradient(design: Design, hyper: Hyper, task: Task, state: State, index: Array, block: int):
+def _loss_and_gradient(design: Design, hyper: Hyper, task: Task, state: State, index: Int[Array, " n"], block: int):
     def total(params, index):
         colors = _predict_at(design, hyper, task, state._replace(params=params), index)
         return jnp.sum(jnp.square(colors - task.colors[index]))
@@ -194,12 +217,14 @@ def _loss_and_gradient(design: Design, hyper: Hyper, task: Task, state: State, i
     return jax.tree.map(lambda value: value / (len(index) * task.channels), summed)
 
 
-def _predict_at(design: Design, hyper: Hyper, task: Task, state: State, index: Array) -> Float[Array, "n c"]:
+def _predict_at(
+    design: Design, hyper: Hyper, task: Task, state: State, index: Int[AnyArray, " n"]
+) -> Float[Array, "n c"]:
     coords = coordinates(index, task.grid, design.domain)
     return predict(design, hyper, state.params, state.data, coords, task.channels)
 
 
-def _psnr_at(colors: Float[Array, "n c"], task: Task, index: Array) -> Float[Array, ""]:
+def _psnr_at(colors: Float[Array, "n c"], task: Task, index: Int[AnyArray, " n"]) -> Float[Array, ""]:
     return metrics.psnr(colors, task.colors[index]) if len(index) else jnp.asarray(jnp.nan, jnp.float32)
 
 

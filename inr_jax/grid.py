@@ -10,7 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from inr_jax import features, fit, networks
-from inr_jax.settings import FIELDS, Data, Design, Hyper, Refused, Study, convert, nearest, setting, stack
+from inr_jax.settings import (
+    FIELDS,
+    Data,
+    Design,
+    Hyper,
+    Refused,
+    Study,
+    convert,
+    nearest,
+    setting,
+    stack,
+)
 
 # Words about a member that are no settings of it: its name in tables, and a figure from elsewhere to stand beside it.
 REMARKS = ("label", "published")
@@ -54,7 +65,8 @@ def grid(study: Study) -> Grid:
         for name in set(case) & set(study.axes):
             raise Refused(f"axes.{name}: a case of this study sets {name} itself; it cannot be swept as well")
     keys: dict[str, int] = {}
-    members, rows = [], []
+    members: list[Member] = []
+    rows = []
     for case, *point in itertools.product(study.cases, *study.axes.values()):
         chosen = dict(study.settings) | dict(case) | dict(zip(study.axes, point, strict=True))
         each = member(chosen, fields(study))
@@ -73,17 +85,17 @@ def member(chosen: Mapping[str, Any], known: Mapping[str, dataclasses.Field]) ->
     for name in set(chosen) - set(known) - set(REMARKS):
         raise Refused(f"setting {name!r} is not known; {nearest(name, known)}")
     values = {name: convert(name, chosen[name], field) for name, field in known.items() if name in chosen}
-    own = {name: value for name, value in values.items() if name not in FIELDS}
-    data = Data(**_of(Data, values))
-    design = networks.resolved(Design(**_of(Design, values), own=tuple(sorted(static(own).items()))))
-    hyper = Hyper(**_of(Hyper, values), own={n: v for n, v in own.items() if n not in static(own)})
-    check(design, values)
+    data, design = Data(**_of(Data, values)), networks.resolved(Design(**_of(Design, values)))
+    check(design)
     read = fit.reads(design) | _data_reads(data)
-    blank = {name: None if name not in read else value for name, value in values.items()}
-    blank |= {name: getattr(design, name) for name in ("init", "output") if name in read}
+    settings = {name: value if name in read else None for name, value in values.items()}
+    settings |= {name: getattr(design, name) for name in ("init", "output") if name in read}
     # What is not read becomes what it is by default: one program, one member.
-    data, design, hyper = (_without(each, read) for each in (data, design, hyper))
-    return Member(data, design, hyper, blank, remarks)
+    data, design, hyper = (_without(each, read) for each in (data, design, Hyper(**_of(Hyper, values))))
+    own = {name: value for name, value in values.items() if name not in FIELDS and name in read}
+    design = dataclasses.replace(design, own=tuple(sorted(static(own).items())))
+    hyper = dataclasses.replace(hyper, own={name: value for name, value in own.items() if name not in static(own)})
+    return Member(data, design, hyper, settings, remarks)
 
 
 def batches(members: Sequence[Member], rows: Iterable[int]) -> list[Batch]:
@@ -113,7 +125,7 @@ def fields(study: Study) -> dict[str, dataclasses.Field]:
 
 def own_fields(functions: Iterable[str]) -> dict[str, dataclasses.Field]:
     """The settings that functions named `module:function` bring: keyword parameters that the package does not know."""
-    found = {}
+    found: dict[str, dataclasses.Field] = {}
     for name in functions:
         for parameter in features.keywords(features.imported(name)):
             if parameter.name in FIELDS or parameter.name in ("side", *found):
@@ -129,7 +141,7 @@ def static(own: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in own.items() if not isinstance(value, float)}
 
 
-def check(design: Design, values: Mapping[str, Any]) -> None:
+def check(design: Design) -> None:
     """Raises Refused for settings that are right alone and wrong together."""
     features.lookup(design.encoding)
     networks.lookup(design.network)
@@ -137,7 +149,12 @@ def check(design: Design, values: Mapping[str, Any]) -> None:
         raise Refused("init='siren' belongs to network='siren'; allowed with relu: flax, torch, glorot")
     if design.encoding == "positional" and design.frequencies < 2:
         raise Refused(f"frequencies={design.frequencies} is too few for encoding='positional': at least 2")
-    if design.learn_frequencies and design.encoding not in ("gaussian", "octaves", "positional", "basic"):
+    if design.learn_frequencies and design.encoding not in (
+        "gaussian",
+        "octaves",
+        "positional",
+        "basic",
+    ):
         raise Refused(f"learn_frequencies=True needs an encoding with a B, not {design.encoding!r}")
 
 
@@ -147,10 +164,7 @@ def _of(group: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without(group: Any, read: set[str]) -> Any:
     unread = {f.name: f.default for f in dataclasses.fields(group) if f.name not in read | {"own"}}
-    own = {"own": type(group.own)(v for v in group.own if v[0] in read)} if isinstance(group, Design) else {}
-    if isinstance(group, Hyper):
-        own = {"own": {name: value for name, value in group.own.items() if name in read}}
-    return dataclasses.replace(group, **unread, **own)
+    return dataclasses.replace(group, **unread)
 
 
 def _data_reads(data: Data) -> set[str]:

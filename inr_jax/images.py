@@ -10,7 +10,7 @@ import skimage.data
 import skimage.transform
 from jaxtyping import Float
 
-from inr_jax.settings import Refused, nearest
+from inr_jax.settings import AnyArray, Refused, nearest
 
 # Those that the scikit-image wheel carries and that are CC0 or in the public domain.
 SAMPLES = (
@@ -46,9 +46,9 @@ def to_square(image: Float[np.ndarray, "h w c"], size: int, resize: str = "crop"
     return np.clip(image, 0.0, 1.0).astype(np.float32)
 
 
-def digest(image: Float[np.ndarray, "..."]) -> str:
+def digest(image: Float[AnyArray, "..."]) -> str:
     """A short digest of the pixels: two names of one image have the same."""
-    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
+    return hashlib.sha256(repr(image.shape).encode() + np.asarray(image).tobytes()).hexdigest()[:16]
 
 
 def to_bytes(image: Float[np.ndarray, "h w c"]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a run ran on, and how long it took there: versions, devices, and a stopwatch that knows compiling from fitting."""
+"""What a run ran on, and a stopwatch that tells compiling from fitting."""
 
 import os
 import platform
@@ -15,32 +15,37 @@ _COMPILING = "/jax/core/compile/"
 _compiled = {"seconds": 0.0}
 
 
-def _listen(event: str, seconds: float, **_: Any) -> None:
+def _listen(event: str, duration_secs: float, **_: Any) -> None:
     if event.startswith(_COMPILING):
-        _compiled["seconds"] += seconds
+        _compiled["seconds"] += duration_secs
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 class Stopwatch:
-    """Seconds spent inside `with` blocks, those in which JAX traced and compiled apart from the rest."""
+    """Seconds spent inside `with` blocks, those in which JAX traced and compiled apart from the rest.
+
+    `compiled` and `fitted` are the last block's, `compiling` and `fitting` the sums.
+    """
 
     def __init__(self, compiling: float = 0.0, fitting: float = 0.0):
         """A stopwatch that already shows these seconds."""
         self.compiling, self.fitting = compiling, fitting
+        self.compiled, self.fitted = 0.0, 0.0
 
     def __enter__(self) -> "Stopwatch":
         """Start."""
-        self._began, self._compiled = time.perf_counter(), _compiled["seconds"]
+        self._began, self._before = time.perf_counter(), _compiled["seconds"]
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop."""
         elapsed = time.perf_counter() - self._began
-        compiling = min(_compiled["seconds"] - self._compiled, elapsed)
-        self.compiling += compiling
-        self.fitting += elapsed - compiling
+        compiling = min(_compiled["seconds"] - self._before, elapsed)
+        self.compiled, self.fitted = compiling, elapsed - compiling
+        self.compiling += self.compiled
+        self.fitting += self.fitted
 
 
 def provenance() -> dict[str, Any]:

@@ -1,14 +1,16 @@
-"""The definitions of record: PSNR, SSIM, spectra. Predictions are clipped to [0, 1] and never rounded; the peak is 1."""
+"""The definitions of record: PSNR, SSIM, spectra. Predictions are clipped to [0, 1], never rounded; the peak is 1."""
 
 import dm_pix
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from inr_jax.settings import AnyArray
+
 SSIM_WINDOW = 11
 
 
-def psnr(prediction: Float[Array, "*n c"], target: Float[Array, "*n c"]) -> Float[Array, ""]:
+def psnr(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -> Float[Array, ""]:
     """Peak signal-to-noise ratio in dB, over all pixels and channels of one image; infinite for a perfect fit."""
     return psnr_of(jnp.mean(jnp.square(jnp.clip(prediction, 0.0, 1.0) - target)))
 
@@ -18,7 +20,7 @@ def psnr_of(mse: Float[Array, "*s"]) -> Float[Array, "*s"]:
     return -10.0 * jnp.log10(mse)
 
 
-def ssim(prediction: Float[Array, "h w c"], target: Float[Array, "h w c"]) -> Float[Array, ""]:
+def ssim(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -> Float[Array, ""]:
     """Structural similarity, at most 1 (Wang et al. 2004: Gaussian window 11, σ 1.5, k 0.01 and 0.03).
 
     NaN for an image smaller than the window, and for a signal.

@@ -6,7 +6,7 @@ are its fields. An own network is a function or class that returns such a module
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -43,7 +43,10 @@ def initializers(name: str, fan_in: int, first: bool, omega_0: Any) -> tuple[Cal
         "flax": lambda: (nn.initializers.lecun_normal(), nn.initializers.zeros_init()),
         "torch": lambda: (uniform(fan_in**-0.5), uniform(fan_in**-0.5)),
         "glorot": lambda: (nn.initializers.glorot_normal(), nn.initializers.normal(0.01)),
-        "siren": lambda: (uniform(1 / fan_in if first else (6 / fan_in) ** 0.5 / omega_0), uniform(fan_in**-0.5)),
+        "siren": lambda: (
+            uniform(1 / fan_in if first else (6 / fan_in) ** 0.5 / omega_0),
+            uniform(fan_in**-0.5),
+        ),
     }[name]()
 
 
@@ -83,11 +86,18 @@ def relu(channels: int, *, width: int, depth: int, init: str, output: str, preci
     return Mlp(channels, width, depth, precision, output, init, nn.relu)
 
 
-def siren(
-    channels: int, *, width: int, depth: int, init: str, output: str, precision: str, omega_0: Any
-) -> nn.Module:
+def siren(channels: int, *, width: int, depth: int, init: str, output: str, precision: str, omega_0: Any) -> nn.Module:
     """SIREN: sin(ω0 (Wx + b)) in every hidden layer (Sitzmann et al. 2020, eq. 4)."""
-    return Mlp(channels, width, depth, precision, output, init, lambda x: sines.waves(omega_0 * x)[0], omega_0)
+    return Mlp(
+        channels,
+        width,
+        depth,
+        precision,
+        output,
+        init,
+        lambda x: sines.waves(omega_0 * x)[0],
+        omega_0,
+    )
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"relu": relu, "siren": siren}
@@ -103,8 +113,12 @@ def lookup(network: str | Callable) -> Callable[..., nn.Module]:
 def resolved(design: Design) -> Design:
     """The design with its network's own initialisation and output in place of `auto`."""
     siren_like = design.network == "siren"
-    own = {"init": "siren" if siren_like else "flax", "output": "linear" if siren_like else "sigmoid"}
-    return dataclasses.replace(design, **{n: value for n, value in own.items() if getattr(design, n) == "auto"})
+    init, output = ("siren", "linear") if siren_like else ("flax", "sigmoid")
+    return dataclasses.replace(
+        design,
+        init=init if design.init == "auto" else design.init,
+        output=output if design.output == "auto" else design.output,
+    )
 
 
 def init(design: Design, hyper: Hyper, key: Array, features: Float[Array, "n f"], channels: int) -> Params:
@@ -116,7 +130,7 @@ def apply(
     design: Design, hyper: Hyper, params: Params, features: Float[Array, "n f"], channels: int
 ) -> Float[Array, "n c"]:
     """The network's colours at the features; a linear output is not clipped."""
-    return _module(design, hyper, channels).apply(params, features)
+    return cast(Array, _module(design, hyper, channels).apply(params, features))
 
 
 def _module(design: Design, hyper: Hyper, channels: int) -> nn.Module:

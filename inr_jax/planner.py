@@ -66,9 +66,7 @@ def _sizes(design: Design, task: Task) -> tuple[int, int, int]:
     hyper = Hyper()
     state = jax.eval_shape(lambda: fit.init(design, hyper, task.channels, len(task.grid)))
     coords = jax.ShapeDtypeStruct((1, len(task.grid)), np.float32)
-    encoded = jax.eval_shape(
-        lambda x, s: fit.encode(design, hyper, (s.params | s.data)["B"], x), coords, state
-    )
+    encoded = jax.eval_shape(lambda x, s: fit.encode(design, hyper, (s.params | s.data)["B"], x), coords, state)
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
     return parameters, encoded.shape[-1], design.width * design.depth
 

@@ -20,30 +20,34 @@ class Progress:
         """Progress over these members; the bar appears when the block is entered."""
         self.members, self.done, self.best = len(members), 0, -np.inf
         self.total = sum(member.design.steps for member in members)
-        self.steps, self.shown = 0, time.monotonic()
+        self.step, self.steps, self.shown = 0, 0, time.monotonic()
 
     def __enter__(self) -> "Progress":
         """Show the bar, if there is a terminal and anything to do."""
         hidden = not sys.stderr.isatty() or not self.members
         self.bar = tqdm(total=self.total, unit="step", unit_scale=True, disable=hidden, file=sys.stderr)
-        self._say()
+        self._say(0)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Leave the bar as it stands."""
         self.bar.close()
 
-    def update(self, result: Segment | Fitted, members: int, advanced: int) -> None:
-        """A segment of so many real members went on by so many steps, or their chunk is finished."""
-        self.steps += members * advanced
-        if isinstance(result, Fitted):
-            self.done += members
-            score = result.psnr_heldout if np.isfinite(result.psnr_heldout).any() else result.psnr_train
-            good = score[:members][np.isfinite(score[:members]) & (result.diverged_at[:members] < 0)]
-            self.best = max([self.best, *good.tolist()])
-        self._say(members * advanced)
+    def advanced(self, members: int, segment: Segment) -> None:
+        """So many members of a chunk stand where the segment ends."""
+        self._say(members * (segment.step - self.step))
+        self.step = segment.step
 
-    def _say(self, steps: int = 0) -> None:
+    def finished(self, fitted: Fitted, members: int) -> None:
+        """The first so many members of a chunk are done."""
+        score = fitted.psnr_heldout if np.isfinite(fitted.psnr_heldout).any() else fitted.psnr_train
+        good = score[:members][np.isfinite(score[:members]) & (fitted.diverged_at[:members] < 0)]
+        self.best = max([self.best, *good.tolist()])
+        self.done, self.step = self.done + members, 0
+        self._say(0)
+
+    def _say(self, steps: int) -> None:
+        self.steps += steps
         best = f", best {self.best:.2f} dB" if np.isfinite(self.best) else ""
         text = f"{self.done}/{self.members} members{best}"
         if not self.bar.disable:

@@ -1,8 +1,8 @@
 """A run on disk: written atomically, verified when read, resumable.
 
-    DIR/run.json        what was asked for and what it ran on
-    DIR/members/*.npz   one file per finished chunk: parameters, scores, curves, a digest of every array. The truth.
-    DIR/results.csv, results.nc, baselines.csv      made from it, and made again at will
+DIR/run.json        what was asked for and what it ran on
+DIR/members/*.npz   one file per finished chunk: parameters, scores, curves, a digest of every array. The truth.
+DIR/results.csv, results.nc, baselines.csv      made from it, and made again at will
 """
 
 import contextlib
@@ -73,7 +73,8 @@ def pack(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> bytes:
     """Arrays and what is said about them as one npz, with a digest of every array."""
     manifest = {"about": about, "sha256": {name: _digest(array) for name, array in arrays.items()}}
     buffer = io.BytesIO()
-    np.savez(buffer, manifest=np.frombuffer(json.dumps(manifest).encode(), np.uint8), **arrays)
+    named: Any = {"manifest": np.frombuffer(json.dumps(manifest).encode(), np.uint8), **arrays}
+    np.savez(buffer, **named)
     return buffer.getvalue()
 
 
@@ -132,7 +133,10 @@ class Record:
 
     def save_run(self, **about: Any) -> None:
         """Write run.json, what it holds already updated."""
-        write(self.directory / "run.json", (json.dumps(self.run | about, indent=2, default=str) + "\n").encode())
+        write(
+            self.directory / "run.json",
+            (json.dumps(self.run | about, indent=2, default=str) + "\n").encode(),
+        )
 
     def save_chunk(self, keys: Sequence[str], fitted: Fitted, about: Mapping[str, Any]) -> None:
         """Keep the members of a finished chunk; `seconds` in `about` is for all of them."""
@@ -168,7 +172,7 @@ class Record:
         rows = []
         for each, key in zip(grid.members, keys, strict=True):
             row = {name: each.settings[name] for name in columns(each.settings)} | each.remarks
-            rows.append(row | _outcome(kept[key] if key in kept else None))
+            rows.append(row | _outcome(kept.get(key)))
         table = pd.DataFrame(rows)
         remarks = [name for name in table.columns if name not in (*columns(grid.members[0].settings), *OUTCOMES)]
         return table[[*columns(grid.members[0].settings), *remarks, *OUTCOMES]]
@@ -197,7 +201,9 @@ class Record:
                 arrays = self.arrays(kept[key])
                 at = np.searchsorted(axis, steps[row])
                 values[:, row, at] = arrays["history_train"], arrays["history_heldout"]
-        named = {name: (("member", "step"), v) for name, v in zip(("history_train", "history_heldout"), values, strict=True)}
+        named = {
+            name: (("member", "step"), v) for name, v in zip(("history_train", "history_heldout"), values, strict=True)
+        }
         return xr.Dataset(named, coords={"step": axis})
 
 
@@ -232,7 +238,11 @@ def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -
 
 def _outcome(kept: Kept | None) -> dict[str, Any]:
     if kept is None:
-        return dict.fromkeys(SCORES, np.nan) | {"status": "failed", "diverged_at": None, "seconds": np.nan}
+        return dict.fromkeys(SCORES, np.nan) | {
+            "status": "failed",
+            "diverged_at": None,
+            "seconds": np.nan,
+        }
     diverged_at = kept.scores["diverged_at"]
     return {name: kept.scores[name] for name in SCORES} | {
         "status": "diverged" if diverged_at >= 0 else "ok",
@@ -244,7 +254,7 @@ def _outcome(kept: Kept | None) -> dict[str, Any]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             yield file, json.loads(bytes(file["manifest"]))
     except Damaged:
         raise
@@ -283,3 +293,13 @@ def refuse_other(record: Record, asked: Mapping[str, Any]) -> None:
         raise Refused(f"--out={record.directory} holds another run: {said}")
     if not there and record.directory.exists() and any(record.directory.iterdir()):
         raise Refused(f"--out={record.directory} is not empty and holds no run")
+
+
+def there(positional: Sequence[str], usage: str) -> Record:
+    """The record of a command's only positional argument. Raises Refused where there is none."""
+    if not positional:
+        raise Refused(f"RUN is missing; usage: {usage}")
+    record = Record(positional[0])
+    if not record.run:
+        raise Refused(f"{positional[0]!r} is no run folder: it has no run.json")
+    return record

@@ -1,2 +1,229 @@
-"""stub"""
-def write(record, study, members): (record.directory/"report.html").write_text("x")
+"""One self-contained HTML page from a record, and its figures. The page's template is report.html."""
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from inr_jax import ensemble, figures, tables, tasks
+from inr_jax.figures import Pictured
+from inr_jax.grid import Member
+from inr_jax.records import SCORES, Record
+from inr_jax.records import write as write_file
+
+MOST_PICTURED = 6
+PNG_DPI = 130
+HEADINGS = {
+    "psnr_train": "train (dB)",
+    "psnr_heldout": "held out (dB)",
+    "psnr_all": "all pixels (dB)",
+    "ssim": "SSIM",
+    "published": "published (dB)",
+}
+
+
+class Drawn(NamedTuple):
+    """A figure with its file name, heading, caption, and what a screen reader says."""
+
+    name: str
+    heading: str
+    figure: Figure
+    caption: str
+    alternative: str
+
+
+def write(record: Record, members: Sequence[Member], keys: Sequence[str]) -> None:
+    """Write report.html, and figures/ with every figure as PNG and SVG, from what the record holds."""
+    table = pd.read_csv(record.directory / "results.csv")
+    baselines = pd.read_csv(record.directory / "baselines.csv")
+    drawn = _drawn(record, table, baselines, members, keys)
+    pictures = {each.name: _png(each.figure) for each in drawn}
+    for each in drawn:
+        svg = io.BytesIO()
+        each.figure.savefig(svg, format="svg", metadata={"Date": None})
+        write_file(record.directory / "figures" / f"{each.name}.svg", svg.getvalue())
+        write_file(record.directory / "figures" / f"{each.name}.png", pictures[each.name])
+    page = Template(files("inr_jax").joinpath("report.html").read_text(encoding="utf-8"))
+    write_file(
+        record.directory / "report.html",
+        page.substitute(_parts(record, table, baselines, drawn, pictures)).encode(),
+    )
+
+
+def representative(table: pd.DataFrame) -> list[int]:
+    """Rows of results.csv that show what a study found: its lowest, best and highest point, or each of its settings."""
+    good = table[(table["status"] == "ok")]
+    if good.empty:
+        return []
+    axis = figures.main_axis(good)
+    by = [name for name in tables.varying(table) if name != "seed"]
+    if axis is None:
+        return good.drop_duplicates([*by, *(n for n in ("label",) if n in good)]).index.tolist()[:MOST_PICTURED]
+    winner = good.loc[good[tables.criterion(good)].idxmax()]
+    same = good[[*(n for n in by if n != axis), "seed"]].apply(
+        lambda row: all(tables.cell(row[n]) == tables.cell(winner[n]) for n in row.index), axis=1
+    )
+    curve = good[same].sort_values(axis)
+    return list(dict.fromkeys([curve.index[0], winner.name, curve.index[-1]]))
+
+
+def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Sequence[str]) -> list[Drawn]:
+    drawn = []
+    seeds = table["seed"].nunique()
+    axis = figures.main_axis(table)
+    spread = f"bands run from the lowest to the highest of {seeds} seeds" if seeds > 1 else "one seed each"
+    if axis:
+        drawn.append(
+            Drawn(
+                f"psnr_against_{axis}",
+                f"PSNR against {axis}",
+                figures.against(table, axis, baselines),
+                f"{len(table)} members; {spread}. Solid: held-out pixels; dotted: training pixels; grey: interpolation "
+                "of the training pixels without a network. Settings that only the training pixels like are overfitted.",
+                f"Line chart of PSNR in dB against {axis}; the values are those of the table below.",
+            )
+        )
+    else:
+        drawn.append(
+            Drawn(
+                "psnr_compared",
+                "PSNR of each setting",
+                figures.compared(table, baselines),
+                f"{len(table)} members; {'means over seeds' if seeds > 1 else 'one seed each'}. Grey: interpolation of the "
+                "training pixels without a network.",
+                "Dot chart of PSNR in dB of each setting; the values are those of the table below.",
+            )
+        )
+    rows = representative(table)
+    if not rows:
+        return drawn
+    kept, by = record.kept(), tables.varying(table)
+    curves, pictured = [], []
+    for row in rows:
+        member, arrays = members[row], record.arrays(kept[keys[row]])
+        steps = ensemble.history_steps(member.design.steps, record.run["run"]["history"])
+        name = tables.named(table.loc[row], [n for n in by if n != "seed"])
+        curves.append((name, steps, arrays["history_train"], arrays["history_heldout"]))
+        task = tasks.of(member.data)
+        if len(task.grid) == 2:
+            params, data = arrays["params"], arrays["data"]
+            image = ensemble.render(member.design, member.hyper, params, data, task.grid, task.channels)
+            pictured.append(Pictured(name, np.asarray(task.image), image, row))
+    drawn.append(
+        Drawn(
+            "training",
+            "Training curves",
+            figures.training(curves),
+            "PSNR over the steps, on an even sample of the pixels of either kind; one seed each.",
+            f"Line chart of PSNR in dB over training steps for {', '.join(c[0] for c in curves)}.",
+        )
+    )
+    if pictured:
+        drawn.append(
+            Drawn(
+                "gallery",
+                "Gallery",
+                figures.gallery(pictured),
+                "Each row one member: the target, what was fitted, the signed error (red: too bright; mean over channels), "
+                "and the power at each frequency on a logarithmic scale, zero in the middle.",
+                "; ".join(f"{p.title}: target, prediction, error and spectra" for p in pictured),
+            )
+        )
+    return drawn
+
+
+def _parts(record: Record, table, baselines, drawn: Sequence[Drawn], pictures: dict[str, bytes]) -> dict[str, str]:
+    run, summed = record.run, tables.summary(table)
+    winner = tables.best(table, summed)
+    counts = table["status"].value_counts()
+    sections = [
+        f'<h2>{escape(d.heading)}</h2><figure><img src="data:image/png;base64,'
+        f'{base64.b64encode(pictures[d.name]).decode()}" alt="{escape(d.alternative)}">'
+        f"<figcaption>{escape(d.caption)}</figcaption></figure>"
+        for d in drawn
+    ]
+    bad = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "ok")
+    note = "Means over seeds, ± their standard deviation" if table["seed"].nunique() > 1 else "One seed each"
+    return {
+        "title": escape(f"{run['study']}: {run['variant']}"),
+        "lead": escape(f"{len(table)} members on {tables.images_of(table)}" + (f"; {bad}" if bad else "")),
+        "finding": escape(tables.describe(table, summed, winner)) if winner else "Nothing could be fitted.",
+        "figures": "\n".join(sections),
+        "table_note": f"{note}; PSNR is of clipped predictions. A header sorts. Every member is in results.csv.",
+        "table": _table(summed, winner),
+        "baselines": _baseline_table(baselines),
+        "run": _definitions(_told(run)),
+        "settings": _definitions({name: tables.cell(value) for name, value in run["identity"]["settings"].items()}),
+    }
+
+
+def _told(run: dict[str, Any]) -> dict[str, str]:
+    axes = {f"axis {name}": ", ".join(map(tables.cell, values)) for name, values in run["axes"].items()}
+    plans = run.get("plans", {}).values()
+    chunks = sorted({f"{plan['chunk']} members, {plan['block'] or 'all'} pixels a block" for plan in plans})
+    return {
+        "command": run["command"],
+        **axes,
+        "device": f"{run['device']}, {run['threads']} threads",
+        "fitting": f"{run['fit_seconds']:.1f} s",
+        "compiling": f"{run['compile_seconds']:.1f} s",
+        "chunks": "; ".join(chunks),
+        "versions": ", ".join(f"{name} {version}" for name, version in run["versions"].items()),
+        "commit": str(run["git_commit"]),
+        "fingerprint": run["fingerprint"],
+    }
+
+
+def _definitions(pairs: dict[str, str]) -> str:
+    return "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs.items())
+
+
+def _table(summed: pd.DataFrame, winner: tables.Best | None) -> str:
+    """The summary as a sortable HTML table, the best row marked."""
+    settings = tables.settings_of(summed)
+    remarks = [n for n in ("label",) if n in summed]
+    scores = [n for n in (*SCORES, "published") if n in summed and summed[n].notna().any()]
+    names = [*remarks, *settings, *scores, "members", "diverged"]
+    names = [n for n in names if n != "diverged" or summed[n].any()]
+    head = "".join(f'<th scope="col"><button>{escape(HEADINGS.get(n, n))}</button></th>' for n in names)
+    rows = []
+    for place, row in summed.iterrows():
+        cells = "".join(
+            f'<td data-value="{escape("" if pd.isna(row[n]) else str(row[n]))}">{escape(_shown(row, n))}</td>'
+            for n in names
+        )
+        rows.append(f"<tr{' class=best' if winner and place == winner.place else ''}>{cells}</tr>")
+    return f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _shown(row: pd.Series, name: str) -> str:
+    if name not in SCORES:
+        return tables.cell(row[name])
+    return tables.spread(row[name], row[f"{name}_std"], 4 if name == "ssim" else 2)
+
+
+def _baseline_table(baselines: pd.DataFrame) -> str:
+    if baselines.empty:
+        return ""
+    means = tables.baseline_means(baselines)
+    rows = "".join(
+        f"<tr><td>{escape(str(method))} interpolation</td><td>{v.psnr_heldout:.2f}</td><td>{v.psnr_all:.2f}</td></tr>"
+        for method, v in means.iterrows()
+    )
+    return (
+        "<h3>Without a network</h3><table><thead><tr><th></th><th>held out (dB)</th><th>all pixels (dB)</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PNG_DPI)
+    return buffer.getvalue()

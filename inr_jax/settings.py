@@ -8,18 +8,30 @@ says what is fitted, `Run` how a study is carried out. A `Study` is all four wit
 import dataclasses
 import difflib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+
+# Host functions take either: what NumPy made and what a device holds.
+AnyArray = jax.Array | np.ndarray
 
 
 class Refused(ValueError):
     """A request that cannot be met: one line with the value, what is allowed, and the nearest right one."""
 
 
-def setting(default, help: str, unit: str = "", choices: Sequence[str] = (), open: bool = False, low=None, above=None, high=None):
+def setting(
+    default,
+    help: str,
+    unit: str = "",
+    choices: Sequence[str] = (),
+    open: bool = False,
+    low=None,
+    above=None,
+    high=None,
+):
     """A dataclass field that knows its meaning, unit and range; `open` choices also take `module:function`."""
     metadata = dict(help=help, unit=unit, choices=tuple(choices), open=open, low=low, above=above, high=high)
     return dataclasses.field(default=default, metadata=metadata)
@@ -51,7 +63,7 @@ class Data:
 class Design:
     """The static half of a member's settings: hashable, one compilation for each."""
 
-    encoding: str = setting(
+    encoding: str | Callable = setting(
         "gaussian",
         "coordinates to features",
         choices=("identity", "basic", "dyadic", "positional", "gaussian", "octaves"),
@@ -66,7 +78,7 @@ class Design:
     )
     learn_frequencies: bool = setting(False, "B is a parameter, not data")
     domain: str = setting("unit", "coordinates in [0, 1) or [-1, 1]", choices=("unit", "signed"))
-    network: str = setting("relu", "features to colours", choices=("relu", "siren"), open=True)
+    network: str | Callable = setting("relu", "features to colours", choices=("relu", "siren"), open=True)
     width: int = setting(256, "units of a hidden layer", low=1)
     depth: int = setting(3, "hidden layers", low=1)
     init: str = setting(
@@ -75,7 +87,9 @@ class Design:
         choices=("auto", "flax", "torch", "glorot", "siren"),
     )
     output: str = setting(
-        "auto", "last layer; auto: sigmoid for relu, linear for siren", choices=("auto", "sigmoid", "linear")
+        "auto",
+        "last layer; auto: sigmoid for relu, linear for siren",
+        choices=("auto", "sigmoid", "linear"),
     )
     optimizer: str = setting("adam", "update rule", choices=("adam", "adamw", "sgd"))
     schedule: str = setting(
@@ -86,9 +100,7 @@ class Design:
     steps: int = setting(2000, "optimizer steps", "steps", low=0)
     pixels: int = setting(0, "pixels a step, drawn with replacement; 0: all", "pixels", low=0)
     loss: str = setting("mse", "what is minimised", choices=("mse",))
-    precision: str = setting(
-        "float32", "of the hidden products", choices=("float32", "tf32", "bfloat16")
-    )
+    precision: str = setting("float32", "of the hidden products", choices=("float32", "tf32", "bfloat16"))
     own: tuple[tuple[str, Any], ...] = ()
 
 
@@ -97,7 +109,10 @@ class Hyper:
     """The traced half of a member's settings: a pytree of scalars (with a leading member axis, `hypers`)."""
 
     scale: Any = setting(
-        10.0, "standard deviation of B's rows (positional: highest exponent)", "cycles per image side", low=0.0
+        10.0,
+        "standard deviation of B's rows (positional: highest exponent)",
+        "cycles per image side",
+        low=0.0,
     )
     anisotropy: Any = setting(1.0, "the columns' scale over the rows', in two dimensions", above=0.0)
     omega_0: Any = setting(30.0, "factor inside SIREN's sines", "radians", above=0.0)
@@ -190,7 +205,12 @@ def convert(name: str, value: Any, field: dataclasses.Field | None = None) -> An
     else:
         good = isinstance(plain, kind)
     if not good:
-        wanted = {float: "a finite number", int: "a whole number", bool: "True or False", str: "text"}[kind]
+        wanted = {
+            float: "a finite number",
+            int: "a whole number",
+            bool: "True or False",
+            str: "text",
+        }[kind]
         raise Refused(f"{name}={value!r} is not {wanted}")
     choices = meta.get("choices", ())
     if choices and plain not in choices and not (meta["open"] and ":" in plain):

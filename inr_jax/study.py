@@ -6,12 +6,14 @@ import json
 import shlex
 import time
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from inr_jax import baselines, ensemble, images, metrics, planner, report, tasks
 from inr_jax.configuration import Loaded, collected
@@ -19,8 +21,7 @@ from inr_jax.grid import Grid, Member, batches, grid, identity
 from inr_jax.machine import Stopwatch, provenance
 from inr_jax.progress import Progress
 from inr_jax.records import Record, owned, refuse_other
-from inr_jax.settings import Data, Run, Study, member_of
-from inr_jax.tasks import Task
+from inr_jax.settings import Data, Refused, Run, Study, member_of
 
 
 class Members(NamedTuple):
@@ -82,7 +83,7 @@ def restore(record: Record) -> tuple[Study, Members]:
 def members_of(study: Study) -> Members:
     """The members of a study. Raises Refused where a setting is wrong or an image cannot be read."""
     made = grid(study)
-    digests = {data: images.digest(task_of(data).image) for data in {each.data for each in made.members}}
+    digests = {data: images.digest(tasks.of(data).image) for data in {each.data for each in made.members}}
     return Members(made, [identity(each, digests[each.data]) for each in made.members])
 
 
@@ -105,21 +106,19 @@ def fit_missing(record: Record, study: Study, members: Members, watch: Stopwatch
     plans = record.run.get("plans", {})
     with Progress([all_members[row] for row in missing]) as progress:
         for batch in batches(all_members, missing):
-            task = task_of(batch.data)
+            task = tasks.of(batch.data)
             plan = planner.plan(batch.design, task, len(batch.rows), study.run.chunk, study.run.pixel_block)
             plans[keys[batch.rows[0]]] = plan._asdict()
             record.save_run(plans=plans)
             task = jax.device_put(task)
             for places in ensemble.chunks(len(batch.rows), plan.chunk):
                 hypers = member_of(batch.hypers, ensemble.padded(places, plan.chunk))
-                compiling, fitting, step = watch.compiling, watch.fitting, 0
+                after = partial(progress.advanced, len(places))
                 with watch:
-                    for result in ensemble.fit_chunk(batch.design, hypers, task, plan, study.run.history):
-                        now = getattr(result, "step", step)
-                        progress.update(result, len(places), now - step)
-                        step = now
-                seconds = {"seconds": watch.fitting - fitting, "compile_seconds": watch.compiling - compiling}
-                record.save_chunk([keys[row] for row in batch.rows[places]], result, seconds)
+                    fitted = ensemble.fit_chunk(batch.design, hypers, task, plan, study.run.history, after)
+                progress.finished(fitted, len(places))
+                seconds = {"seconds": watch.fitted, "compile_seconds": watch.compiled}
+                record.save_chunk([keys[row] for row in batch.rows[places]], fitted, seconds)
     return len(missing)
 
 
@@ -131,38 +130,62 @@ def assemble(record: Record, study: Study, members: Members) -> None:
     steps = [ensemble.history_steps(each.design.steps, study.run.history) for each in made.members]
     record.save_dataset(study, made, table, record.curves(keys, steps))
     record.save_table(interpolated(made.members), "baselines.csv")
-    report.write(record, study, members)
+    report.write(record, made.members, keys)
 
 
 def interpolated(members: Sequence[Member]) -> pd.DataFrame:
     """PSNR of linear and cubic interpolation of the training pixels, for every image and split with held-out ones."""
     rows = []
     for data in dict.fromkeys(each.data for each in members):
-        task = task_of(data)
+        task = tasks.of(data)
         if not len(task.heldout):
             continue
         for method in baselines.METHODS:
             image = baselines.interpolate(task, method)
             pair = [part.reshape(-1, task.channels)[task.heldout] for part in (image, task.image)]
-            scores = {"psnr_heldout": metrics.psnr(*pair), "psnr_all": metrics.psnr(image, task.image)}
+            scores = {
+                "psnr_heldout": metrics.psnr(*pair),
+                "psnr_all": metrics.psnr(image, task.image),
+            }
             rows.append(dataclasses.asdict(data) | {"method": method} | {n: float(v) for n, v in scores.items()})
     names = [f.name for f in dataclasses.fields(Data)]
     return pd.DataFrame(rows, columns=[*names, "method", "psnr_heldout", "psnr_all"])
 
 
-@lru_cache(maxsize=8)
-def task_of(data: Data) -> Task:
-    """The task that the data settings describe. Raises Refused where there is no such image."""
-    image = images.load(data.image, data.size, data.resize)
-    return tasks.split(image, data.split, data.fraction, data.split_seed, data.validation)
+def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.ndarray, "*grid c"]:
+    """The image of the member in that row of results.csv, unclipped, on a grid of any size (none: its own image's).
+
+    Raises Refused where there is no such member, or it was not fitted.
+    """
+    _, members = restore(record)
+    if not 0 <= row < len(members.keys):
+        raise Refused(f"--member={row} is not there: {record.directory} has members 0 to {len(members.keys) - 1}")
+    kept = record.kept()
+    if members.keys[row] not in kept:
+        raise Refused(f"--member={row} was not fitted")
+    member, arrays = members.grid.members[row], record.arrays(kept[members.keys[row]])
+    task = tasks.of(member.data)
+    return ensemble.render(
+        member.design,
+        member.hyper,
+        arrays["params"],
+        arrays["data"],
+        grid or task.grid,
+        task.channels,
+    )
 
 
 def asked_for(study: Study) -> dict[str, Any]:
     """What run.json says of the request; the fingerprint covers all but axis values and `run.*`."""
     swept = study.axes.get("image", (study.settings["image"],))
-    identity: dict[str, Any] = {"settings": dict(study.settings), "cases": [dict(case) for case in study.cases]}
+    identity: dict[str, Any] = {
+        "settings": dict(study.settings),
+        "cases": [dict(case) for case in study.cases],
+    }
     if "image" not in study.axes and not any("image" in case for case in study.cases):
-        identity["image_digest"] = images.digest(images.load(swept[0], study.settings["size"], study.settings["resize"]))
+        identity["image_digest"] = images.digest(
+            images.load(swept[0], study.settings["size"], study.settings["resize"])
+        )
     text = json.dumps(identity, sort_keys=True)
     return {
         "study": study.name,
@@ -181,15 +204,17 @@ def dry_run(study: Study) -> str:
     lines = [f"{study.name}:{study.variant}: {len(members)} members" + (f" ({swept})" if swept else "")]
     total = 0.0
     for batch in batches(members, range(len(members))):
-        task = task_of(batch.data)
+        task = tasks.of(batch.data)
         plan = planner.plan(batch.design, task, len(batch.rows), study.run.chunk, study.run.pixel_block)
         flops = plan.step_flops * batch.design.steps * len(batch.rows)
         total += flops
         lines.append(
             f"  {batch.design.encoding} + {batch.design.network} on {batch.data.image} {'x'.join(map(str, task.grid))}: "
-            f"{len(batch.rows)} members, chunk {plan.chunk}, {plan.parameters:,} parameters each, "
+            f"{len(batch.rows)} members, {batch.design.steps} steps, chunk {plan.chunk}, {plan.parameters:,} parameters each, "
             f"pixel block {plan.block or 'all'}, {plan.chunk * plan.member_bytes / 2**20:.0f} MiB, {flops / 1e12:.2f} TFLOP"
         )
     minutes = total / 2e11 / 60
-    lines.append(f"  in all {total / 1e12:.2f} TFLOP: about {minutes:.1f} minutes at 200 GFLOP/s, what two CPU cores give")
+    lines.append(
+        f"  in all {total / 1e12:.2f} TFLOP: about {minutes:.1f} minutes at 200 GFLOP/s, what two CPU cores give"
+    )
     return "\n".join(lines)

@@ -1,21 +1,16 @@
-"""Results as people read them: grouped over seeds, the best named, and honest about who chose it."""
+"""Results as people read them: grouped over seeds, the best named, and honest about what chose it."""
 
 from typing import NamedTuple
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from inr_jax.records import OUTCOMES, SCORES
 from inr_jax.grid import REMARKS
-
-# Half the width of a 95 % interval of a mean of n values, in standard deviations of one: Student's t over √n.
-_T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+from inr_jax.records import OUTCOMES, SCORES
 
 
 class Best(NamedTuple):
-    """The best group of a summary: its place, the score that chose it, and whether those pixels are reported too."""
+    """The best row of a summary: its place, the score that chose it, and whether that is the score reported."""
 
     place: int
     score: str
@@ -33,92 +28,113 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
     Diverged and failed members are counted and enter no mean.
     """
-    by = [name for name in varying(table) if name != "seed"]
-    by += [name for name in REMARKS if name in table]
-    good = table.assign(**{score: table[score].where(table["status"] == "ok") for score in SCORES})
-    good = good.assign(bad=table["status"] != "ok", group=_groups(table, by))
-    grouped = good.groupby("group", sort=False)
-    out = grouped[by].first() if by else pd.DataFrame(index=grouped.size().index)
-    for score in SCORES:
-        out[score] = grouped[score].mean()
-        out[f"{score}_std"] = grouped[score].std(ddof=1)
-    out["members"] = grouped.size()
-    out["diverged"] = grouped["bad"].sum()
-    return out.reset_index(drop=True)
+    by = [name for name in varying(table) if name != "seed"] + [name for name in REMARKS if name in table]
+    scores = {score: table[score].where(table["status"] == "ok") for score in SCORES}
+    good = table.assign(**scores, bad=table["status"] != "ok")
+    grouped = good.groupby(by, sort=False, dropna=False) if by else good.groupby(lambda _: 0)
+    out = {score: grouped[score].mean() for score in SCORES}
+    out |= {f"{score}_std": grouped[score].std(ddof=1) for score in SCORES}
+    out |= {"members": grouped.size(), "diverged": grouped["bad"].sum()}
+    return pd.DataFrame(out).reset_index(drop=not by)
+
+
+def criterion(table: pd.DataFrame) -> str:
+    """The score that says which is best: on held-out pixels, or where there are none on the training pixels."""
+    return "psnr_heldout" if table["psnr_heldout"].notna().any() else "psnr_train"
 
 
 def best(table: pd.DataFrame, summed: pd.DataFrame) -> Best | None:
-    """The best row of the summary, by held-out PSNR where there is one; None where nothing was fitted.
+    """The best row of the summary; None where nothing was fitted.
 
-    `oracle` unless a validation part was held out: then the pixels that choose are among those reported.
+    With a second stage it is the best of that one: fitted on all training pixels, chosen on a part of them.
     """
-    score = "psnr_heldout" if summed["psnr_heldout"].notna().any() else "psnr_train"
-    if not summed[score].notna().any():
+    score = criterion(summed)
+    staged = "validation" in summed
+    rows = summed[summed["validation"] == 0] if staged else summed
+    if not rows[score].notna().any():
         return None
-    return Best(int(summed[score].idxmax()), score, not (table["validation"] > 0).all())
+    return Best(int(rows[score].idxmax()), score, not staged and not (table["validation"] > 0).all())
 
 
-def interval(values: pd.Series) -> float:
-    """Half the width of the 95 % interval of the mean (Student's t); NaN for a single value."""
-    values = values.dropna()
-    n = len(values)
-    return float(_T95.get(n, 1.96 + 2.5 / max(n, 1)) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best) -> str:
+    """One line that names the best setting, its score, and what chose it."""
+    row = summed.iloc[winner.place]
+    if winner.score == "psnr_train":
+        who = "on the training pixels: none were held out"
+    elif winner.oracle:
+        who = "oracle: chosen on the held-out pixels that it is reported on"
+    else:
+        who = "settings chosen on a validation part of the training pixels"
+    by = [name for name in varying(table) if name not in ("seed", "validation")]
+    both = f", {row['psnr_all']:.2f} dB over all pixels" if winner.score == "psnr_heldout" else ""
+    pixels = "held-out" if winner.score == "psnr_heldout" else "training"
+    return f"best: {named(row, by)}: {row[winner.score]:.2f} dB on {pixels} pixels{both} ({who})"
 
 
 def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
-    """The summary for a terminal: settings, PSNRs with their spread over seeds, the best marked."""
-    shown = summed[[name for name in summed.columns if not name.endswith("_std") and name not in SCORES]].copy()
+    """The summary for a terminal: what is told apart, PSNRs with their spread over seeds, the best marked.
+
+    Settings that a label already stands for are left to results.csv.
+    """
+    settings = settings_of(summed)
+    names = ["label"] if "label" in summed else settings
+    shown = pd.DataFrame({name: [cell(value) for value in summed[name]] for name in names})
     for score in SCORES:
         if summed[score].notna().any():
             digits = 4 if score == "ssim" else 2
-            shown[score] = [_spread(m, s, digits) for m, s in zip(summed[score], summed[f"{score}_std"], strict=True)]
-    counts = [name for name in ("members", "diverged") if summed[name].nunique() > 1 or summed["diverged"].any()]
-    names = [n for n in shown.columns if n not in (*SCORES, "members", "diverged", *REMARKS)]
-    remarks = [n for n in ("label",) if n in shown]
-    order = remarks + names + [s for s in SCORES if s in shown] + [n for n in ("published",) if n in shown] + counts
-    shown = shown[order]
-    for name in (*names, *(n for n in REMARKS if n in shown)):
-        shown[name] = [_cell(value) for value in shown[name]]
+            shown[score] = [spread(m, s, digits) for m, s in zip(summed[score], summed[f"{score}_std"], strict=True)]
+    if "published" in summed:
+        shown["published"] = [cell(value) for value in summed["published"]]
+    if summed["diverged"].any():
+        shown["diverged"] = [f"{bad} of {n}" for bad, n in zip(summed["diverged"], summed["members"], strict=True)]
     shown[""] = ["<- best" if winner and place == winner.place else "" for place in range(len(shown))]
     return shown.to_string(index=False)
 
 
-def describe(summed: pd.DataFrame, winner: Best, by: list[str]) -> str:
-    """One line that names the best setting and who chose it."""
-    row = summed.iloc[winner.place]
-    named = [f"{name} {_cell(row[name])}" for name in by if name in row and pd.notna(row[name])]
-    who = {
-        "psnr_heldout": "oracle: chosen on the held-out pixels that it is reported on",
-        "psnr_train": "on the training pixels: none were held out",
-    }[winner.score]
-    if winner.score == "psnr_heldout" and not winner.oracle:
-        who = "chosen on the validation part of the training pixels"
-    return f"best: {', '.join(named) or 'the only setting'} at {row[winner.score]:.2f} dB {winner.score} ({who})"
+def settings_of(summed: pd.DataFrame) -> list[str]:
+    """The columns of a summary that are settings."""
+    apart = (*OUTCOMES, *REMARKS, "members", "diverged")
+    return [name for name in summed.columns if not name.endswith("_std") and name not in apart]
 
 
-def baseline_text(path: Path) -> str:
-    """The interpolation rows for a terminal: means over images; empty where nothing was held out."""
-    rows = pd.read_csv(path)
-    if rows.empty:
-        return ""
-    means = rows.groupby(["split", "method"], sort=False)[["psnr_heldout", "psnr_all"]].mean()
-    said = [f"{method} {v.psnr_heldout:.2f} held out, {v.psnr_all:.2f} all" for (_, method), v in means.iterrows()]
-    return "interpolation of the training pixels, no network (dB): " + "; ".join(said)
+def baseline_means(baselines: pd.DataFrame) -> pd.DataFrame:
+    """PSNR of each interpolation, means over images; from all the training pixels where that was done."""
+    whole = baselines[baselines["validation"] == 0]
+    return (whole if len(whole) else baselines).groupby("method", sort=False)[["psnr_heldout", "psnr_all"]].mean()
 
 
-def _groups(table: pd.DataFrame, by: list[str]) -> np.ndarray:
-    keys = [tuple(str(v) for v in row) for row in table[by].itertuples(index=False)] if by else [()] * len(table)
-    order = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-    return np.asarray([order[key] for key in keys])
+def baseline_text(baselines: pd.DataFrame) -> str:
+    """The interpolation rows for a terminal; empty where nothing was held out."""
+    means = baseline_means(baselines)
+    said = [f"{method} {v.psnr_heldout:.2f} held out, {v.psnr_all:.2f} all" for method, v in means.iterrows()]
+    return f"interpolation of the training pixels, no network (dB): {'; '.join(said)}" if said else ""
 
 
-def _spread(mean: float, std: float, digits: int) -> str:
+def images_of(table: pd.DataFrame) -> str:
+    """Which images a table is about, their size and split."""
+    names = table["image"].unique()
+    told = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    sizes = "x".join(2 * [str(table["size"].iloc[0])]) if table["size"].iloc[0] else "full size"
+    return f"{told}, {sizes}, split {', '.join(table['split'].unique())}"
+
+
+def named(row: pd.Series, by: list[str]) -> str:
+    """What a row is called: its label, or its settings that vary."""
+    if "label" in row and isinstance(row["label"], str):
+        return row["label"]
+    said = [f"{name} {cell(row[name])}" for name in by if name in row and pd.notna(row[name])]
+    return ", ".join(said) or "the only setting"
+
+
+def spread(mean: float, std: float, digits: int) -> str:
+    """A mean and, if there is one, its standard deviation."""
     if np.isnan(mean):
         return "-"
     return f"{mean:.{digits}f}" + (f" ± {std:.{digits}f}" if not np.isnan(std) else "")
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a table shows it: short, a dash where there is none."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)

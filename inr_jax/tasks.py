@@ -1,13 +1,15 @@
 """Coordinates of pixels, which of them are trained on and which are held out."""
 
 import dataclasses
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from inr_jax.settings import Refused
+from inr_jax import images
+from inr_jax.settings import AnyArray, Data, Refused
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,9 +19,9 @@ class Task:
     `image` is (h, w, c) in [0, 1], or (n, c) for a signal; `train` and `heldout` are row-major pixel indices.
     """
 
-    image: Float[Array, "*grid c"] | Float[np.ndarray, "*grid c"]
-    train: Int[Array, " n"] | Int[np.ndarray, " n"]
-    heldout: Int[Array, " m"] | Int[np.ndarray, " m"]
+    image: Float[AnyArray, "*grid c"]
+    train: Int[AnyArray, " n"]
+    heldout: Int[AnyArray, " m"]
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -34,13 +36,13 @@ class Task:
     @property
     def colors(self) -> Float[Array, "p c"]:
         """All pixels, row-major, in [0, 1]."""
-        return jnp.reshape(self.image, (-1, self.channels))
+        return jnp.asarray(self.image).reshape(-1, self.channels)
 
 
 jax.tree_util.register_dataclass(Task, ["image", "train", "heldout"], [])
 
 
-def coordinates(index: Int[Array, " n"], grid: tuple[int, ...], domain: str = "unit") -> Float[Array, "n d"]:
+def coordinates(index: Int[AnyArray, " n"], grid: tuple[int, ...], domain: str = "unit") -> Float[Array, "n d"]:
     """Coordinates of row-major pixel indices: row first, then column.
 
     `unit`: i / n in [0, 1), end point excluded (Tancik et al. 2020); `signed`: 2 i / (n - 1) - 1 in [-1, 1], both end
@@ -102,3 +104,10 @@ def split(
         np.flatnonzero(train).astype(np.int32),
         np.flatnonzero(heldout).astype(np.int32),
     )
+
+
+@lru_cache(maxsize=8)
+def of(data: Data) -> Task:
+    """The task that the data settings describe. Raises Refused where there is no such image."""
+    image = images.load(data.image, data.size, data.resize)
+    return split(image, data.split, data.fraction, data.split_seed, data.validation)

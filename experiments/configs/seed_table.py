@@ -15,7 +15,11 @@ PUBLISHED = {"plain": 17.448, "positional L=10": 24.74, "octaves, B length 1024"
 def get_config(variant: str) -> ConfigDict:
     config = base()
     config.size, config.split, config.resize = 512, "rows", "stretch"
-    config.design.init, config.design.optimizer, config.design.schedule = "torch", "adamw", "plateau"
+    config.design.init, config.design.optimizer, config.design.schedule = (
+        "torch",
+        "adamw",
+        "plateau",
+    )
     config.design.steps, config.design.pixels = 60 * 512, 256
     config.hyper.scale, config.hyper.learning_rate, config.hyper.weight_decay = 1.0, 1e-4, 1e-2
     return config
@@ -23,8 +27,22 @@ def get_config(variant: str) -> ConfigDict:
 
 def cases(add, variant: str) -> None:
     add(label="plain", encoding="identity", network="relu", init="torch", published=17.448)
-    add(label="positional L=10", encoding="dyadic", octaves=10, network="relu", init="torch", published=24.74)
+    add(
+        label="positional L=10",
+        encoding="dyadic",
+        octaves=10,
+        network="relu",
+        init="torch",
+        published=24.74,
+    )
     add(label="SIREN", encoding="identity", network="siren", init="siren")
     for length in (256, 512, 1024):
         published = {"published": 31.96} if length == 1024 else {}
-        add(label=f"octaves, B length {length}", encoding="octaves", frequencies=length, network="relu", init="torch", **published)
+        add(
+            label=f"octaves, B length {length}",
+            encoding="octaves",
+            frequencies=length,
+            network="relu",
+            init="torch",
+            **published,
+        )

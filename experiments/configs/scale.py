@@ -1,0 +1,27 @@
+"""How does the held-out PSNR depend on the scale of Gaussian Fourier features?"""
+
+from ml_collections import ConfigDict
+
+from inr_jax.configuration import base
+
+VARIANTS = {
+    "full": "512x512, quarter of the pixels, 12 scales x 2 seeds",
+    "quick": "64x64, 16 scales x 2 seeds",
+}
+
+
+def get_config(variant: str) -> ConfigDict:
+    """The settings of a variant."""
+    config = base()
+    config.image, config.split = "astronaut", "quarter"
+    config.design.encoding, config.design.init = "gaussian", "glorot"
+    config.axes.seed = (0, 1)
+    if variant == "quick":
+        config.size = 64
+        config.design.frequencies, config.design.width, config.design.steps = 128, 128, 200
+        config.axes.scale = (0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 12, 16, 24, 32)
+    else:
+        config.size = 512
+        config.design.frequencies, config.design.steps, config.design.pixels = 256, 2000, 4096
+        config.axes.scale = (0.5, 1, 2, 4, 6, 8, 10, 13, 16, 24, 32, 64)
+    return config

@@ -1,0 +1,59 @@
+"""Draw any member of a run at any size: python -m experiments.render RUN --member=ROW --size=WxH --out=FILE
+
+ROW is the member's row in results.csv, from 0. FILE.png has 8 bits, clipped; FILE.npy is float32, (h, w, c), unclipped.
+"""
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+from inr_jax import images, records, study
+from inr_jax.command import parsed, told
+from inr_jax.settings import Refused
+
+USAGE = "python -m experiments.render RUN --member=ROW [--size=WxH] --out=FILE.png|FILE.npy"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; its exit status."""
+    arguments = parsed(argv, options=("member", "size", "out"), switches=("help",), positional=1)
+    if arguments.help:
+        print(f"{__doc__}\n{USAGE}")
+        return 0
+    record = records.there(arguments.positional, USAGE)
+    out = Path(arguments.required("out", USAGE))
+    if out.suffix not in (".png", ".npy"):
+        raise Refused(f"--out={out} has no known ending; allowed: .png, .npy")
+    image = study.rendered(record, _row(arguments.required("member", USAGE)), _grid(arguments.size))
+    buffer = io.BytesIO()
+    if out.suffix == ".npy":
+        np.save(buffer, image)
+    else:
+        iio.imwrite(buffer, images.to_bytes(image), extension=".png")
+    records.write(out, buffer.getvalue())
+    print(f"{out}: {image.shape[1]}x{image.shape[0]}")
+    return 0
+
+
+def _row(text: str) -> int:
+    if not text.isdecimal():
+        raise Refused(f"--member={text} is not a row of results.csv: 0, 1, ...")
+    return int(text)
+
+
+def _grid(text: str) -> tuple[int, ...]:
+    """(h, w) of WxH; empty for the image's own."""
+    if not text:
+        return ()
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise Refused(f"--size={text} is not WxH in pixels, for example 1024x768")
+    return int(height), int(width)
+
+
+if __name__ == "__main__":
+    sys.exit(told(main, sys.argv[1:]))

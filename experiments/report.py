@@ -1,0 +1,26 @@
+"""Draw a run's results and report again from what it keeps: python -m experiments.report RUN"""
+
+import sys
+from collections.abc import Sequence
+
+from inr_jax import records, study
+from inr_jax.command import parsed, told
+
+USAGE = "python -m experiments.report RUN"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; its exit status."""
+    arguments = parsed(argv, options=(), switches=("help",), positional=1)
+    if arguments.help:
+        print(f"{__doc__}\n{USAGE}")
+        return 0
+    record = records.there(arguments.positional, USAGE)
+    with records.owned(record.directory):
+        study.assemble(record, *study.restore(record))
+    print(f"report: {record.directory / 'report.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(told(main, sys.argv[1:]))

@@ -1,0 +1,178 @@
+"""Figures of a record, for the report and for a paper: PNG and SVG, readable in grey."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from inr_jax import metrics, tables
+from inr_jax.settings import FIELDS
+
+# Okabe and Ito's colours: told apart by the colour-blind, and by their lightness in grey.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLE: dict[str, Any] = {
+    "grid": {"color": "#dddddd", "linewidth": 0.6},
+    "train": {"linestyle": ":", "alpha": 0.9},
+}
+MOST_LINES = 6
+
+
+class Pictured(NamedTuple):
+    """A member to be shown: a title, its target and its prediction, both (h, w, c), and its row in results.csv."""
+
+    title: str
+    target: Float[np.ndarray, "h w c"]
+    prediction: Float[np.ndarray, "h w c"]
+    row: int
+
+
+def main_axis(table: pd.DataFrame) -> str | None:
+    """The numeric setting to draw PSNR against: the scale if it varies, else the one with most values; or None."""
+    counts = {
+        name: table[name].nunique()
+        for name in tables.varying(table)
+        if name != "seed" and pd.api.types.is_numeric_dtype(table[name]) and not table[name].isna().all()
+    }
+    enough = {name: count for name, count in counts.items() if count >= 3}
+    return "scale" if "scale" in enough else max(enough, key=lambda name: enough[name], default=None)
+
+
+def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:
+    """PSNR against one setting: training and held-out pixels, a band from the lowest to the highest seed."""
+    figure, axes = _canvas(7.2, 4.4)
+    others = [name for name in tables.varying(table) if name not in ("seed", axis)]
+    groups = list(table[table[axis].notna()].groupby(others, sort=False, dropna=False)) if others else [((), table)]
+    groups.sort(key=lambda pair: -np.nan_to_num(pair[1]["psnr_heldout"].max(), nan=pair[1]["psnr_train"].max()))
+    for number, (values, group) in enumerate(groups[:MOST_LINES]):
+        name = ", ".join(f"{n} {tables.cell(v)}" for n, v in zip(others, values, strict=True))
+        color = COLORS[number % len(COLORS)]
+        for score, said in (("psnr_train", "training pixels"), ("psnr_heldout", "held-out pixels")):
+            _band(axes, group, axis, score, color, f"{name} {said}".strip())
+    _reference(axes, baselines)
+    if table[axis].min() > 0 and table[axis].max() / table[axis].min() > 8:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    unit = FIELDS[axis].metadata["unit"] if axis in FIELDS else ""
+    axes.set_xlabel(f"{axis} ({unit})" if unit else axis)
+    axes.set_ylabel("PSNR (dB)")
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def compared(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
+    """PSNR of every setting, one line each: training, held-out and all pixels, and the published figure."""
+    summed = tables.summary(table)
+    names = [tables.named(row, tables.varying(table)) for _, row in summed.iterrows()]
+    figure, axes = _canvas(7.2, 0.9 + 0.42 * len(names))
+    rows = np.arange(len(names))[::-1]
+    marks = {
+        "psnr_train": ("o", "training pixels"),
+        "psnr_heldout": ("s", "held-out pixels"),
+        "psnr_all": ("D", "all pixels"),
+    }
+    for (score, (mark, said)), color in zip(marks.items(), COLORS, strict=False):
+        if summed[score].notna().any():
+            axes.plot(summed[score], rows, mark, color=color, label=said, markersize=6, alpha=0.9)
+    if "published" in summed and summed["published"].notna().any():
+        axes.plot(
+            summed["published"],
+            rows,
+            "|",
+            color="black",
+            markersize=16,
+            markeredgewidth=2,
+            label="published",
+        )
+    _reference(axes, baselines, vertical=True)
+    axes.set_yticks(rows, names, fontsize=8)
+    axes.set_xlabel("PSNR (dB)")
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def training(curves: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
+    """PSNR over the steps, (name, steps, train, held-out) each: dotted training, solid held-out pixels."""
+    figure, axes = _canvas(7.2, 4.0)
+    for number, (name, steps, train, heldout) in enumerate(curves):
+        color = COLORS[number % len(COLORS)]
+        axes.plot(steps, train, color=color, label=f"{name}: training pixels", **STYLE["train"])
+        if np.isfinite(heldout).any():
+            axes.plot(steps, heldout, color=color, label=f"{name}: held-out pixels")
+    axes.set_xscale("symlog", linthresh=max(1.0, min((c[1][1:2].max(initial=1) for c in curves), default=1)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("step")
+    axes.set_ylabel("PSNR (dB)")
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def gallery(pictured: Sequence[Pictured]) -> Figure:
+    """For each member: target, prediction, signed error (mean of the channels), spectra of target and prediction."""
+    figure = Figure(figsize=(11.0, 2.45 * len(pictured) + 0.3), layout="constrained")
+    grid = figure.subplots(len(pictured), 5, squeeze=False)
+    errors = [p.prediction.clip(0, 1) - p.target for p in pictured]
+    limit = float(max(np.quantile(np.abs(e.mean(-1)), 0.99) for e in errors)) or 1.0
+    spectra = [[metrics.spectrum(image) for image in (p.target, p.prediction.clip(0, 1))] for p in pictured]
+    low, high = np.quantile(spectra[0][0], [0.05, 0.9995])
+    for axes, each, error, pair in zip(grid, pictured, errors, spectra, strict=True):
+        psnr = float(metrics.psnr(each.prediction, each.target))
+        for place, image in ((0, each.target), (1, each.prediction.clip(0, 1))):
+            axes[place].imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
+        axes[2].imshow(error.mean(-1), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        for place, spectrum in ((3, pair[0]), (4, pair[1])):
+            axes[place].imshow(spectrum, cmap="magma", vmin=low, vmax=high)
+        titles = (
+            "target",
+            f"{psnr:.2f} dB over all pixels",
+            f"error, ±{limit:.2g}",
+            "target's spectrum",
+            "its spectrum",
+        )
+        for axis, title in zip(axes, titles, strict=True):
+            axis.set_title(title, fontsize=8)
+            axis.set_xticks([])
+            axis.set_yticks([])
+        axes[0].set_ylabel(each.title, fontsize=9)
+    return figure
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.grid(True, **STYLE["grid"])
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _band(axes: Axes, group: pd.DataFrame, axis: str, score: str, color: str, name: str) -> None:
+    """A line through the means over seeds, a band over their range, crosses where a member diverged."""
+    good = group[(group["status"] == "ok") & group[score].notna()].groupby(axis)[score]
+    if good.ngroups:
+        mean, low, high = good.mean(), good.min(), good.max()
+        style = STYLE["train"] if score == "psnr_train" else {}
+        axes.plot(mean.index, mean, color=color, marker="o", markersize=3, label=name, **style)
+        axes.fill_between(mean.index, low, high, color=color, alpha=0.15, linewidth=0)
+    bad = group.loc[group["status"] != "ok", axis]
+    if len(bad) and score == "psnr_heldout":
+        bottom = axes.get_ylim()[0]
+        axes.plot(bad, np.full(len(bad), bottom), "x", color=color, label=f"{name}: diverged")
+
+
+def _reference(axes: Axes, baselines: pd.DataFrame, vertical: bool = False) -> None:
+    """Linear and cubic interpolation's PSNR (means over images) as dashed grey lines."""
+    score = "psnr_all" if vertical else "psnr_heldout"
+    for method, value in tables.baseline_means(baselines)[score].items():
+        draw = axes.axvline if vertical else axes.axhline
+        style = "--" if method == "cubic" else "-."
+        draw(
+            value,
+            color="#777777",
+            linewidth=1,
+            linestyle=style,
+            label=f"{method} interpolation, {'all' if vertical else 'held-out'} pixels",
+        )

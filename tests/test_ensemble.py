@@ -1,0 +1,158 @@
+"""Many members: each is its single fit, whoever sits beside it, and one program serves them all."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+import inr_jax as inr
+from inr_jax import ensemble, fit, planner
+from inr_jax.settings import Hyper, member_of
+
+IMAGE = np.random.default_rng(0).random((12, 12, 3)).astype(np.float32)
+TASK = inr.tasks.split(IMAGE, "quarter")
+DESIGN = inr.Design(frequencies=6, width=16, depth=2, steps=12)
+SETTINGS = inr.hypers(scale=[0.5, 2, 8], learning_rate=[1e-4, 1e-3], seed=[0, 1])
+SCORES = ("psnr_train", "psnr_heldout", "psnr_all", "ssim")
+compiled: list[str] = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, duration_secs, **kw: compiled.append(event) if event.endswith("backend_compile_duration") else None
+)
+
+
+def close(a: inr.Fits, b: inr.Fits, rows=slice(None)) -> None:
+    for name in SCORES:
+        np.testing.assert_allclose(getattr(a, name)[rows], getattr(b, name), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["relu", "siren"])
+def test_a_member_equals_its_single_fit(network):
+    design = dataclasses.replace(DESIGN, network=network, pixels=20)
+    settings = dataclasses.replace(SETTINGS, omega_0=np.linspace(5, 30, 12, dtype=np.float32))
+    together = inr.fit_many(design, settings, TASK, chunk=12)
+    for row in (0, 5, 11):
+        hyper = member_of(settings, row)
+        state = fit.init(design, hyper, 3, 2)
+        state, _ = fit.advance(design, hyper, TASK, state, np.int32(0), np.int32(12))
+        single = fit.evaluate(design, hyper, TASK, state, 144)
+        np.testing.assert_allclose([getattr(together, n)[row] for n in SCORES], single, rtol=1e-5, atol=1e-5)
+
+
+def test_chunk_size_does_not_matter():
+    whole = inr.fit_many(DESIGN, SETTINGS, TASK, chunk=12)
+    for chunk in (1, 5):
+        close(whole, inr.fit_many(DESIGN, SETTINGS, TASK, chunk=chunk))
+
+
+def test_order_neighbours_and_padding_do_not_change_a_bit_at_a_fixed_chunk_size():
+    whole = inr.fit_many(DESIGN, SETTINGS, TASK, chunk=4)
+    order = np.asarray([7, 3, 11, 0, 5])
+    some = inr.fit_many(DESIGN, member_of(SETTINGS, order), TASK, chunk=4)
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(some.params), strict=True):
+        np.testing.assert_array_equal(a[order], b)
+
+
+def test_two_seeds_differ_and_one_repeated_does_not():
+    fits = inr.fit_many(DESIGN, inr.hypers(scale=[2], seed=[0, 1]), TASK, chunk=2)
+    again = inr.fit_many(DESIGN, inr.hypers(scale=[2], seed=[0, 1]), TASK, chunk=2)
+    assert abs(fits.psnr_train[0] - fits.psnr_train[1]) > 1e-3
+    np.testing.assert_array_equal(fits.psnr_train, again.psnr_train)
+
+
+def test_one_program_serves_any_number_of_members_chunks_and_segments():
+    design = dataclasses.replace(DESIGN, width=17)
+    plan = planner.plan(design, TASK, 4, chunk=4)
+    compiled.clear()
+    ensemble.fit_chunk(design, member_of(SETTINGS, np.arange(4)), TASK, plan)
+    one_chunk = len(compiled)
+    assert one_chunk >= 1
+    inr.fit_many(design, SETTINGS, TASK, chunk=4)
+    ensemble.fit_chunk(design, member_of(SETTINGS, np.arange(4)), TASK, plan._replace(segment=1))
+    changed = dataclasses.replace(SETTINGS, weight_decay=SETTINGS.weight_decay * 3)
+    inr.fit_many(design, changed, TASK, chunk=4)
+    assert len(compiled) == one_chunk
+
+
+def test_a_diverging_member_freezes_at_its_last_finite_step_and_disturbs_nobody():
+    rates = np.asarray([1e-3, 1e3, 1e-2], np.float32)
+    design = dataclasses.replace(DESIGN, output="linear", optimizer="sgd", steps=40)
+    settings = dataclasses.replace(inr.hypers(scale=[1, 2, 3]), learning_rate=rates)
+    tame = dataclasses.replace(settings, learning_rate=np.where(rates > 1, np.float32(1e-3), rates))
+    fits = inr.fit_many(design, settings, TASK, chunk=3)
+    others = inr.fit_many(design, tame, TASK, chunk=3)
+    assert fits.diverged_at.tolist()[::2] == [-1, -1] and 0 <= fits.diverged_at[1] < 40
+    for a, b in zip(jax.tree.leaves(fits.params), jax.tree.leaves(others.params), strict=True):
+        assert np.isfinite(a).all()
+        np.testing.assert_array_equal(a[::2], b[::2])
+    single = member_of(settings, 1)
+    state = fit.init(design, single, 3, 2)
+    for t in range(int(fits.diverged_at[1])):
+        state, _ = fit.step(design, single, TASK, state, np.int32(t))
+    for a, b in zip(jax.tree.leaves(fits.params), jax.tree.leaves(state.params), strict=True):
+        np.testing.assert_allclose(a[1], b, rtol=1e-3, atol=1e-6 * np.abs(b).max())
+
+
+def test_a_member_that_diverged_stays_frozen_in_later_segments():
+    design = dataclasses.replace(DESIGN, output="linear", optimizer="sgd", steps=40)
+    settings = dataclasses.replace(inr.hypers(scale=[1, 2]), learning_rate=np.asarray([1e-3, 1e3], np.float32))
+    plan = planner.plan(design, TASK, 2, chunk=2)
+    whole = ensemble.fit_chunk(design, settings, TASK, plan)
+    cut = ensemble.fit_chunk(design, settings, TASK, plan._replace(segment=3))
+    assert cut.diverged_at.tolist() == whole.diverged_at.tolist()
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(cut.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_rendering_at_its_own_size_has_the_scores_psnr():
+    fits = inr.fit_many(DESIGN, SETTINGS, TASK)
+    for row in (0, 7):
+        image = fits.predict(row, (12, 12))
+        error = np.mean(np.square(image.clip(0, 1) - IMAGE))
+        np.testing.assert_allclose(-10 * np.log10(error), fits.psnr_all[row], atol=1e-3)
+    assert fits.predict(0, (5, 31)).shape == (5, 31, 3)
+
+
+def test_tiles_do_not_change_a_rendering():
+    fits = inr.fit_many(DESIGN, SETTINGS, TASK)
+    params, data = (jax.tree.map(lambda leaf: leaf[2], tree) for tree in (fits.params, fits.data))
+    images = [
+        ensemble.render(DESIGN, member_of(SETTINGS, 2), params, data, (9, 14), 3, tile) for tile in (7, 126, 1000)
+    ]
+    np.testing.assert_allclose(images[0], images[1], atol=1e-6)
+    np.testing.assert_array_equal(images[1], images[2])
+
+
+def test_curves_begin_before_the_first_step_and_end_at_the_last():
+    fits = inr.fit_many(DESIGN, SETTINGS, TASK)
+    assert fits.history_step[0] == 0 and fits.history_step[-1] == DESIGN.steps
+    assert (np.diff(fits.history_step) > 0).all()
+    np.testing.assert_allclose(fits.history_train[:, -1], fits.psnr_train, atol=1e-3)
+
+
+def test_signals_of_one_dimension_are_fitted_by_the_same_code():
+    signal = np.sin(np.linspace(0, 6, 64, dtype=np.float32))[:, None] / 2 + 0.5
+    task = inr.tasks.split(signal, "quarter")
+    fits = inr.fit_many(dataclasses.replace(DESIGN, steps=300), inr.hypers(scale=[1.0], learning_rate=[1e-2]), task)
+    assert fits.psnr_heldout[0] > 25
+
+
+def test_encodings_and_networks_of_ones_own_are_swept_like_the_built_in_ones():
+    design = dataclasses.replace(DESIGN, encoding=bumps, own=(("centres", 5),))
+    settings = dataclasses.replace(inr.hypers(scale=[1, 1]), own={"sharpness": np.asarray([1.0, 8.0], np.float32)})
+    fits = inr.fit_many(design, settings, TASK, chunk=2)
+    assert np.isfinite(fits.psnr_train).all() and fits.psnr_train[0] != fits.psnr_train[1]
+
+
+def bumps(coords, key, *, sharpness=1.0, centres=4):
+    at = jax.random.uniform(key, (centres, coords.shape[-1]))
+    return jax.numpy.exp(-sharpness * jax.numpy.sum(jax.numpy.square(coords[:, None] - at), axis=-1))
+
+
+def test_plans_respect_what_is_asked_and_cover_the_image():
+    plan = planner.plan(DESIGN, TASK, 100, chunk=7, block=9)
+    assert (plan.chunk, plan.block) == (7, 9)
+    assert plan.parameters == 12 * 16 + 16 + 16 * 16 + 16 + 16 * 3 + 3
+    wide = planner.plan(DESIGN, TASK, 100, backend="gpu")
+    assert 1 < wide.chunk <= 100 and wide.block == 0
+    assert Hyper().scale == 10.0

@@ -1,0 +1,266 @@
+"""Images: what is read is what is in the file, from 0 to 1."""
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import skimage.data
+import skimage.transform
+from PIL import Image
+
+from inr_jax import images
+from inr_jax.settings import Refused
+
+# Where each EXIF orientation puts the stored pixels (CIPA DC-008, "Orientation").
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+def noise(*shape, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def save(path, pixels, **how):
+    iio.imwrite(path, pixels, plugin="pillow", **how)
+    return str(path)
+
+
+def is_image(image):
+    return image.dtype == np.float32 and image.ndim == 3 and image.min() >= 0 and image.max() <= 1
+
+
+@pytest.mark.parametrize("name", images.SAMPLES)
+def test_every_sample_is_an_image_and_not_constant(name):
+    image = images.load(name)
+    assert is_image(image)
+    assert image.shape[-1] in (1, 3)
+    assert image.std() > 0.05
+
+
+def test_a_sample_is_scikit_images_own():
+    np.testing.assert_allclose(images.load("astronaut"), skimage.data.astronaut() / 255.0, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_a_lossless_file_gives_its_pixels_and_gray_gets_a_channel(tmp_path, shape, suffix):
+    pixels = noise(*shape)
+    image = images.load(save(tmp_path / f"a{suffix}", pixels))
+    assert is_image(image)
+    np.testing.assert_allclose(image, pixels.reshape(5, 7, -1) / 255.0, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bit_gray_keeps_its_precision(tmp_path, suffix):
+    pixels = noise(6, 9, dtype=np.uint16)
+    image = images.load(save(tmp_path / f"a{suffix}", pixels))
+    np.testing.assert_allclose(image[..., 0], pixels / 65535.0, atol=1e-7, rtol=0)
+
+
+def test_a_bilevel_image_is_black_and_white(tmp_path):
+    pixels = noise(6, 9) > 127
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(images.load(str(tmp_path / "a.png"))[..., 0], pixels)
+
+
+def test_floats_beyond_one_are_clipped(tmp_path):
+    pixels = np.linspace(-0.5, 1.5, 12, dtype=np.float32).reshape(3, 4)
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(images.load(str(tmp_path / "a.tif"))[..., 0], np.clip(pixels, 0, 1))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_is_composited_over_white(tmp_path, mode):
+    pixels = noise(6, 9, len(mode))
+    pixels[0, :3, -1] = 0, 255, 128
+    Image.fromarray(pixels, mode=None if mode == "RGBA" else mode).save(tmp_path / "a.png")
+    color, alpha = pixels[..., :-1] / 255.0, pixels[..., -1:] / 255.0
+    image = images.load(str(tmp_path / "a.png"))
+    assert is_image(image)
+    np.testing.assert_allclose(image, color * alpha + (1 - alpha), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "L"])
+def test_a_transparent_colour_is_white(tmp_path, mode):
+    """PNG and GIF can also name one colour, or one palette entry, that is transparent."""
+    pixels = np.zeros((4, 6), np.uint8)
+    pixels[:, 3:] = 120
+    picture = Image.fromarray(pixels).convert(mode)
+    picture.save(tmp_path / "a.png", transparency=(0, 0, 0) if mode == "RGB" else 0)
+    with Image.open(tmp_path / "a.png") as stored:
+        assert stored.info["transparency"] is not None
+    image = images.load(str(tmp_path / "a.png"))
+    np.testing.assert_array_equal(image[:, :3], 1.0)
+    np.testing.assert_allclose(image[:, 3:], 120 / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_the_exif_orientation_is_applied(tmp_path, orientation):
+    stored = np.kron(noise(3, 2), np.ones((16, 16), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.jpg", quality=100, exif=exif)
+    image = images.load(str(tmp_path / "a.jpg"))[..., 0]
+    np.testing.assert_allclose(image, UPRIGHT[orientation](stored) / 255.0, atol=2 / 255)
+
+
+def test_cmyk_is_read_as_colours(tmp_path):
+    pixels = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    Image.fromarray(pixels).convert("CMYK").save(tmp_path / "a.jpg", quality=100)
+    np.testing.assert_allclose(images.load(str(tmp_path / "a.jpg")), pixels / 255.0, atol=0.03)
+
+
+def test_an_animation_gives_its_first_frame(tmp_path):
+    frames = [Image.fromarray(np.full((4, 5, 3), v, np.uint8)) for v in (40, 200)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    image = images.load(str(tmp_path / "a.gif"))
+    assert image.shape == (4, 5, 3)
+    np.testing.assert_allclose(image, 40 / 255, atol=0.01)
+
+
+@pytest.mark.parametrize(("shape", "where"), [((6, 10), np.s_[:, 2:8]), ((11, 6), np.s_[2:8, :])])
+def test_a_crop_to_the_shorter_side_is_exact_pixels(tmp_path, shape, where):
+    pixels = noise(*shape, 3)
+    image = images.load(save(tmp_path / "a.png", pixels), size=6)
+    np.testing.assert_array_equal(image, (pixels[where] / 255.0).astype(np.float32))
+
+
+@pytest.mark.parametrize("size", [5, 16, 40])
+@pytest.mark.parametrize("resize", ["crop", "stretch"])
+def test_resizing_is_scikit_images_with_anti_aliasing(tmp_path, resize, size):
+    pixels = noise(20, 32, 3) / 255.0
+    source = pixels[:, 6:26] if resize == "crop" else pixels
+    path = save(tmp_path / "a.png", np.round(pixels * 255).astype(np.uint8))
+    image = images.load(path, size, resize)
+    assert is_image(image)
+    wanted = skimage.transform.resize(source, (size, size), anti_aliasing=True)
+    np.testing.assert_allclose(image, wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("resize", ["crop", "stretch"])
+def test_what_is_too_fine_for_the_new_size_becomes_gray(resize):
+    stripes = np.broadcast_to((np.arange(96) % 2)[:, None, None], (96, 96, 1)).astype(np.float32)
+    np.testing.assert_allclose(images.to_square(stripes, 16, resize)[2:-2, 2:-2], 0.5, atol=0.01)
+
+
+@pytest.mark.parametrize("side", [1, 2, 7, 64])
+@pytest.mark.parametrize("name", images.SYNTHETIC)
+def test_every_synthetic_image_is_in_range_and_always_the_same(name, side):
+    image = images.load(f"synthetic:{name}", side)
+    assert image.shape[:2] == (side, side)
+    assert is_image(image)
+    np.testing.assert_array_equal(image, images.load(f"synthetic:{name}", side))
+
+
+@pytest.mark.parametrize("name", images.SYNTHETIC)
+def test_a_synthetic_image_has_a_size_of_its_own(name):
+    assert images.load(f"synthetic:{name}").shape[:2] == (512, 512)
+
+
+def test_the_zone_plates_local_frequency_grows_to_a_quarter_of_the_sampling_rate():
+    side = 256
+    row = images.load("synthetic:zone_plate", side)[side // 2, :, 0].astype(np.float64)
+    np.testing.assert_allclose(np.diff(np.arccos(2 * row[128:132] - 1)), np.pi * np.array([1, 3, 5]) / 512, rtol=0.02)
+    # cos at a quarter of the sampling rate turns through one period in four samples.
+    edge = row[-4:] - 0.5
+    np.testing.assert_allclose(edge[:2], -edge[2:], atol=0.05)
+
+
+def test_the_siemens_star_looks_the_same_after_a_quarter_turn():
+    star = images.load("synthetic:siemens_star", 64)[..., 0]
+    turned = np.rot90(star)
+    off_diagonal = ~(np.eye(64, dtype=bool) | np.eye(64, dtype=bool)[::-1])
+    np.testing.assert_array_equal(star[off_diagonal], turned[off_diagonal])
+    assert set(np.unique(star)) == {0.0, 1.0}
+    # Around the rim every spoke begins and ends once.
+    angle = (np.arange(3600) + 0.5) * 2 * np.pi / 3600
+    rim = star[np.round(31.5 + 30 * np.sin(angle)).astype(int), np.round(31.5 + 30 * np.cos(angle)).astype(int)]
+    assert 0.4 < rim.mean() < 0.6
+
+
+@pytest.mark.parametrize("side", [16, 64])
+def test_the_checkerboard_has_eight_by_eight_squares(side):
+    board = images.load("synthetic:checkerboard", side)[..., 0]
+    wanted = np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((side // 8, side // 8)))
+    np.testing.assert_array_equal(board, wanted)
+
+
+def test_natural_noises_power_falls_as_one_over_the_frequency_squared():
+    image = images.load("synthetic:natural_noise", 256).astype(np.float64)
+    power = (np.abs(np.fft.fft2(image, axes=(0, 1))) ** 2).mean(-1)
+    f = np.hypot(*np.meshgrid(np.fft.fftfreq(256), np.fft.fftfreq(256)))
+    band = (f > 0.02) & (f < 0.4)
+    slope, _ = np.polyfit(np.log(f[band]), np.log(power[band]), 1)
+    assert slope == pytest.approx(-2, abs=0.15)
+
+
+def test_the_digest_is_of_the_pixels_and_not_of_the_name(tmp_path):
+    pixels = noise(8, 8, 3)
+    one, two = (images.load(save(tmp_path / n, pixels)) for n in ("a.png", "b.tif"))
+    assert images.digest(one) == images.digest(two)
+    changed = one.copy()
+    changed[3, 3, 1] = 1 - changed[3, 3, 1]
+    assert images.digest(changed) != images.digest(one)
+    assert images.digest(one.reshape(4, 16, 3)) != images.digest(one)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
+def test_eight_bits_go_to_bytes_and_back_unchanged(tmp_path, shape):
+    pixels = noise(*shape)
+    eight = images.to_bytes(images.load(save(tmp_path / "a.png", pixels)))
+    assert eight.dtype == np.uint8
+    np.testing.assert_array_equal(eight, pixels)
+
+
+def test_bytes_are_clipped_and_rounded():
+    image = np.array([[[-0.5, 0.0, 0.4 / 255], [0.6 / 255, 1.0, 1.5]]], np.float32)
+    np.testing.assert_array_equal(images.to_bytes(image), [[[0, 0, 0], [1, 255, 255]]])
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("astronut", "did you mean 'astronaut'"),
+        ("no/such/file.png", "no such file"),
+        ("synthetic:zoneplate", "did you mean 'zone_plate'"),
+        (".", "no such file"),
+        ("", "no such file"),
+        ("x" * 300, "no such file"),
+    ],
+)
+def test_an_image_that_does_not_exist_is_refused_with_the_nearest(spec, says):
+    with pytest.raises(Refused, match=says) as refusal:
+        images.load(spec)
+    assert spec in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", [b"not an image", b"", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_file_that_is_no_image_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(Refused, match="cannot be read") as refusal:
+        images.load(str(path))
+    assert str(path) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_half_a_file_is_refused(tmp_path):
+    path = save(tmp_path / "a.png", noise(64, 64, 3))
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Refused, match="cannot be read"):
+        images.load(path)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 8), (8, 1)])
+def test_a_line_or_a_point_is_no_image(tmp_path, shape):
+    with pytest.raises(Refused, match=f"{shape[1]}x{shape[0]}.*2x2"):
+        images.load(save(tmp_path / "a.png", noise(*shape)), size=8)

@@ -1,0 +1,205 @@
+"""Whole journeys, tiny: every study from its command to its report; resumed, extended, rendered."""
+
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from experiments import render, report, sweep
+from inr_jax import images
+from inr_jax.command import told
+from inr_jax.records import Record
+
+STUDIES = sorted(Path("experiments/configs").glob("*.py"))
+COLUMNS = ("image,size,split,encoding,frequencies,scale,network,width,depth,learning_rate,seed,steps").split(",")
+OUTCOMES = "psnr_train,psnr_heldout,psnr_all,ssim,status,diverged_at,seconds".split(",")
+SMALL = ["--config.size=32", "--config.design.steps=20"]
+
+
+def variants() -> list:
+    found = []
+    for path in STUDIES:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found += [pytest.param(path, name, id=f"{path.stem}:{name}") for name in module.VARIANTS]
+    return found
+
+
+def swept(out: Path, *arguments: str, study: str = "experiments/configs/scale.py:quick") -> pd.DataFrame:
+    assert told(sweep.main, [f"--config={study}", f"--out={out}", *arguments]) == 0
+    return pd.read_csv(out / "results.csv")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    swept(out, *SMALL, "--config.axes.scale=1,4,16")
+    return out
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_file_states_question_command_cost_and_finding(path):
+    text = path.read_text()
+    docstring = text.split('"""')[1]
+    assert f"--config={path}" in docstring
+    for word in ("Command", "Cost", "Finding"):
+        assert word in docstring
+
+
+@pytest.mark.parametrize(("path", "variant"), variants())
+def test_every_study_runs_from_its_command_to_its_report(path, variant, tmp_path, capsys):
+    out = tmp_path / "run"
+    table = swept(out, *shrunk(path, variant), study=f"{path}:{variant}")
+    said = capsys.readouterr().out
+    assert "best:" in said and str(out / "report.html") in said
+    assert table.columns[: len(COLUMNS)].tolist() == COLUMNS and table.columns[-len(OUTCOMES) :].tolist() == OUTCOMES
+    assert table["status"].isin(["ok", "diverged"]).all() and len(table) >= 2
+    page = (out / "report.html").read_text()
+    assert page.count("<img") >= 2 and "http://" not in page and "https://" not in page
+    for picture in (out / "figures").glob("*.png"):
+        assert iio.imread(picture).std() > 1 and picture.with_suffix(".svg").exists()
+    assert {"run.json", "results.nc", "baselines.csv"} <= {p.name for p in out.iterdir()}
+
+
+def shrunk(path: Path, variant: str) -> list[str]:
+    """The study at 32 pixels and 20 steps; what its cases set themselves is small already."""
+    return [*SMALL, "--config.design.pixels=64"]
+
+
+def test_results_hold_a_row_for_each_member_and_say_the_same_in_every_form(run):
+    table = pd.read_csv(run / "results.csv")
+    assert len(table) == 6 and table["scale"].tolist() == [1, 1, 4, 4, 16, 16]
+    with xr.open_dataset(run / "results.nc", engine="h5netcdf") as results:
+        assert results.psnr_heldout.dims == ("seed", "scale") or results.psnr_heldout.dims == ("scale", "seed")
+        for _, row in table.iterrows():
+            there = results.sel(scale=row["scale"], seed=row["seed"])
+            np.testing.assert_allclose(float(there.psnr_heldout), row["psnr_heldout"], rtol=1e-5)
+            np.testing.assert_allclose(there.history_train.to_numpy()[-1], row["psnr_train"], atol=1e-3)
+        assert results.step.to_numpy()[0] == 0 and results.step.to_numpy()[-1] == 20
+    told_of = json.loads((run / "run.json").read_text())
+    assert told_of["versions"]["jax"] and told_of["device"] and told_of["fit_seconds"] > 0
+    assert told_of["compile_seconds"] > 0 and told_of["plans"] and len(told_of["fingerprint"]) == 8
+
+
+def test_the_whole_image_mixes_training_and_other_pixels_as_their_counts_say(run):
+    table = pd.read_csv(run / "results.csv")
+    assert ((table["psnr_all"] < table["psnr_train"]) | (table["psnr_train"] < table["psnr_heldout"])).all()
+
+
+def test_a_finished_run_answers_at_once_and_is_not_touched(run):
+    before = {path: path.stat().st_mtime_ns for path in (run / "members").iterdir()}
+    swept(run, *SMALL, "--config.axes.scale=1,4,16")
+    assert {path: path.stat().st_mtime_ns for path in (run / "members").iterdir()} == before
+
+
+def test_more_values_extend_a_run_and_old_members_are_kept_to_the_bit(run, tmp_path):
+    before = pd.read_csv(run / "results.csv")
+    old = {path.name for path in (run / "members").iterdir()}
+    more = swept(run, *SMALL, "--config.axes.scale=1,2,4,16")
+    assert more["scale"].tolist() == [1, 1, 2, 2, 4, 4, 16, 16]
+    assert len({path.name for path in (run / "members").iterdir()} - old) == 2
+    same = more[more["scale"] != 2].reset_index(drop=True)
+    pd.testing.assert_frame_equal(same, before)
+    swept(run, *SMALL, "--config.axes.scale=1,4,16")
+
+
+def test_a_run_stopped_in_the_middle_goes_on_and_ends_as_an_uninterrupted_one(run, tmp_path, monkeypatch):
+    saved = Record.save_chunk
+    calls = []
+
+    def dying(self, *arguments):
+        saved(self, *arguments)
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Record, "save_chunk", dying)
+    out = tmp_path / "run"
+    arguments = [
+        f"--config={'experiments/configs/scale.py:quick'}",
+        f"--out={out}",
+        *SMALL,
+        "--config.axes.scale=1,4,16",
+    ]
+    assert told(sweep.main, arguments) == 130
+    monkeypatch.undo()
+    table = swept(out, *arguments[2:])
+    pd.testing.assert_frame_equal(
+        table.drop(columns="seconds"), pd.read_csv(run / "results.csv").drop(columns="seconds"), check_exact=True
+    )
+
+
+def test_other_settings_in_the_same_folder_are_refused_with_the_difference(run, capsys):
+    arguments = ["--config=experiments/configs/scale.py:quick", f"--out={run}", *SMALL, "--config.design.width=32"]
+    assert told(sweep.main, arguments) == 2
+    said = capsys.readouterr().err
+    assert "128" in said and "32" in said and "width" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("row", [0, 5])
+def test_a_rendered_member_has_the_psnr_that_the_results_say(run, tmp_path, row):
+    out = tmp_path / "member.npy"
+    assert told(render.main, [str(run), f"--member={row}", "--size=32x32", f"--out={out}"]) == 0
+    drawn, target = np.load(out), images.load("astronaut", size=32)
+    assert drawn.dtype == np.float32 and drawn.shape == (32, 32, 3)
+    psnr = -10 * math.log10(np.mean(np.square(drawn.clip(0, 1).astype(np.float64) - target)))
+    assert abs(psnr - pd.read_csv(run / "results.csv")["psnr_all"][row]) < 1e-3
+
+
+def test_members_are_rendered_at_any_size_as_pictures(run, tmp_path):
+    out = tmp_path / "member.png"
+    assert told(render.main, [str(run), "--member=2", "--size=70x40", f"--out={out}"]) == 0
+    assert iio.imread(out).shape == (40, 70, 3)
+
+
+@pytest.mark.parametrize("arguments", [["--member=99"], ["--member=x"], ["--member=0", "--size=3"], ["--member=-1"]])
+def test_members_and_sizes_that_are_not_there_are_refused(run, tmp_path, arguments, capsys):
+    assert told(render.main, [str(run), *arguments, f"--out={tmp_path / 'a.png'}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_the_report_can_be_drawn_again(run, capsys):
+    before = (run / "report.html").read_bytes()
+    (run / "report.html").unlink()
+    assert told(report.main, [str(run)]) == 0
+    assert len((run / "report.html").read_bytes()) == pytest.approx(len(before), rel=0.02)
+
+
+def test_diverged_members_are_results_and_marked(tmp_path, capsys):
+    arguments = [
+        *SMALL,
+        "--config.axes.learning_rate=1e-3,1e30",
+        "--config.axes.scale=1",
+        "--config.design.output=linear",
+    ]
+    table = swept(tmp_path / "run", *arguments, "--config.design.optimizer=sgd")
+    bad = table["learning_rate"] > 1
+    assert (table["status"][bad] == "diverged").all() and (table["status"][~bad] == "ok").all()
+    assert table["diverged_at"][bad].notna().all() and table["diverged_at"][~bad].isna().all()
+    assert "2 diverged" in (tmp_path / "run" / "report.html").read_text()
+    assert "2 of 2" in capsys.readouterr().out
+
+
+def test_everything_diverged_is_still_a_report(tmp_path):
+    arguments = [
+        *SMALL,
+        "--config.hyper.learning_rate=1e30",
+        "--config.axes.scale=1,2",
+        "--config.design.output=linear",
+    ]
+    table = swept(tmp_path / "run", *arguments, "--config.design.optimizer=sgd")
+    assert (table["status"] == "diverged").all()
+    assert "Nothing could be fitted" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_without_held_out_pixels_their_column_is_blank(tmp_path):
+    table = swept(tmp_path / "run", *SMALL, "--config.split=all", "--config.axes.scale=1,2,4")
+    assert table["psnr_heldout"].isna().all() and table["psnr_train"].notna().all()
+    assert pd.read_csv(tmp_path / "run" / "baselines.csv").empty

@@ -1,0 +1,134 @@
+"""Wrong requests: one line that names the value, what is allowed and the nearest right one; status 2; nothing written."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments import render, report, sweep
+from inr_jax import configuration, grid
+from inr_jax.command import told
+from inr_jax.settings import FIELDS, Refused
+
+SCALE = "experiments/configs/scale.py"
+
+
+def asked(*arguments: str) -> int:
+    return told(sweep.main, arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--config.design.widht=1"], ["design.widht", "design.width"]),
+        (["--config.hyper.scael=1"], ["hyper.scael", "hyper.scale"]),
+        (["--config.axes.scal=1,2"], ["axes.scal", "scale"]),
+        (["--config.scale=1"], ["scale", "hyper.scale"]),
+        (["--config.design.width=abc"], ["design.width", "abc", "whole number"]),
+        (["--config.design.width=1.5"], ["design.width", "1.5", "whole number"]),
+        (["--config.hyper.learning_rate=fast"], ["learning_rate", "fast", "number"]),
+        (["--config.axes.scale=a,b"], ["axes.scale", "a,b"]),
+        (["--config.axes.width=1.5,2"], ["width", "1.5", "whole number"]),
+        (["--config.axes.scale="], ["axes.scale", "empty"]),
+        (["--config.axes.scale=()"], ["axes.scale", "empty"]),
+        (["--config.axes.scale=1,-2"], ["scale", "-2", "at least 0"]),
+        (["--config.axes.scale=1,nan"], ["axes.scale", "nan"]),
+        (["--config.hyper.scale=-1", "--config.axes.scale=1"], ["scale", "-1", "at least 0"]),
+        (["--config.design.encoding=gausian"], ["gausian", "'gaussian'", "octaves"]),
+        (["--config.axes.encoding=gaussian,possitional"], ["possitional", "'positional'"]),
+        (["--config.design.encoding=nowhere:f"], ["nowhere:f", "cannot be imported"]),
+        (["--config.design.network=sirn"], ["sirn", "'siren'"]),
+        (["--config.image=astronot"], ["astronot", "'astronaut'"]),
+        (["--config.image=synthetic:zone"], ["zone", "'zone_plate'"]),
+        (["--config.image=README.md"], ["README.md", "cannot be read"]),
+        (["--config.split=halves"], ["halves", "quarter"]),
+        (["--config.size=-4"], ["size", "-4", "at least 0"]),
+        (["--config.run.chunk=-1"], ["chunk", "-1"]),
+        (["--config.run.chunks=1"], ["run.chunks", "run.chunk"]),
+        (["--config.hyper.scale"], ["--config.hyper.scale", "needs a value"]),
+        (["stray"], ["stray"]),
+        (["--outt=x"], ["--outt", "'--out'"]),
+        (["--dry_rum"], ["--dry_rum", "'--dry_run'"]),
+    ],
+)
+def test_a_wrong_request_ends_in_one_line_and_status_2(arguments, named, capsys, tmp_path):
+    out = tmp_path / "run"
+    assert asked(f"--config={SCALE}:quick", f"--out={out}", *arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
+    for word in named:
+        assert word in said.err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [
+        ("experiments/configs/scal.py", ["scal.py", "scale.py"]),
+        (f"{SCALE}:quik", ["quik", "'quick'"]),
+        ("README.md", ["README.md"]),
+        ("pyproject.toml", ["pyproject.toml"]),
+        ("inr_jax/sines.py", ["VARIANTS"]),
+    ],
+)
+def test_what_is_no_study_is_said(target, named, capsys):
+    assert asked(f"--config={target}") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    for word in named:
+        assert word in said
+
+
+def test_no_study_at_all_is_said(capsys):
+    assert asked() == 2
+    assert "--config" in capsys.readouterr().err
+
+
+def test_help_lists_every_field_with_its_default(capsys):
+    assert asked("--help") == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in (*FIELDS, "chunk", "axes.NAME"))
+
+
+@pytest.mark.parametrize("text", ["1,2", "1.,2.", "[1, 2]", "(1.0, 2)", "1, 2, 1"])
+def test_an_axis_is_the_same_however_its_values_are_written(text):
+    assert configuration.load(SCALE, [("axes.scale", text)]).study.axes["scale"] == (1.0, 2.0)
+
+
+def test_names_of_an_axis_are_split_at_commas():
+    study = configuration.load(SCALE, [("axes.image", "a.png,b.png"), ("axes.encoding", "basic, gaussian")]).study
+    assert study.axes["image"] == ("a.png", "b.png") and study.axes["encoding"] == ("basic", "gaussian")
+
+
+def test_values_may_follow_after_a_blank(capsys):
+    assert asked("--config", f"{SCALE}:quick", "--config.design.steps", "7", "--dry_run") == 0
+    assert "7 steps" in capsys.readouterr().out
+
+
+def test_what_the_cases_set_cannot_be_overridden_or_swept():
+    for override in (("design.encoding", "basic"), ("axes.encoding", "basic,gaussian")):
+        with pytest.raises(Refused, match="encoding"):
+            grid.grid(configuration.load("experiments/configs/seed_table.py", [override]).study)
+
+
+def test_a_dry_run_writes_nothing(capsys, tmp_path):
+    out = tmp_path / "run"
+    assert asked(f"--config={SCALE}:quick", f"--out={out}", "--dry_run") == 0
+    said = capsys.readouterr().out
+    assert "32 members" in said and "chunk" in said and "MiB" in said and not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "named"),
+    [
+        (render, ["nowhere", "--member=0", "--out=a.png"], ["nowhere"]),
+        (render, [], ["RUN"]),
+        (render, [".", "--member=0", "--out=a.png"], ["run.json"]),
+        (report, ["nowhere"], ["nowhere"]),
+        (report, ["a", "b"], ["'b'"]),
+    ],
+)
+def test_the_other_commands_refuse_alike(command, arguments, named, capsys):
+    assert told(command.main, arguments) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and all(word in said for word in named)
+    assert not Path("a.png").exists()
