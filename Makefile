@@ -16,7 +16,7 @@ check: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/mypy
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; try PYTHON=python3.12 make ...") if sys.version_info < (3, 11) else None'

@@ -66,7 +66,7 @@ def fit_many(
     history: int = 24,
 ) -> Fits:
     """Every member of `hypers`, fitted to the task: one compilation, however many there are."""
-    plan = planner.plan(design, task, count(hypers), chunk, pixel_block)
+    plan = planner.plan(design, hypers, task, chunk, pixel_block)
     task = jax.device_put(task)
     parts = []
     for rows in chunks(count(hypers), plan.chunk):

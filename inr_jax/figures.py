@@ -68,7 +68,7 @@ def compared(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     """PSNR of every setting, one line each: training, held-out and all pixels, and the published figure."""
     summed = tables.summary(table)
     names = [tables.named(row, tables.varying(table)) for _, row in summed.iterrows()]
-    figure, axes = _canvas(7.2, 0.9 + 0.42 * len(names))
+    figure, axes = _canvas(7.2, 2.0 + 0.36 * len(names))
     rows = np.arange(len(names))[::-1]
     marks = {
         "psnr_train": ("o", "training pixels"),
@@ -91,7 +91,7 @@ def compared(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     _reference(axes, baselines, vertical=True)
     axes.set_yticks(rows, names, fontsize=8)
     axes.set_xlabel("PSNR (dB)")
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=3)
     return figure
 
 

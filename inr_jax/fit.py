@@ -83,12 +83,17 @@ def reads(design: Design) -> set[str]:
 
 def init(design: Design, hyper: Hyper, channels: int, dims: int) -> State:
     """The member before its first step: everything random is drawn from its seed and the role, nothing else."""
-    B = features.call(features.lookup(design.encoding).draw, _key(hyper, "B"), dims, values=_values(design, hyper))
+    B = frequencies(design, hyper, dims)
     shape = jax.ShapeDtypeStruct((1, dims), jnp.float32)
     encoded = jax.eval_shape(lambda x, b: encode(design, hyper, b, x), shape, B)
     network = networks.init(design, hyper, _key(hyper, "params"), jnp.zeros(encoded.shape, encoded.dtype), channels)
     params, data = ({"network": network, "B": B}, {}) if design.learn_frequencies else ({"network": network}, {"B": B})
     return State(params, data, _optimizer(design, hyper, 1).init(params))
+
+
+def frequencies(design: Design, hyper: Hyper, dims: int) -> Any:
+    """B as the member's seed draws it, in cycles per image side; one's own encoding may draw something else."""
+    return features.call(features.lookup(design.encoding).draw, _key(hyper, "B"), dims, values=_values(design, hyper))
 
 
 def encode(design: Design, hyper: Hyper, B: Any, coords: Float[Array, "n d"]) -> Float[Array, "n f"]:

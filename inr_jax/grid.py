@@ -145,8 +145,6 @@ def check(design: Design) -> None:
     """Raises Refused for settings that are right alone and wrong together."""
     features.lookup(design.encoding)
     networks.lookup(design.network)
-    if design.init == "siren" and design.network == "relu":
-        raise Refused("init='siren' belongs to network='siren'; allowed with relu: flax, torch, glorot")
     if design.encoding == "positional" and design.frequencies < 2:
         raise Refused(f"frequencies={design.frequencies} is too few for encoding='positional': at least 2")
     if design.learn_frequencies and design.encoding not in (

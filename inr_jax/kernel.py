@@ -169,7 +169,7 @@ def require_stationary(design: Design) -> None:
     if features.lookup(design.encoding).encode is not features.fourier:
         known = [n for n, e in features.ENCODINGS.items() if e.encode is features.fourier]
         raise Refused(
-            f"encoding={design.encoding!r} has no kernel of pixel differences; {nearest(design.encoding, known)}"
+            f"encoding={design.encoding!r} has no kernel of pixel differences; {nearest(str(design.encoding), known)}"
         )
     if design.learn_frequencies:
         raise Refused("learn_frequencies=True has no kernel of pixel differences; allowed: False")
@@ -208,5 +208,4 @@ def empirical_ntk(
 
 @partial(jax.jit, static_argnames=("design", "dims"))
 def _frequencies(design: Design, hyper: Hyper, dims: int) -> Float[Array, "m d"]:
-    # XLA drops the network that comes with them.
-    return fit.init(design, hyper, 1, dims).data["B"]
+    return fit.frequencies(design, hyper, dims)

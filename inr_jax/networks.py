@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from inr_jax import sines
 from inr_jax.features import call, imported
-from inr_jax.settings import Design, Hyper, values
+from inr_jax.settings import Design, Hyper, Refused, values
 
 Params = Any
 # How the hidden products are computed: (dtype of the operands, precision of the product).
@@ -111,7 +111,12 @@ def lookup(network: str | Callable) -> Callable[..., nn.Module]:
 
 
 def resolved(design: Design) -> Design:
-    """The design with its network's own initialisation and output in place of `auto`."""
+    """The design with its network's own initialisation and output in place of `auto`.
+
+    Raises Refused for SIREN's initialisation of a ReLU network: it has no omega_0.
+    """
+    if design.init == "siren" and design.network == "relu":
+        raise Refused("init='siren' belongs to network='siren'; allowed with relu: flax, torch, glorot")
     siren_like = design.network == "siren"
     init, output = ("siren", "linear") if siren_like else ("flax", "sigmoid")
     return dataclasses.replace(

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from inr_jax import fit
-from inr_jax.settings import Design, Hyper
+from inr_jax.settings import Design, Hyper, count, member_of
 from inr_jax.tasks import Task
 
 # CPU: products of a few thousand rows stay in the caches: on two cores a 3x256 network on 16,384 pixels reaches 82 %
@@ -37,14 +37,14 @@ class Plan(NamedTuple):
     member_bytes: int
 
 
-def plan(design: Design, task: Task, members: int, chunk: int = 0, block: int = 0, backend: str = "") -> Plan:
+def plan(design: Design, hypers: Hyper, task: Task, chunk: int = 0, block: int = 0, backend: str = "") -> Plan:
     """The plan for a batch; `chunk` and `block` above 0 are taken as they are.
 
     `step_flops` is for one member and step (forward, and twice that backward, less the gradient that nobody needs at
     the features); `member_bytes` what a member takes on the device while it is fitted.
     """
     backend = backend or jax.default_backend()
-    parameters, units, width = _sizes(design, task)
+    parameters, units, width = _sizes(design, member_of(hypers, 0), task)
     pixels = design.pixels or len(task.train)
     learned = 0 if design.learn_frequencies else 2 * units * (design.width if width else 0)
     step_flops = pixels * (6.0 * parameters - learned)
@@ -54,16 +54,15 @@ def plan(design: Design, task: Task, members: int, chunk: int = 0, block: int = 
     member_bytes = 4 * 5 * parameters + activations
     if not chunk:
         chunk = CPU_CHUNK if backend == "cpu" else max(1, min(ACCELERATOR_CHUNK, _free_bytes() // member_bytes))
-        chunk = min(chunk, members)
+        chunk = min(chunk, count(hypers))
     tile = max(256, TILE_BYTES // (4 * (units + width) * chunk))
     tile = min(2 ** int(math.log2(tile)), math.prod(task.grid))
     segment = max(1, int(SEGMENT_FLOPS.get(backend, 2e13) / (step_flops * chunk)))
     return Plan(chunk, block, tile, segment, parameters, step_flops, member_bytes)
 
 
-def _sizes(design: Design, task: Task) -> tuple[int, int, int]:
+def _sizes(design: Design, hyper: Hyper, task: Task) -> tuple[int, int, int]:
     """Numbers of parameters, of features, and of hidden units of a pixel, from the shapes alone."""
-    hyper = Hyper()
     state = jax.eval_shape(lambda: fit.init(design, hyper, task.channels, len(task.grid)))
     coords = jax.ShapeDtypeStruct((1, len(task.grid)), np.float32)
     encoded = jax.eval_shape(lambda x, s: fit.encode(design, hyper, (s.params | s.data)["B"], x), coords, state)

@@ -8,7 +8,7 @@ largest eigenvalue, nearly that of a constant image, is millions of ridges, too 
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -109,7 +109,7 @@ def regress(
     if not ridge > 0:
         raise Refused(f"ridge={ridge!r} is out of range: it must be above 0")
     lattice = enclosing_lattice(task)
-    mask, inside = lattice.mask, (..., *lattice.where)
+    mask, inside = lattice.mask, cast(Any, (..., *lattice.where))
     colors = np.moveaxis(np.asarray(task.image, np.float64), -1, 0)
     mean = colors[inside][:, mask].mean(1).reshape(-1, *[1] * mask.ndim)
     target = mask * (colors[inside] - mean)

@@ -96,8 +96,8 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
                 "psnr_compared",
                 "PSNR of each setting",
                 figures.compared(table, baselines),
-                f"{len(table)} members; {'means over seeds' if seeds > 1 else 'one seed each'}. Grey: interpolation of the "
-                "training pixels without a network.",
+                f"{len(table)} members; {'means over seeds' if seeds > 1 else 'one seed each'}. "
+                "Grey: interpolation of the training pixels without a network.",
                 "Dot chart of PSNR in dB of each setting; the values are those of the table below.",
             )
         )
@@ -131,8 +131,8 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
                 "gallery",
                 "Gallery",
                 figures.gallery(pictured),
-                "Each row one member: the target, what was fitted, the signed error (red: too bright; mean over channels), "
-                "and the power at each frequency on a logarithmic scale, zero in the middle.",
+                "Each row one member: the target, what was fitted, the signed error (red: too bright; mean over "
+                "channels), and the power at each frequency on a logarithmic scale, zero in the middle.",
                 "; ".join(f"{p.title}: target, prediction, error and spectra" for p in pictured),
             )
         )
@@ -218,7 +218,8 @@ def _baseline_table(baselines: pd.DataFrame) -> str:
         for method, v in means.iterrows()
     )
     return (
-        "<h3>Without a network</h3><table><thead><tr><th></th><th>held out (dB)</th><th>all pixels (dB)</th></tr></thead>"
+        "<h3>Without a network</h3><table><thead><tr><th></th><th>held out (dB)</th><th>all pixels (dB)</th></tr>"
+        "</thead>"
         f"<tbody>{rows}</tbody></table>"
     )
 

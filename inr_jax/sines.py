@@ -1,4 +1,4 @@
-"""Sine and cosine for whole arrays: ten to twenty times as fast as XLA's on a CPU, and at least as accurate.
+"""Sine and cosine for whole arrays, vectorised: XLA's own on a CPU are most of a step of a SIREN.
 
 The argument is reduced exactly to half a turn around zero, s in [-1/2, 1/2] half turns, where sin πs / s and cos πs are
 polynomials of degree 6 in s². In turns the reduction is exact at any size, so frequencies far above one lose nothing.

@@ -107,7 +107,7 @@ def fit_missing(record: Record, study: Study, members: Members, watch: Stopwatch
     with Progress([all_members[row] for row in missing]) as progress:
         for batch in batches(all_members, missing):
             task = tasks.of(batch.data)
-            plan = planner.plan(batch.design, task, len(batch.rows), study.run.chunk, study.run.pixel_block)
+            plan = planner.plan(batch.design, batch.hypers, task, study.run.chunk, study.run.pixel_block)
             plans[keys[batch.rows[0]]] = plan._asdict()
             record.save_run(plans=plans)
             task = jax.device_put(task)
@@ -205,13 +205,14 @@ def dry_run(study: Study) -> str:
     total = 0.0
     for batch in batches(members, range(len(members))):
         task = tasks.of(batch.data)
-        plan = planner.plan(batch.design, task, len(batch.rows), study.run.chunk, study.run.pixel_block)
+        plan = planner.plan(batch.design, batch.hypers, task, study.run.chunk, study.run.pixel_block)
         flops = plan.step_flops * batch.design.steps * len(batch.rows)
         total += flops
+        what = f"{batch.design.encoding} + {batch.design.network} on {batch.data.image} {task.grid[1]}x{task.grid[0]}"
         lines.append(
-            f"  {batch.design.encoding} + {batch.design.network} on {batch.data.image} {'x'.join(map(str, task.grid))}: "
-            f"{len(batch.rows)} members, {batch.design.steps} steps, chunk {plan.chunk}, {plan.parameters:,} parameters each, "
-            f"pixel block {plan.block or 'all'}, {plan.chunk * plan.member_bytes / 2**20:.0f} MiB, {flops / 1e12:.2f} TFLOP"
+            f"  {what}: {len(batch.rows)} members, {batch.design.steps} steps, {plan.parameters:,} parameters each; "
+            f"chunk {plan.chunk}, pixel block {plan.block or 'all'}, {plan.chunk * plan.member_bytes / 2**20:.0f} MiB, "
+            f"{flops / 1e12:.2f} TFLOP"
         )
     minutes = total / 2e11 / 60
     lines.append(

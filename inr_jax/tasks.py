@@ -71,8 +71,9 @@ def split(
 
     `all`: train on every pixel, none held out. `quarter`: train `[::2, ::2]`, hold out `[1::2, 1::2]`. `rows`: train
     the even rows, hold out the odd. `checkerboard`: train where row + column is even. `random`: train `fraction` of the
-    pixels. With `validation`, the held-out pixels are put away and that part of the training pixels is held out
-    instead (under `rows`, whole rows of them): what chooses settings never sees what is reported.
+    pixels. With `validation` the held-out pixels are put away, and about that part of the training pixels is held out
+    instead, drawn at random: what chooses settings never sees what is reported. Under `rows` it is evenly spaced
+    columns of the training rows, which lie between known lines as the reported rows do.
     Raises Refused if no pixel is left to train on.
     """
     grid = image.shape[:-1]
@@ -92,10 +93,7 @@ def split(
     else:
         raise Refused(f"split={kind!r} is not known; allowed: all, quarter, rows, checkerboard, random")
     if validation:
-        part = np.random.default_rng((seed, 1)).random(grid[:1] + (1,) * (len(grid) - 1) if kind == "rows" else grid)
-        # The part is exact: so many of the training pixels (or rows), lowest draws first.
-        draws = np.broadcast_to(part, grid)
-        heldout = train & (draws < np.quantile(draws[train], validation))
+        heldout = train & _validation_part(where, kind, validation, seed, train)
         train = train & ~heldout
     if not train.any():
         raise Refused(f"split={kind!r} with fraction={fraction} leaves no pixel of {grid} to train on")
@@ -104,6 +102,15 @@ def split(
         np.flatnonzero(train).astype(np.int32),
         np.flatnonzero(heldout).astype(np.int32),
     )
+
+
+def _validation_part(where: np.ndarray, kind: str, part: float, seed: int, train: np.ndarray) -> np.ndarray:
+    """Which pixels are set apart for choosing."""
+    if kind == "rows" and len(where) > 1:
+        every = round(1 / part)
+        return where[1] % every == every - 1
+    draws = np.random.default_rng((seed, 1)).random(train.shape)
+    return draws < np.quantile(draws[train], part)
 
 
 @lru_cache(maxsize=8)

@@ -62,7 +62,7 @@ def test_two_seeds_differ_and_one_repeated_does_not():
 
 def test_one_program_serves_any_number_of_members_chunks_and_segments():
     design = dataclasses.replace(DESIGN, width=17)
-    plan = planner.plan(design, TASK, 4, chunk=4)
+    plan = planner.plan(design, SETTINGS, TASK, chunk=4)
     compiled.clear()
     ensemble.fit_chunk(design, member_of(SETTINGS, np.arange(4)), TASK, plan)
     one_chunk = len(compiled)
@@ -96,7 +96,7 @@ def test_a_diverging_member_freezes_at_its_last_finite_step_and_disturbs_nobody(
 def test_a_member_that_diverged_stays_frozen_in_later_segments():
     design = dataclasses.replace(DESIGN, output="linear", optimizer="sgd", steps=40)
     settings = dataclasses.replace(inr.hypers(scale=[1, 2]), learning_rate=np.asarray([1e-3, 1e3], np.float32))
-    plan = planner.plan(design, TASK, 2, chunk=2)
+    plan = planner.plan(design, settings, TASK, chunk=2)
     whole = ensemble.fit_chunk(design, settings, TASK, plan)
     cut = ensemble.fit_chunk(design, settings, TASK, plan._replace(segment=3))
     assert cut.diverged_at.tolist() == whole.diverged_at.tolist()
@@ -150,9 +150,9 @@ def bumps(coords, key, *, sharpness=1.0, centres=4):
 
 
 def test_plans_respect_what_is_asked_and_cover_the_image():
-    plan = planner.plan(DESIGN, TASK, 100, chunk=7, block=9)
+    plan = planner.plan(DESIGN, SETTINGS, TASK, chunk=7, block=9)
     assert (plan.chunk, plan.block) == (7, 9)
     assert plan.parameters == 12 * 16 + 16 + 16 * 16 + 16 + 16 * 3 + 3
-    wide = planner.plan(DESIGN, TASK, 100, backend="gpu")
-    assert 1 < wide.chunk <= 100 and wide.block == 0
+    wide = planner.plan(DESIGN, SETTINGS, TASK, backend="gpu")
+    assert 1 < wide.chunk <= 12 and wide.block == 0
     assert Hyper().scale == 10.0

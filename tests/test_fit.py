@@ -1,6 +1,7 @@
 """One member: its step against PyTorch-like NumPy, its randomness, its optimizers and schedules."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +90,7 @@ def test_any_cut_into_segments_gives_the_same_bits():
     whole, _ = advance(design, hyper, TASK, start, 0, 10)
     for cuts in ((0, 1, 10), (0, 3, 6, 9, 10), tuple(range(11))):
         state = start
-        for a, b in zip(cuts, cuts[1:], strict=False):
+        for a, b in itertools.pairwise(cuts):
             state, _ = advance(design, hyper, TASK, state, a, b)
         np.testing.assert_array_equal(leaves(state), leaves(whole))
 

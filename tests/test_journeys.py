@@ -17,8 +17,9 @@ from inr_jax.command import told
 from inr_jax.records import Record
 
 STUDIES = sorted(Path("experiments/configs").glob("*.py"))
-COLUMNS = ("image,size,split,encoding,frequencies,scale,network,width,depth,learning_rate,seed,steps").split(",")
-OUTCOMES = "psnr_train,psnr_heldout,psnr_all,ssim,status,diverged_at,seconds".split(",")
+COLUMNS = ["image", "size", "split", "encoding", "frequencies", "scale", "network"]
+COLUMNS += ["width", "depth", "learning_rate", "seed", "steps"]
+OUTCOMES = ["psnr_train", "psnr_heldout", "psnr_all", "ssim", "status", "diverged_at", "seconds"]
 SMALL = ["--config.size=32", "--config.design.steps=20"]
 
 

@@ -1,4 +1,4 @@
-"""Wrong requests: one line that names the value, what is allowed and the nearest right one; status 2; nothing written."""
+"""Wrong requests: one line with the value, what is allowed and the nearest; status 2; nothing written."""
 
 from pathlib import Path
 
