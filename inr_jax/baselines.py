@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.interpolate as si
 from jaxtyping import Float
+from scipy.spatial import QhullError
 
 from inr_jax.tasks import Task
 
@@ -15,6 +16,7 @@ def interpolate(task: Task, method: str) -> Float[np.ndarray, "*grid c"]:
     Splines along each axis where the training pixels are a lattice (not-a-knot cubics), else piecewise on a Delaunay
     triangulation (cubic: Clough-Tocher). Beyond the last training pixel the lattice's linear and cubic are continued
     by their own ends: the nearest value, the last polynomial; a triangulation's outside takes the nearest pixel.
+    With fewer than four known lines along an axis, cubic is linear along it.
     """
     image = np.asarray(task.image, np.float64)
     where = np.zeros(task.grid, bool)
@@ -28,7 +30,10 @@ def interpolate(task: Task, method: str) -> Float[np.ndarray, "*grid c"]:
             values = _along(known, values, axis, image.shape[axis], METHODS[method])
         return values.astype(np.float32)
     places, wanted = np.argwhere(where), np.argwhere(np.ones_like(where))
-    values = si.griddata(places, image[where], wanted, method=method)
+    try:
+        values = si.griddata(places, image[where], wanted, method=method)
+    except QhullError:  # too few pixels for a triangle, or all on one line
+        values = np.full((len(wanted), image.shape[-1]), np.nan)
     outside = np.isnan(values).any(-1)
     values[outside] = si.griddata(places, image[where], wanted[outside], method="nearest")
     return values.reshape(image.shape).astype(np.float32)
@@ -38,6 +43,8 @@ def _along(known: np.ndarray, values: np.ndarray, axis: int, length: int, degree
     """The values at 0 ... length - 1 along one axis, from those at the known places."""
     if len(known) == length:
         return values
+    if len(known) == 1:
+        return np.repeat(values, length, axis)
     at = np.arange(length)
     if degree == 1 or len(known) < 4:
         return si.make_interp_spline(known, values, k=1, axis=axis)(np.clip(at, known[0], known[-1]))

@@ -127,9 +127,12 @@ def imported(path: str) -> Callable:
     """The function that `module:function` names; raises Refused if there is none."""
     module, _, name = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise Refused(f"{path!r} cannot be imported: {error}") from None
+    if not callable(function):
+        raise Refused(f"{path!r} is no function")
+    return function
 
 
 def keywords(function: Callable) -> list[inspect.Parameter]:

@@ -1,8 +1,8 @@
 """Images: read, sampled or generated, and resized. All are float32 in [0, 1], (h, w, c)."""
 
 import hashlib
+import os
 from collections.abc import Callable
-from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -27,6 +27,10 @@ def load(spec: str, size: int = 0, resize: str = "crop") -> Float[np.ndarray, "h
     in both cases anti-aliased. Raises Refused where there is no such image or it cannot be read.
     """
     side = size or GENERATED_SIDE
+    if resize not in ("crop", "stretch"):
+        raise Refused(f"resize={resize!r} is not known; {nearest(resize, ('crop', 'stretch'))}")
+    if size == 1:
+        raise Refused("size=1 is too small: at least 2 pixels a side are needed")
     if spec.startswith("synthetic:"):
         return _channels(_generator(spec)(side))
     image = _sample(spec) if spec in SAMPLES else _read(spec)
@@ -66,7 +70,7 @@ def zone_plate(side: int) -> Float[np.ndarray, "n n"]:
 def siemens_star(side: int) -> Float[np.ndarray, "n n"]:
     """36 spokes, black and white: edges at every angle, ever finer towards the centre."""
     r = np.arange(side) - side / 2 + 0.5
-    return (np.sin(36 * np.arctan2(r[:, None], r[None, :])) > 0).astype(np.float64)
+    return (np.sin(36 * np.arctan2(r[:, None], r[None, :]) + 0.5) > 0).astype(np.float64)
 
 
 def checkerboard(side: int) -> Float[np.ndarray, "n n"]:
@@ -81,7 +85,7 @@ def natural_noise(side: int) -> Float[np.ndarray, "n n 3"]:
     f[0, 0] = np.inf
     noise = np.random.default_rng(0).standard_normal((side, side, 3))
     field = np.fft.irfft2(np.fft.rfft2(noise, axes=(0, 1)) / f[..., None], s=(side, side), axes=(0, 1))
-    return np.clip(0.5 + 0.18 * field / field.std(), 0.0, 1.0)
+    return np.clip(0.5 + 0.18 * field / max(field.std(), 1e-12), 0.0, 1.0)
 
 
 SYNTHETIC: dict[str, Callable[[int], np.ndarray]] = {
@@ -105,11 +109,13 @@ def _sample(name: str) -> Float[np.ndarray, "h w c"]:
 
 def _read(path: str) -> Float[np.ndarray, "h w c"]:
     """The first frame of the file, upright, alpha over white."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise Refused(f"image {path!r}: no such file, and no sample; {nearest(path, SAMPLES)}, synthetic:NAME")
     try:
-        mode = iio.immeta(path, plugin="pillow", index=0).get("mode", "")
-        pixels = iio.imread(path, plugin="pillow", index=0, rotate=True, mode="RGB" if mode == "CMYK" else None)
+        about = iio.immeta(path, plugin="pillow", index=0)
+        # Pillow hands CMYK out as four channels like any others, and drops a palette's or a colour's transparency.
+        mode = "RGB" if about.get("mode") == "CMYK" else "RGBA" if "transparency" in about else None
+        pixels = iio.imread(path, plugin="pillow", index=0, rotate=True, mode=mode)
     except Exception as error:  # the decoders raise many kinds; to the user they are one
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Refused(f"image {path!r} cannot be read: {reason}") from None

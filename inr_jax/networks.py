@@ -87,7 +87,11 @@ def relu(channels: int, *, width: int, depth: int, init: str, output: str, preci
 
 
 def siren(channels: int, *, width: int, depth: int, init: str, output: str, precision: str, omega_0: Any) -> nn.Module:
-    """SIREN: sin(ω0 (Wx + b)) in every hidden layer (Sitzmann et al. 2020, eq. 4)."""
+    """SIREN: sin(ω0 (Wx + b)) in every hidden layer (Sitzmann et al. 2020, eq. 4), the sine in float32."""
+
+    def sine(x: Array) -> Array:
+        return sines.waves(omega_0 * jnp.asarray(x, jnp.float32))[0]
+
     return Mlp(
         channels,
         width,
@@ -95,7 +99,7 @@ def siren(channels: int, *, width: int, depth: int, init: str, output: str, prec
         precision,
         output,
         init,
-        lambda x: sines.waves(omega_0 * x)[0],
+        sine,
         omega_0,
     )
 

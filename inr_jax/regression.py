@@ -175,7 +175,7 @@ def convolution(ntk: Float[np.ndarray, "*differences"], grid: tuple[int, ...]) -
     embedded = np.roll(embedded, [1 - n for n in grid], range(len(grid)))
     # The transform of an even kernel is real.
     spectrum = np.real(_transformed(embedded, size))
-    inside = (..., *map(slice, grid))
+    inside = cast(Any, (..., *map(slice, grid)))
     return lambda x: _restored(_transformed(x, size) * spectrum, size)[inside]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+LARGEST = 2**31 - 1
 # Host functions take either: what NumPy made and what a device holds.
 AnyArray = jax.Array | np.ndarray
 
@@ -33,6 +34,7 @@ def setting(
     high=None,
 ):
     """A dataclass field that knows its meaning, unit and range; `open` choices also take `module:function`."""
+    high = LARGEST if high is None and type(default) is int else high
     metadata = dict(help=help, unit=unit, choices=tuple(choices), open=open, low=low, above=above, high=high)
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -55,7 +57,7 @@ class Data:
         0.0,
         "above 0: the split's held-out pixels are put away, and this part of its training pixels is held out instead",
         low=0.0,
-        high=0.9,
+        high=0.5,
     )
 
 
@@ -118,7 +120,7 @@ class Hyper:
     omega_0: Any = setting(30.0, "factor inside SIREN's sines", "radians", above=0.0)
     learning_rate: Any = setting(1e-3, "of the optimizer, before its schedule", low=0.0)
     weight_decay: Any = setting(1e-2, "of adamw, times the learning rate", low=0.0)
-    seed: Any = setting(0, "of B, the parameters and the drawn pixels", low=0, high=2**31 - 1)
+    seed: Any = setting(0, "of B, the parameters and the drawn pixels", low=0)
     own: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -160,9 +162,11 @@ def hypers(**axes: Any) -> Hyper:
     """
     fields = {f.name: f for f in dataclasses.fields(Hyper) if f.name != "own"}
     columns = {name: np.atleast_1d(values).tolist() for name, values in axes.items()}
-    for name in columns:
+    for name, column in columns.items():
         if name not in fields:
             raise Refused(f"hyper {name!r} is not known; {nearest(name, fields)}")
+        if not column:
+            raise Refused(f"{name}=[] is empty: at least one value is needed")
     members = [dict(zip(columns, row, strict=True)) for row in itertools.product(*columns.values())]
     return stack([Hyper(**{name: convert(name, value) for name, value in m.items()}) for m in members])
 
@@ -192,18 +196,18 @@ def values(design: Design, hyper: Hyper) -> dict[str, Any]:
 def convert(name: str, value: Any, field: dataclasses.Field | None = None) -> Any:
     """The value in its field's type (1 and 1.0 become the same); raises Refused if it is not allowed there."""
     field = field or FIELDS[name]
-    kind = type(field.default)
+    kind: Any = type(field.default)
     meta = field.metadata
     plain = value.item() if isinstance(value, np.generic) else value
-    numeric = isinstance(plain, int | float) and not isinstance(plain, bool)
-    if kind is float and numeric:
-        plain = float(plain)
-        good = np.isfinite(plain)
-    elif kind is int and numeric:
-        good = np.isfinite(plain) and plain == int(plain)
-        plain = int(plain) if good else plain
+    number = isinstance(plain, int | float) and not isinstance(plain, bool)
+    if kind is float:
+        # Beyond float32 there is nothing to compute with.
+        good = number and abs(plain) < 3.4e38
+    elif kind is int:
+        good = number and (isinstance(plain, int) or plain.is_integer())
     else:
         good = isinstance(plain, kind)
+    plain = kind(plain) if good else plain
     if not good:
         wanted = {
             float: "a finite number",

@@ -107,7 +107,7 @@ def split(
 def _validation_part(where: np.ndarray, kind: str, part: float, seed: int, train: np.ndarray) -> np.ndarray:
     """Which pixels are set apart for choosing."""
     if kind == "rows" and len(where) > 1:
-        every = round(1 / part)
+        every = min(round(1 / part), where.shape[-1])
         return where[1] % every == every - 1
     draws = np.random.default_rng((seed, 1)).random(train.shape)
     return draws < np.quantile(draws[train], part)

@@ -124,7 +124,7 @@ def test_a_split_depends_on_its_seed_and_on_nothing_else(how):
 
 @pytest.mark.parametrize("grid", [(16, 16), (15, 21), (40,)])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("validation", [0.1, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("validation", [0.1, 0.25, 0.5])
 def test_the_validation_part_comes_out_of_the_training_pixels_alone(kind, grid, validation):
     before = tasks.split(picture(grid), kind, seed=1)
     after = tasks.split(picture(grid), kind, seed=1, validation=validation)
@@ -142,16 +142,15 @@ def test_the_validation_part_is_as_large_as_asked(kind, validation):
     assert abs(part - validation * pixels) <= 1
 
 
-@pytest.mark.parametrize("rows", [8, 16, 31, 64])
+@pytest.mark.parametrize("width", [20, 31, 64])
 @pytest.mark.parametrize("validation", [0.1, 0.25, 0.5])
-def test_under_rows_the_validation_part_is_whole_rows_and_as_many_as_asked(rows, validation):
-    before = tasks.split(picture((rows, 9)), "rows")
-    after = tasks.split(picture((rows, 9)), "rows", validation=validation)
-    held, counts = np.unique(after.heldout // 9, return_counts=True)
-    assert (counts == 9).all()
-    trained = len(before.train) // 9
-    assert abs(len(held) - validation * trained) < 1
-    assert (held % 2 == 0).all()
+def test_under_rows_the_validation_part_is_evenly_spaced_columns_of_the_training_rows(width, validation):
+    pixels = numbers((17, width))
+    after = tasks.split(picture((17, width)), "rows", validation=validation)
+    columns = np.unique(after.heldout % width)
+    np.testing.assert_array_equal(after.heldout, pixels[::2, columns].ravel())
+    assert len(set(np.diff(columns))) <= 1
+    assert abs(len(columns) - validation * width) < 1
 
 
 @pytest.mark.parametrize("kind", ["rows", "quarter"])
