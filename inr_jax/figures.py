@@ -32,7 +32,12 @@ class Pictured(NamedTuple):
 
 
 def main_axis(table: pd.DataFrame) -> str | None:
-    """The numeric setting to draw PSNR against: the scale if it varies, else the one with most values; or None."""
+    """The numeric setting to draw PSNR against: the scale if it varies, else the one with most values; or None.
+
+    None too where the members have labels: they are a list to compare, not points of a curve.
+    """
+    if "label" in table:
+        return None
     counts = {
         name: table[name].nunique()
         for name in tables.varying(table)
@@ -60,7 +65,7 @@ def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:
     unit = FIELDS[axis].metadata["unit"] if axis in FIELDS else ""
     axes.set_xlabel(f"{axis} ({unit})" if unit else axis)
     axes.set_ylabel("PSNR (dB)")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, frameon=False) if len(groups) < 3 else _legend_above(figure, axes)
     return figure
 
 
@@ -68,7 +73,7 @@ def compared(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     """PSNR of every setting, one line each: training, held-out and all pixels, and the published figure."""
     summed = tables.summary(table)
     names = [tables.named(row, tables.varying(table)) for _, row in summed.iterrows()]
-    figure, axes = _canvas(7.2, 2.0 + 0.36 * len(names))
+    figure, axes = _canvas(7.2, 1.2 + 0.36 * len(names))
     rows = np.arange(len(names))[::-1]
     marks = {
         "psnr_train": ("o", "training pixels"),
@@ -91,7 +96,7 @@ def compared(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     _reference(axes, baselines, vertical=True)
     axes.set_yticks(rows, names, fontsize=8)
     axes.set_xlabel("PSNR (dB)")
-    figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=3)
+    _legend_above(figure, axes, columns=3)
     return figure
 
 
@@ -107,7 +112,7 @@ def training(curves: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("step")
     axes.set_ylabel("PSNR (dB)")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, frameon=False) if len(curves) < 4 else _legend_above(figure, axes, columns=2)
     return figure
 
 
@@ -147,6 +152,13 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     axes.grid(True, **STYLE["grid"])
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _legend_above(figure: Figure, axes: Axes, columns: int = 1) -> None:
+    """The legend outside of the axes, in a figure that is made higher by as much."""
+    lines = -(-len(axes.get_legend_handles_labels()[1]) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.19 * lines)
+    figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=columns)
 
 
 def _band(axes: Axes, group: pd.DataFrame, axis: str, score: str, color: str, name: str) -> None:

@@ -45,7 +45,7 @@ class Kept(NamedTuple):
     scores: Mapping[str, Any]
 
 
-class Damaged(ValueError):
+class Damaged(OSError):
     """A file whose contents are not what was written."""
 
 
@@ -78,7 +78,7 @@ def pack(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def about(path: Path) -> dict[str, Any]:
+def said_of(path: Path) -> dict[str, Any]:
     """What was said about the arrays of a packed file. Raises Damaged if it cannot be read."""
     with _opened(path) as (_, manifest):
         return manifest["about"]
@@ -153,7 +153,7 @@ class Record:
         found = {}
         for path in sorted((self.directory / "members").glob("*.npz")):
             try:
-                said = about(path)
+                said = said_of(path)
             except Damaged:
                 continue
             for place, key in enumerate(said["keys"]):
@@ -215,7 +215,10 @@ def columns(settings: Mapping[str, Any]) -> list[str]:
 
 
 def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -> xr.Dataset:
-    """The results over (case, *axes), those of length one dropped; members of a later stage follow as `member`s."""
+    """The results over (case, *axes), without a dimension of cases where there is one.
+
+    Members of a second stage have other settings each: they are in results.csv only.
+    """
     shape = dict(zip(("case", *study.axes), grid.points.shape, strict=True))
     kept = [name for name, length in shape.items() if length > 1 or name in study.axes]
     points = grid.points if "case" in kept else grid.points[0]

@@ -65,7 +65,9 @@ def representative(table: pd.DataFrame) -> list[int]:
     axis = figures.main_axis(good)
     by = [name for name in tables.varying(table) if name != "seed"]
     if axis is None:
-        return good.drop_duplicates([*by, *(n for n in ("label",) if n in good)]).index.tolist()[:MOST_PICTURED]
+        # Of two stages the second: what was searched on the way to it is in the table.
+        shown = good[good["validation"] == 0] if "validation" in by and (good["validation"] == 0).any() else good
+        return shown.drop_duplicates([*by, *(n for n in ("label",) if n in good)]).index.tolist()[:MOST_PICTURED]
     winner = good.loc[good[tables.criterion(good)].idxmax()]
     same = good[[*(n for n in by if n != axis), "seed"]].apply(
         lambda row: all(tables.cell(row[n]) == tables.cell(winner[n]) for n in row.index), axis=1
@@ -190,7 +192,8 @@ def _table(summed: pd.DataFrame, winner: tables.Best | None) -> str:
     settings = tables.settings_of(summed)
     remarks = [n for n in ("label",) if n in summed]
     scores = [n for n in (*SCORES, "published") if n in summed and summed[n].notna().any()]
-    names = [*remarks, *settings, *scores, "members", "diverged"]
+    names = [*remarks, *scores, *settings] if remarks else [*settings, *scores]
+    names += ["members", "diverged"]
     names = [n for n in names if n != "diverged" or summed[n].any()]
     head = "".join(f'<th scope="col"><button>{escape(HEADINGS.get(n, n))}</button></th>' for n in names)
     rows = []

@@ -1,9 +1,8 @@
 """Coordinates of pixels, which of them are trained on and which are held out."""
 
-import dataclasses
 from functools import lru_cache
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -12,8 +11,7 @@ from inr_jax import images
 from inr_jax.settings import AnyArray, Data, Refused
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """An image and its split, as a pytree: passed to the compiled program, never closed over.
 
     `image` is (h, w, c) in [0, 1], or (n, c) for a signal; `train` and `heldout` are row-major pixel indices.
@@ -37,9 +35,6 @@ class Task:
     def colors(self) -> Float[Array, "p c"]:
         """All pixels, row-major, in [0, 1]."""
         return jnp.asarray(self.image).reshape(-1, self.channels)
-
-
-jax.tree_util.register_dataclass(Task, ["image", "train", "heldout"], [])
 
 
 def coordinates(index: Int[AnyArray, " n"], grid: tuple[int, ...], domain: str = "unit") -> Float[Array, "n d"]:

@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from experiments import render, report, sweep
-from inr_jax import images
+from inr_jax import configuration, images
 from inr_jax.command import told
 from inr_jax.records import Record
 
@@ -70,8 +70,9 @@ def test_every_study_runs_from_its_command_to_its_report(path, variant, tmp_path
 
 
 def shrunk(path: Path, variant: str) -> list[str]:
-    """The study at 32 pixels and 20 steps; what its cases set themselves is small already."""
-    return [*SMALL, "--config.design.pixels=64"]
+    """The study at 32 pixels and 20 steps of 64 pixels."""
+    swept_steps = "steps" in configuration.load(f"{path}:{variant}").study.axes
+    return [*SMALL, "--config.design.pixels=64", *(["--config.axes.steps=10,20"] if swept_steps else [])]
 
 
 def test_results_hold_a_row_for_each_member_and_say_the_same_in_every_form(run):

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from inr_jax.configuration import base
 
 VARIANTS = {
-    "full": "512x512, quarter of the pixels, 12 scales x 2 seeds",
+    "full": "512x512, quarter of the pixels, 10 scales x 2 seeds, 1,000 steps of 4,096 pixels",
     "quick": "64x64, 16 scales x 2 seeds",
 }
 
@@ -22,6 +22,6 @@ def get_config(variant: str) -> ConfigDict:
         config.axes.scale = (0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 12, 16, 24, 32)
     else:
         config.size = 512
-        config.design.frequencies, config.design.steps, config.design.pixels = 256, 2000, 4096
-        config.axes.scale = (0.5, 1, 2, 4, 6, 8, 10, 13, 16, 24, 32, 64)
+        config.design.frequencies, config.design.steps, config.design.pixels = 256, 1000, 4096
+        config.axes.scale = (1, 2, 4, 6, 8, 10, 14, 20, 32, 64)
     return config

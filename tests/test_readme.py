@@ -1,0 +1,44 @@
+"""The README holds: its Python runs as printed, and its tree is the files that are there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+import inr_jax as inr
+
+README = Path("README.md").read_text()
+
+
+def test_the_python_of_the_readme_runs_as_printed(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    # Smaller, or it would take minutes; everything else as printed.
+    small = code.replace("size=256", "size=32").replace("steps=500", "steps=20").replace("width=256", "width=32")
+    assert small != code
+    names = {}
+    exec(small, names)
+    assert names["fits"].psnr_heldout.shape == (18,) and np.isfinite(names["fits"].psnr_heldout).all()
+    curve = inr.scale_curve(names["design"], [1, 2, 4, 8, 16, 32], names["task"])
+    assert curve.psnr_heldout.shape == (6,) and curve.psnr_heldout[0] > curve.psnr_heldout[-1]
+
+
+def test_the_tree_of_the_readme_is_the_files_that_are_there():
+    (tree,) = re.findall(r"```\n(inr_jax/\n.*?)```", README, re.S)
+    said, folder = set(), ""
+    for line in tree.splitlines():
+        name = line.split()[0]
+        if not line.startswith(" "):
+            folder = name
+        elif name.endswith(".py"):
+            said.add(folder + name)
+    there = {f"{p.parent}/{p.name}" for d in ("inr_jax", "experiments") for p in Path(d).glob("*.py")}
+    assert said == there - {"inr_jax/__init__.py", "experiments/__init__.py"}
+
+
+def test_every_study_of_the_readme_is_there_and_every_study_is_in_the_readme():
+    linked = set(re.findall(r"\(experiments/configs/(\w+\.py)\)", README))
+    assert linked == {path.name for path in Path("experiments/configs").glob("*.py")}
+
+
+def test_nothing_is_left_to_be_filled_in():
+    assert not re.findall(r"\b[A-Z]+_[A-Z]+\b", README.replace("JAX_", ""))
