@@ -17,7 +17,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     record = records.there(arguments.positional, USAGE)
     with records.owned(record.directory):
-        study.assemble(record, *study.restore(record))
+        whole, members = study.restore(record)
+        study.assemble(record, members, whole)
     print(f"report: {record.directory / 'report.html'}")
     return 0
 

@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     loaded = configuration.load(arguments.required("config", USAGE), arguments.overrides)
     if arguments.dry_run:
-        print(study.dry_run(loaded.study))
+        print(study.dry_run(loaded))
         return 0
     record = study.run(loaded, arguments.out, ["python", "-m", "experiments.sweep", *argv])
     print(_outcome(record))
@@ -36,10 +36,11 @@ def _outcome(record: Record) -> str:
     """The table, the best setting, the baselines, and where the report is."""
     table = pd.read_csv(record.directory / "results.csv")
     summed = tables.summary(table)
-    winner = tables.best(table, summed)
+    staged = bool(record.run.get("chosen"))
+    winner = tables.best(summed, staged)
     baselines = pd.read_csv(record.directory / "baselines.csv")
     lines = [tables.as_text(summed, winner), tables.baseline_text(baselines)]
-    lines += [tables.describe(table, summed, winner)] if winner else []
+    lines += [tables.describe(table, summed, winner, staged)] if winner else []
     return "\n".join([*filter(None, lines), f"report: {record.directory / 'report.html'}"])
 
 

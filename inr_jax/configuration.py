@@ -36,7 +36,6 @@ class Loaded(NamedTuple):
 
     study: Study
     chosen: Callable[..., None] | None
-    variants: Mapping[str, str]
 
 
 def base() -> ConfigDict:
@@ -44,7 +43,7 @@ def base() -> ConfigDict:
     config = ConfigDict(_defaults(Data))
     config.design, config.hyper, config.run = map(ConfigDict, map(_defaults, (Design, Hyper, Run)))
     config.axes = ConfigDict(dict.fromkeys(FIELDS, ()))
-    return config
+    return config.lock()
 
 
 def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
@@ -63,23 +62,29 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
     except Exception as error:
         raise Refused(f"--config={path}: {type(error).__name__}: {error}") from error
     own = own_fields(_functions(config, cases, overrides))
-    for name, field in own.items():
-        group = config.design if name in static({name: field.default}) else config.hyper
-        group[name] = group.get(name, field.default)
-        config.axes[name] = config.axes.get(name, ())
+    with config.unlocked():
+        for name, field in own.items():
+            group = config.design if name in static({name: field.default}) else config.hyper
+            group[name] = group.get(name, field.default)
+            config.axes[name] = config.axes.get(name, ())
     _override(config, [pair for pair in overrides if not pair[0].startswith("axes.")], cases)
     axes = dict(config.axes.items()) | {n.removeprefix("axes."): t for n, t in overrides if n.startswith("axes.")}
     settings = _flat(config)
     known = FIELDS | own
+    swept = _axes(axes, known, cases)
+    for name, text in overrides:
+        if not name.startswith(("axes.", "run.")) and name.rpartition(".")[2] in swept:
+            short = name.rpartition(".")[2]
+            raise Refused(f"--config.{name}={text}: this study sweeps {short}; use --config.axes.{short}={text}")
     study = Study(
         name=Path(path).stem,
         variant=variant,
         settings={name: convert(name, value, known.get(name)) for name, value in settings.items()},
-        axes=_axes(axes, known, cases),
+        axes=swept,
         cases=tuple(cases) or ({},),
         run=Run(**{name: convert(name, v, _field(Run, name)) for name, v in config.run.items()}),
     )
-    return Loaded(study, getattr(module, "chosen", None), variants)
+    return Loaded(study, getattr(module, "chosen", None))
 
 
 def names(config: ConfigDict | None = None) -> list[str]:
@@ -141,7 +146,8 @@ def _functions(config: ConfigDict, cases: Sequence[Mapping], overrides: Sequence
         *config.axes.network,
     ]
     texts += [case[kind] for case in cases for kind in ("encoding", "network") if kind in case]
-    texts += [part for name, text in overrides if name.endswith(("encoding", "network")) for part in text.split(",")]
+    named = [(name, text) for name, text in overrides if name.endswith(("encoding", "network"))]
+    texts += [part for name, text in named for part in _elements(name, text, str)]
     return [text for text in texts if isinstance(text, str) and ":" in text]
 
 

@@ -72,7 +72,7 @@ def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:
 def compared(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     """PSNR of every setting, one line each: training, held-out and all pixels, and the published figure."""
     summed = tables.summary(table)
-    names = [tables.named(row, tables.varying(table)) for _, row in summed.iterrows()]
+    names = [tables.named(row, tables.told_apart(summed)) for _, row in summed.iterrows()]
     figure, axes = _canvas(7.2, 1.2 + 0.36 * len(names))
     rows = np.arange(len(names))[::-1]
     marks = {

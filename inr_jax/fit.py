@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import optax.contrib
 from jax import lax
@@ -197,7 +198,7 @@ def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> tuple
     """PSNR on an even sample of the training pixels and of the held-out ones: a point of the training curves."""
 
     def sampled(where):
-        where = where[:: max(1, len(where) // CURVE_PIXELS)]
+        where = where[np.linspace(0, len(where) - 1, min(len(where), CURVE_PIXELS)).astype(int)]
         return _psnr_at(_predict_at(design, hyper, task, state, where), task, where)
 
     return sampled(task.train), sampled(task.heldout)

@@ -111,7 +111,8 @@ def batches(members: Sequence[Member], rows: Iterable[int]) -> list[Batch]:
 
 def identity(member: Member, image_digest: str = "") -> str:
     """A digest of what the member is: the same settings on the same pixels are the same member, wherever it stands."""
-    text = json.dumps([member.settings, image_digest], sort_keys=True, default=str)
+    read = {name: value for name, value in member.settings.items() if value is not None}
+    text = json.dumps([read, image_digest], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -128,8 +129,10 @@ def own_fields(functions: Iterable[str]) -> dict[str, dataclasses.Field]:
     found: dict[str, dataclasses.Field] = {}
     for name in functions:
         for parameter in features.keywords(features.imported(name)):
-            if parameter.name in FIELDS or parameter.name in ("side", *found):
+            if parameter.name in (*FIELDS, "side"):
                 continue
+            if parameter.name in found and found[parameter.name].default != parameter.default:
+                raise Refused(f"{name}: its setting {parameter.name!r} has another default than another function's")
             if not isinstance(parameter.default, int | float | str | bool):
                 raise Refused(f"{name}: its setting {parameter.name!r} needs a default: a number, a text or a bool")
             found[parameter.name] = setting(parameter.default, f"a setting of {name}")

@@ -24,15 +24,10 @@ jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 class Stopwatch:
-    """Seconds spent inside `with` blocks, those in which JAX traced and compiled apart from the rest.
+    """Seconds spent inside a `with` block, those in which JAX traced and compiled apart from the rest."""
 
-    `compiled` and `fitted` are the last block's, `compiling` and `fitting` the sums.
-    """
-
-    def __init__(self, compiling: float = 0.0, fitting: float = 0.0):
-        """A stopwatch that already shows these seconds."""
-        self.compiling, self.fitting = compiling, fitting
-        self.compiled, self.fitted = 0.0, 0.0
+    compiling = 0.0
+    fitting = 0.0
 
     def __enter__(self) -> "Stopwatch":
         """Start."""
@@ -42,10 +37,8 @@ class Stopwatch:
     def __exit__(self, *_: object) -> None:
         """Stop."""
         elapsed = time.perf_counter() - self._began
-        compiling = min(_compiled["seconds"] - self._before, elapsed)
-        self.compiled, self.fitted = compiling, elapsed - compiling
-        self.compiling += self.compiled
-        self.fitting += self.fitted
+        self.compiling = min(_compiled["seconds"] - self._before, elapsed)
+        self.fitting = elapsed - self.compiling
 
 
 def provenance() -> dict[str, Any]:

@@ -37,12 +37,13 @@ FIRST = (
 
 
 class Kept(NamedTuple):
-    """Where a finished member lies: its chunk's file, its place in it, and how the chunk went."""
+    """Where a finished member lies: its chunk's file, its place in it, how the chunk went, its curves' steps."""
 
     path: Path
     place: int
     seconds: float
     scores: Mapping[str, Any]
+    steps: np.ndarray
 
 
 class Damaged(OSError):
@@ -149,17 +150,37 @@ class Record:
         write(self.directory / "members" / f"{name}.npz", data)
 
     def kept(self) -> dict[str, Kept]:
-        """The finished members by key; a damaged file counts as not there."""
+        """The finished members by key; a file that does not say what it holds counts as not there."""
         found = {}
         for path in sorted((self.directory / "members").glob("*.npz")):
             try:
                 said = said_of(path)
             except Damaged:
                 continue
+            steps = np.asarray(said["history_step"])
             for place, key in enumerate(said["keys"]):
                 scores = {name: column[place] for name, column in said["scores"].items()}
-                found[key] = Kept(path, place, said["seconds"] / len(said["keys"]), scores)
+                found[key] = Kept(path, place, said["seconds"] / len(said["keys"]), scores, steps)
         return found
+
+    def set_damaged_aside(self) -> list[str]:
+        """Rename the files of which an array is not what was written; one line for each."""
+        lines = []
+        for path in sorted((self.directory / "members").glob("*.npz")):
+            try:
+                unpack(path)
+            except Damaged as damaged:
+                path.rename(path.with_suffix(".damaged"))
+                lines.append(f"{damaged}: set aside, its members are fitted again")
+        return lines
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of compiling and of fitting, over all finished chunks."""
+        said = [said_of(path) for path in {kept.path for kept in self.kept().values()}]
+        return {
+            "compile_seconds": round(sum(each["compile_seconds"] for each in said), 3),
+            "fit_seconds": round(sum(each["seconds"] for each in said), 3),
+        }
 
     def arrays(self, kept: Kept) -> dict[str, Any]:
         """A finished member's params, data and curves, verified."""
@@ -191,15 +212,15 @@ class Record:
         finally:
             path.unlink(missing_ok=True)
 
-    def curves(self, keys: Sequence[str], steps: Sequence[np.ndarray]) -> xr.Dataset:
+    def curves(self, keys: Sequence[str]) -> xr.Dataset:
         """The training curves of the members over the union of their steps; NaN where a member was not looked at."""
         kept = self.kept()
-        axis = np.unique(np.concatenate(list(steps)))
+        axis = np.unique(np.concatenate([kept[key].steps for key in keys if key in kept]))
         values = np.full((2, len(keys), len(axis)), np.nan, np.float32)
         for row, key in enumerate(keys):
             if key in kept:
                 arrays = self.arrays(kept[key])
-                at = np.searchsorted(axis, steps[row])
+                at = np.searchsorted(axis, kept[key].steps)
                 values[:, row, at] = arrays["history_train"], arrays["history_heldout"]
         named = {
             name: (("member", "step"), v) for name, v in zip(("history_train", "history_heldout"), values, strict=True)
@@ -294,7 +315,7 @@ def refuse_other(record: Record, asked: Mapping[str, Any]) -> None:
         differing = [n for n in sorted(set(before) | set(now)) if before.get(n) != now.get(n)]
         said = "; ".join(f"{n}: {before.get(n)!r} there, {now.get(n)!r} asked" for n in differing)
         raise Refused(f"--out={record.directory} holds another run: {said}")
-    if not there and record.directory.exists() and any(record.directory.iterdir()):
+    if not there and record.directory.exists() and any(p.name[0] != "." for p in record.directory.iterdir()):
         raise Refused(f"--out={record.directory} is not empty and holds no run")
 
 

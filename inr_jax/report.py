@@ -63,13 +63,13 @@ def representative(table: pd.DataFrame) -> list[int]:
     if good.empty:
         return []
     axis = figures.main_axis(good)
-    by = [name for name in tables.varying(table) if name != "seed"]
+    by = [name for name in tables.varying(table) if name not in tables.REPEATED]
     if axis is None:
         # Of two stages the second: what was searched on the way to it is in the table.
         shown = good[good["validation"] == 0] if "validation" in by and (good["validation"] == 0).any() else good
         return shown.drop_duplicates([*by, *(n for n in ("label",) if n in good)]).index.tolist()[:MOST_PICTURED]
     winner = good.loc[good[tables.criterion(good)].idxmax()]
-    same = good[[*(n for n in by if n != axis), "seed"]].apply(
+    same = good[[*(n for n in by if n != axis), *tables.REPEATED]].apply(
         lambda row: all(tables.cell(row[n]) == tables.cell(winner[n]) for n in row.index), axis=1
     )
     curve = good[same].sort_values(axis)
@@ -106,13 +106,12 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
     rows = representative(table)
     if not rows:
         return drawn
-    kept, by = record.kept(), tables.varying(table)
+    kept, by = record.kept(), tables.told_apart(tables.summary(table))
     curves, pictured = [], []
     for row in rows:
         member, arrays = members[row], record.arrays(kept[keys[row]])
-        steps = ensemble.history_steps(member.design.steps, record.run["run"]["history"])
-        name = tables.named(table.loc[row], [n for n in by if n != "seed"])
-        curves.append((name, steps, arrays["history_train"], arrays["history_heldout"]))
+        name = tables.named(table.loc[row], by)
+        curves.append((name, kept[keys[row]].steps, arrays["history_train"], arrays["history_heldout"]))
         task = tasks.of(member.data)
         if len(task.grid) == 2:
             params, data = arrays["params"], arrays["data"]
@@ -143,7 +142,8 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
 
 def _parts(record: Record, table, baselines, drawn: Sequence[Drawn], pictures: dict[str, bytes]) -> dict[str, str]:
     run, summed = record.run, tables.summary(table)
-    winner = tables.best(table, summed)
+    staged = bool(run.get("chosen"))
+    winner = tables.best(summed, staged)
     counts = table["status"].value_counts()
     sections = [
         f'<h2>{escape(d.heading)}</h2><figure><img src="data:image/png;base64,'
@@ -152,11 +152,12 @@ def _parts(record: Record, table, baselines, drawn: Sequence[Drawn], pictures: d
         for d in drawn
     ]
     bad = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "ok")
-    note = "Means over seeds, ± their standard deviation" if table["seed"].nunique() > 1 else "One seed each"
+    repeated = [name for name in tables.REPEATED if table[name].nunique() > 1]
+    note = f"Means over {' and '.join(repeated)}, ± their standard deviation" if repeated else "One seed each"
     return {
         "title": escape(f"{run['study']}: {run['variant']}"),
         "lead": escape(f"{len(table)} members on {tables.images_of(table)}" + (f"; {bad}" if bad else "")),
-        "finding": escape(tables.describe(table, summed, winner)) if winner else "Nothing could be fitted.",
+        "finding": escape(tables.describe(table, summed, winner, staged)) if winner else "Nothing could be fitted.",
         "figures": "\n".join(sections),
         "table_note": f"{note}; PSNR is of clipped predictions. A header sorts. Every member is in results.csv.",
         "table": _table(summed, winner),

@@ -146,7 +146,6 @@ class Study:
     axes: Mapping[str, tuple]
     cases: tuple[Mapping[str, Any], ...]
     run: Run
-    directory: str = "."
 
 
 GROUPS = {"data": Data, "design": Design, "hyper": Hyper, "run": Run}

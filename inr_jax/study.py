@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -43,25 +44,24 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> Record:
     record = Record(out or Path("runs") / f"{study.name}-{study.variant}-{asked['fingerprint']}")
     refuse_other(record, asked)
     with owned(record.directory):
-        began = time.time()
         before = record.run
-        watch = Stopwatch(before.get("compile_seconds", 0.0), before.get("fit_seconds", 0.0))
-        record.save_run(**asked, command=shlex.join(command), **provenance())
-        fitted = fit_missing(record, study, members, watch)
-        cases: list[dict] = []
+        every = both_stages(study, members, before.get("chosen", []))
+        whole = before.get("finished") and before["axes"] == asked["axes"] and not set(every.keys) - set(record.kept())
+        if whole:
+            return record
+        for line in record.set_damaged_aside():
+            print(line, file=sys.stderr)
+        # Not finished until the report is: a run stopped from here on goes on, whatever it had been.
+        record.save_run(**asked, finished=None, command=shlex.join(command), **provenance())
+        fit_missing(record, study, members)
         if loaded.chosen:
-            table = record.table(members.grid, members.keys)
-            cases = collected(loaded.chosen, study.variant, table)
+            cases = collected(loaded.chosen, study.variant, record.table(members.grid, members.keys))
             members = both_stages(study, members, cases)
-            fitted += fit_missing(record, study, members, watch)
-        if fitted or before.get("axes") != record.run["axes"] or "finished" not in before:
-            record.save_run(chosen=cases, compile_seconds=watch.compiling, fit_seconds=watch.fitting)
-            assemble(record, study, members)
-            record.save_run(
-                finished=time.strftime("%Y-%m-%d %H:%M:%S"),
-                members=len(members.keys),
-                wall_seconds=before.get("wall_seconds", 0.0) + time.time() - began,
-            )
+            record.save_run(chosen=cases)
+            fit_missing(record, study, members)
+        record.save_run(members=len(members.keys), **record.seconds())
+        assemble(record, members, study)
+        record.save_run(finished=time.strftime("%Y-%m-%d %H:%M:%S"))
     return record
 
 
@@ -98,8 +98,8 @@ def both_stages(study: Study, first: Members, cases: Sequence[dict[str, Any]]) -
     return Members(Grid(members, first.grid.points), [*first.keys, *(second.keys[place] for place in new)])
 
 
-def fit_missing(record: Record, study: Study, members: Members, watch: Stopwatch) -> int:
-    """Fit the members that the record does not hold, chunk by chunk, each kept when it is done; how many they were."""
+def fit_missing(record: Record, study: Study, members: Members) -> None:
+    """Fit the members that the record does not hold, chunk by chunk, each chunk kept when it is done."""
     (all_members, _), keys = members
     kept = record.kept()
     missing = [row for row, key in enumerate(keys) if key not in kept]
@@ -111,24 +111,23 @@ def fit_missing(record: Record, study: Study, members: Members, watch: Stopwatch
             plans[keys[batch.rows[0]]] = plan._asdict()
             record.save_run(plans=plans)
             task = jax.device_put(task)
+            points = ensemble.history_steps(batch.design.steps, study.run.history).tolist()
             for places in ensemble.chunks(len(batch.rows), plan.chunk):
                 hypers = member_of(batch.hypers, ensemble.padded(places, plan.chunk))
                 after = partial(progress.advanced, len(places))
-                with watch:
+                with Stopwatch() as watch:
                     fitted = ensemble.fit_chunk(batch.design, hypers, task, plan, study.run.history, after)
                 progress.finished(fitted, len(places))
-                seconds = {"seconds": watch.fitted, "compile_seconds": watch.compiled}
-                record.save_chunk([keys[row] for row in batch.rows[places]], fitted, seconds)
-    return len(missing)
+                said = {"seconds": watch.fitting, "compile_seconds": watch.compiling, "history_step": points}
+                record.save_chunk([keys[row] for row in batch.rows[places]], fitted, said)
 
 
-def assemble(record: Record, study: Study, members: Members) -> None:
+def assemble(record: Record, members: Members, study: Study) -> None:
     """Write results.csv, results.nc, baselines.csv, the figures and the report from what is kept."""
     made, keys = members
     table = record.table(made, keys)
     record.save_table(table)
-    steps = [ensemble.history_steps(each.design.steps, study.run.history) for each in made.members]
-    record.save_dataset(study, made, table, record.curves(keys, steps))
+    record.save_dataset(study, made, table, record.curves(keys))
     record.save_table(interpolated(made.members), "baselines.csv")
     report.write(record, made.members, keys)
 
@@ -197,8 +196,9 @@ def asked_for(study: Study) -> dict[str, Any]:
     }
 
 
-def dry_run(study: Study) -> str:
+def dry_run(loaded: Loaded) -> str:
     """What would be done, as text: members, batches, chunk sizes, memory and work. Nothing is fitted or written."""
+    study = loaded.study
     members = members_of(study).grid.members
     swept = " x ".join(f"{len(values)} {name}" for name, values in study.axes.items())
     lines = [f"{study.name}:{study.variant}: {len(members)} members" + (f" ({swept})" if swept else "")]
@@ -218,4 +218,6 @@ def dry_run(study: Study) -> str:
     lines.append(
         f"  in all {total / 1e12:.2f} TFLOP: about {minutes:.1f} minutes at 200 GFLOP/s, what two CPU cores give"
     )
+    if loaded.chosen:
+        lines.append("  the study may choose a second stage from the results; it is not counted here")
     return "\n".join(lines)

@@ -8,13 +8,15 @@ import pandas as pd
 from inr_jax.grid import REMARKS
 from inr_jax.records import OUTCOMES, SCORES
 
+# What a mean is taken over: repetitions of a setting, not settings.
+REPEATED = ("seed", "split_seed", "image")
+
 
 class Best(NamedTuple):
-    """The best row of a summary: its place, the score that chose it, and whether that is the score reported."""
+    """The best row of a summary: its place, and the score that chose it."""
 
     place: int
     score: str
-    oracle: bool
 
 
 def varying(table: pd.DataFrame) -> list[str]:
@@ -24,11 +26,11 @@ def varying(table: pd.DataFrame) -> list[str]:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per setting, in order: mean scores over its seeds, their standard deviation, members, diverged ones.
+    """One row per setting, in order: mean scores over seeds and images, standard deviations, members, diverged ones.
 
     Diverged and failed members are counted and enter no mean.
     """
-    by = [name for name in varying(table) if name != "seed"] + [name for name in REMARKS if name in table]
+    by = [name for name in varying(table) if name not in REPEATED] + [name for name in REMARKS if name in table]
     scores = {score: table[score].where(table["status"] == "ok") for score in SCORES}
     good = table.assign(**scores, bad=table["status"] != "ok")
     grouped = good.groupby(by, sort=False, dropna=False) if by else good.groupby(lambda _: 0)
@@ -43,32 +45,34 @@ def criterion(table: pd.DataFrame) -> str:
     return "psnr_heldout" if table["psnr_heldout"].notna().any() else "psnr_train"
 
 
-def best(table: pd.DataFrame, summed: pd.DataFrame) -> Best | None:
+def best(summed: pd.DataFrame, staged: bool = False) -> Best | None:
     """The best row of the summary; None where nothing was fitted.
 
-    With a second stage it is the best of that one: fitted on all training pixels, chosen on a part of them.
+    A setting of which a member diverged is best only if that is so of all. Of two stages, the best of the second:
+    fitted on all training pixels, with settings chosen on a part of them.
     """
     score = criterion(summed)
-    staged = "validation" in summed
-    rows = summed[summed["validation"] == 0] if staged else summed
-    if not rows[score].notna().any():
-        return None
-    return Best(int(rows[score].idxmax()), score, not staged and not (table["validation"] > 0).all())
+    rows = summed[summed["validation"] == 0] if staged and "validation" in summed else summed
+    rows = rows[rows["diverged"] == 0] if (rows["diverged"] == 0).any() else rows
+    return Best(int(rows[score].idxmax()), score) if rows[score].notna().any() else None
 
 
-def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best) -> str:
+def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best, staged: bool = False) -> str:
     """One line that names the best setting, its score, and what chose it."""
     row = summed.iloc[winner.place]
+    rivals = int((summed["validation"] == 0).sum()) if staged and "validation" in summed else 0
     if winner.score == "psnr_train":
         who = "on the training pixels: none were held out"
-    elif winner.oracle:
-        who = "oracle: chosen on the held-out pixels that it is reported on"
-    else:
+    elif staged:
         who = "settings chosen on a validation part of the training pixels"
-    by = [name for name in varying(table) if name not in ("seed", "validation")]
+        who += f"; which of the {rivals} is best, on the held-out pixels: oracle" if rivals > 1 else ""
+    elif (table["validation"] > 0).all():
+        who = "chosen on the validation pixels that it is reported on"
+    else:
+        who = "oracle: chosen on the held-out pixels that it is reported on"
     both = f", {row['psnr_all']:.2f} dB over all pixels" if winner.score == "psnr_heldout" else ""
     pixels = "held-out" if winner.score == "psnr_heldout" else "training"
-    return f"best: {named(row, by)}: {row[winner.score]:.2f} dB on {pixels} pixels{both} ({who})"
+    return f"best: {named(row, told_apart(summed))}: {row[winner.score]:.2f} dB on {pixels} pixels{both} ({who})"
 
 
 def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
@@ -76,8 +80,7 @@ def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
 
     Settings that a label already stands for are left to results.csv.
     """
-    settings = settings_of(summed)
-    names = ["label"] if "label" in summed else settings
+    names = told_apart(summed)
     shown = pd.DataFrame({name: [cell(value) for value in summed[name]] for name in names})
     for score in SCORES:
         if summed[score].notna().any():
@@ -95,6 +98,17 @@ def settings_of(summed: pd.DataFrame) -> list[str]:
     """The columns of a summary that are settings."""
     apart = (*OUTCOMES, *REMARKS, "members", "diverged")
     return [name for name in summed.columns if not name.endswith("_std") and name not in apart]
+
+
+def told_apart(summed: pd.DataFrame) -> list[str]:
+    """The columns by which the rows of a summary are told apart: the label and what varies within one, or settings."""
+    if "label" not in summed:
+        return settings_of(summed)
+    within = summed.groupby("label", dropna=False)
+    return [
+        "label",
+        *(n for n in settings_of(summed) if n != "validation" and within[n].nunique(dropna=False).max() > 1),
+    ]
 
 
 def baseline_means(baselines: pd.DataFrame) -> pd.DataFrame:
@@ -119,10 +133,8 @@ def images_of(table: pd.DataFrame) -> str:
 
 
 def named(row: pd.Series, by: list[str]) -> str:
-    """What a row is called: its label, or its settings that vary."""
-    if "label" in row and isinstance(row["label"], str):
-        return row["label"]
-    said = [f"{name} {cell(row[name])}" for name in by if name in row and pd.notna(row[name])]
+    """What a row is called: its label, and its settings among these."""
+    said = [f"{name} {cell(row[name])}" if name != "label" else cell(row[name]) for name in by if pd.notna(row[name])]
     return ", ".join(said) or "the only setting"
 
 

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import math
+import os
+import signal
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -72,7 +74,8 @@ def test_every_study_runs_from_its_command_to_its_report(path, variant, tmp_path
 def shrunk(path: Path, variant: str) -> list[str]:
     """The study at 32 pixels and 20 steps of 64 pixels."""
     swept_steps = "steps" in configuration.load(f"{path}:{variant}").study.axes
-    return [*SMALL, "--config.design.pixels=64", *(["--config.axes.steps=10,20"] if swept_steps else [])]
+    steps = "--config.axes.steps=10,20" if swept_steps else "--config.design.steps=20"
+    return ["--config.size=32", "--config.design.pixels=64", steps]
 
 
 def test_results_hold_a_row_for_each_member_and_say_the_same_in_every_form(run):
@@ -112,7 +115,7 @@ def test_more_values_extend_a_run_and_old_members_are_kept_to_the_bit(run, tmp_p
     swept(run, *SMALL, "--config.axes.scale=1,4,16")
 
 
-def test_a_run_stopped_in_the_middle_goes_on_and_ends_as_an_uninterrupted_one(run, tmp_path, monkeypatch):
+def test_a_run_stopped_in_the_middle_goes_on_and_ends_as_an_uninterrupted_one(run, tmp_path, monkeypatch, capsys):
     saved = Record.save_chunk
     calls = []
 
@@ -120,7 +123,7 @@ def test_a_run_stopped_in_the_middle_goes_on_and_ends_as_an_uninterrupted_one(ru
         saved(self, *arguments)
         calls.append(1)
         if len(calls) == 3:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Record, "save_chunk", dying)
     out = tmp_path / "run"
@@ -130,7 +133,9 @@ def test_a_run_stopped_in_the_middle_goes_on_and_ends_as_an_uninterrupted_one(ru
         *SMALL,
         "--config.axes.scale=1,4,16",
     ]
-    assert told(sweep.main, arguments) == 130
+    assert told(sweep.main, arguments) == 143
+    said = capsys.readouterr().err
+    assert "To go on: python -m experiments.sweep" in said and said.count("\n") == 1
     monkeypatch.undo()
     table = swept(out, *arguments[2:])
     pd.testing.assert_frame_equal(

@@ -19,11 +19,12 @@ FITTED = Fitted(
     np.zeros((2, 5), np.float32),
     np.full((2, 5), np.nan, np.float32),
 )
+SAID = {"seconds": 4.0, "compile_seconds": 1.0, "history_step": [0, 1, 2, 3, 4]}
 
 
 def kept(tmp_path) -> Record:
     record = Record(tmp_path)
-    record.save_chunk(["first", "second"], FITTED, {"seconds": 4.0})
+    record.save_chunk(["first", "second"], FITTED, SAID)
     return record
 
 
@@ -41,7 +42,7 @@ def test_what_is_kept_comes_back_to_the_bit(tmp_path):
 
 def test_members_that_only_fill_up_a_chunk_are_not_kept(tmp_path):
     record = Record(tmp_path)
-    record.save_chunk(["first"], FITTED, {"seconds": 4.0})
+    record.save_chunk(["first"], FITTED, SAID)
     assert set(record.kept()) == {"first"} and record.kept()["first"].seconds == 4.0
 
 
@@ -66,6 +67,16 @@ def test_a_flipped_bit_never_comes_back_as_numbers(tmp_path, place):
     # The flip fell into what nobody reads: the numbers are the right ones.
     np.testing.assert_array_equal(arrays["params/network/params/Dense_0/kernel"].ravel(), np.arange(12))
     np.testing.assert_array_equal(arrays["psnr_train"], FITTED.psnr_train)
+
+
+def test_a_damaged_file_is_set_aside_under_another_name_and_said(tmp_path):
+    record = kept(tmp_path)
+    (path,) = (tmp_path / "members").iterdir()
+    data = path.read_bytes()
+    at = data.index(np.arange(12, dtype=np.float32).tobytes())
+    path.write_bytes(data[: at + 5] + bytes([data[at + 5] ^ 1]) + data[at + 6 :])
+    (line,) = record.set_damaged_aside()
+    assert path.name in line and record.kept() == {} and path.with_suffix(".damaged").exists()
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):

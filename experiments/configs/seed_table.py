@@ -6,8 +6,14 @@ Question  What do plain coordinates, positional encoding, Fourier features and S
 Command   python -m experiments.sweep --config=experiments/configs/seed_table.py
           python -m experiments.sweep --config=experiments/configs/seed_table.py:tuned
           with --config.image=PATH for another image; the seed's is not ours to ship.
-Cost      COST
-Finding   FINDING
+          python -m experiments.sweep --config=experiments/configs/seed_table.py:siren
+Cost      Two CPU cores: about half an hour (the row of B length 1024: 17 minutes); tuned 17 minutes; siren 3 minutes.
+Finding   On the seed's photograph: 17.49, 25.06, 32.43 (B length 1024) and SIREN 22.67 dB over the whole image. Half of
+          that image was trained on: on the other half the best is 29.74, and cubic interpolation of the training rows
+          gives 34.54. Tuned, Fourier features reach 36.97 and SIREN 36.96 over the whole image (34.28 and 34.04 held
+          out) with less than a tenth of the parameters; cubic interpolation's 37.55 they do not pass.
+          SIREN's low row is the protocol's: coordinates in [-1, 1] instead of [0, 1) give 24.67, and 100 epochs
+          instead of 60 add 0.3 dB to either (22.97 and 24.96).
 """
 
 from collections.abc import Callable
