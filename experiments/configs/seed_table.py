@@ -17,6 +17,7 @@ Finding   On the seed's photograph: 17.49, 25.06, 32.43 (B length 1024) and SIRE
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 from ml_collections import ConfigDict
@@ -61,7 +62,10 @@ def cases(add: Callable, variant: str) -> None:
         return search(add)
     if variant == "siren":
         return add()
-    rows = {"plain coordinates": {"encoding": "identity"}, "positional, L = 10": {"encoding": "dyadic", "octaves": 10}}
+    rows: dict[str, dict[str, Any]] = {
+        "plain coordinates": {"encoding": "identity"},
+        "positional, L = 10": {"encoding": "dyadic", "octaves": 10},
+    }
     for length in (256,) if variant == "quick" else (256, 512, 1024):
         rows[f"octaves, B length {length}"] = {"encoding": "octaves", "octaves": 10, "frequencies": length}
     for label, settings in rows.items():
