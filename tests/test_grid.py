@@ -94,9 +94,9 @@ def rings(coords, key, *, ring_count=3, sharpness=2.0):
 
 
 def test_an_own_encoding_brings_its_own_fields_which_may_be_axes(tmp_path, monkeypatch):
-    (tmp_path / "own_encoding_of_a_test.py").write_text(OWN)
+    (tmp_path / "rings_of_a_test.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))
-    name = "own_encoding_of_a_test:rings"
+    name = "rings_of_a_test:rings"
     path = tmp_path / "own_study.py"
     path.write_text(
         "from inr_jax.configuration import base\nVARIANTS = {'full': ''}\n"
