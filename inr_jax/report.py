@@ -67,7 +67,8 @@ def representative(table: pd.DataFrame) -> list[int]:
     if axis is None:
         # Of two stages the second: what was searched on the way to it is in the table.
         shown = good[good["validation"] == 0] if "validation" in by and (good["validation"] == 0).any() else good
-        return shown.drop_duplicates([*by, *(n for n in ("label",) if n in good)]).index.tolist()[:MOST_PICTURED]
+        told_by = [*by, *(n for n in ("label",) if n in good)]
+        return (shown.drop_duplicates(told_by) if told_by else shown).index.tolist()[: MOST_PICTURED if told_by else 1]
     winner = good.loc[good[tables.criterion(good)].idxmax()]
     same = good[[*(n for n in by if n != axis), *tables.REPEATED]].apply(
         lambda row: all(tables.cell(row[n]) == tables.cell(winner[n]) for n in row.index), axis=1

@@ -206,6 +206,11 @@ def test_everything_diverged_is_still_a_report(tmp_path):
     assert "Nothing could be fitted" in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_a_single_member_is_a_run_too(tmp_path, capsys):
+    table = swept(tmp_path / "run", *SMALL, "--config.axes.scale=4", "--config.axes.seed=0")
+    assert len(table) == 1 and "best: the only setting" in capsys.readouterr().out
+
+
 def test_without_held_out_pixels_their_column_is_blank(tmp_path):
     table = swept(tmp_path / "run", *SMALL, "--config.split=all", "--config.axes.scale=1,2,4")
     assert table["psnr_heldout"].isna().all() and table["psnr_train"].notna().all()
