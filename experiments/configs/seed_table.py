@@ -32,7 +32,8 @@ VARIANTS = {
 }
 PRINTED = {"plain coordinates": 17.448, "positional, L = 10": 24.74, "octaves, B length 1024": 31.96}
 RELU = {"network": "relu", "init": "torch"}
-# Their sizes are set by hand, only the rest is searched. 491,011 and 528,387 parameters; the seed's best network, octaves with B length 1024, has 5,637,635.
+# Their sizes are set by hand, only the rest is searched: 491,011 and 528,387 parameters. The seed's best
+# network, octaves with B length 1024, has 5,637,635.
 FOURIER = {"encoding": "gaussian", "frequencies": 700, "network": "relu", "learning_rate": 3e-3}
 SIREN = {"encoding": "identity", "network": "siren", "width": 512, "domain": "signed"}
 
