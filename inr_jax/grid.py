@@ -66,10 +66,10 @@ def grid(study: Study) -> Grid:
             raise Refused(f"axes.{name}: a case of this study sets {name} itself; it cannot be swept as well")
     keys: dict[str, int] = {}
     members: list[Member] = []
-    rows = []
+    rows, known = [], fields(study)
     for case, *point in itertools.product(study.cases, *study.axes.values()):
         chosen = dict(study.settings) | dict(case) | dict(zip(study.axes, point, strict=True))
-        each = member(chosen, fields(study))
+        each = member(chosen, known)
         key = identity(each)
         if key not in keys:
             keys[key] = len(members)

@@ -10,6 +10,7 @@ import csv
 import fcntl
 import hashlib
 import io
+import itertools
 import json
 import os
 import socket
@@ -217,11 +218,14 @@ class Record:
         kept = self.kept()
         axis = np.unique(np.concatenate([kept[key].steps for key in keys if key in kept]))
         values = np.full((2, len(keys), len(axis)), np.nan, np.float32)
-        for row, key in enumerate(keys):
-            if key in kept:
-                arrays = self.arrays(kept[key])
-                at = np.searchsorted(axis, kept[key].steps)
-                values[:, row, at] = arrays["history_train"], arrays["history_heldout"]
+        rows = [row for row, key in enumerate(keys) if key in kept]
+        # A chunk's file is read and verified once, for all its members.
+        path_of = lambda row: kept[keys[row]].path  # noqa: E731
+        for path, group in itertools.groupby(sorted(rows, key=path_of), path_of):
+            arrays = unpack(path)
+            for row in group:
+                place, at = kept[keys[row]].place, np.searchsorted(axis, kept[keys[row]].steps)
+                values[:, row, at] = arrays["history_train"][place], arrays["history_heldout"][place]
         named = {
             name: (("member", "step"), v) for name, v in zip(("history_train", "history_heldout"), values, strict=True)
         }
@@ -236,7 +240,7 @@ def columns(settings: Mapping[str, Any]) -> list[str]:
 
 
 def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -> xr.Dataset:
-    """The results over (case, *axes), without a dimension of cases where there is one.
+    """The results over (case, *axes), without a dimension of cases where there is only one.
 
     Members of a second stage have other settings each: they are in results.csv only.
     """

@@ -93,7 +93,8 @@ def both_stages(study: Study, first: Members, cases: Sequence[dict[str, Any]]) -
         return first
     left = {name: values for name, values in study.axes.items() if not any(name in case for case in cases)}
     second = members_of(dataclasses.replace(study, axes=left, cases=tuple(cases)))
-    new = [place for place, key in enumerate(second.keys) if key not in first.keys]
+    there = set(first.keys)
+    new = [place for place, key in enumerate(second.keys) if key not in there]
     members = [*first.grid.members, *(second.grid.members[place] for place in new)]
     return Members(Grid(members, first.grid.points), [*first.keys, *(second.keys[place] for place in new)])
 
@@ -176,15 +177,13 @@ def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.n
 
 def asked_for(study: Study) -> dict[str, Any]:
     """What run.json says of the request; the fingerprint covers all but axis values and `run.*`."""
-    swept = study.axes.get("image", (study.settings["image"],))
     identity: dict[str, Any] = {
         "settings": dict(study.settings),
         "cases": [dict(case) for case in study.cases],
     }
     if "image" not in study.axes and not any("image" in case for case in study.cases):
-        identity["image_digest"] = images.digest(
-            images.load(swept[0], study.settings["size"], study.settings["resize"])
-        )
+        image = images.load(*(study.settings[name] for name in ("image", "size", "resize")))
+        identity["image_digest"] = images.digest(image)
     text = json.dumps(identity, sort_keys=True)
     return {
         "study": study.name,
