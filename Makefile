@@ -4,13 +4,19 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 READY := .venv/ready-$(VERSION)
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check faults overhead clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments.sweep --config=experiments/configs/scale.py:quick
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+faults: $(READY)
+	$(BIN)/python -m tests.faults
+
+overhead: $(READY)
+	$(BIN)/python -m tests.overhead
 
 check: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

@@ -16,9 +16,12 @@ def main(argv: Sequence[str]) -> int:
         print(f"{__doc__}\n{USAGE}")
         return 0
     record = records.there(arguments.positional, USAGE)
-    with records.owned(record.directory):
+    for line in record.set_damaged_aside():
+        print(line, file=sys.stderr)
+    with record.owned("run.json", study.PATIENCE):
         whole, members = study.restore(record)
         study.assemble(record, members, whole)
+        record.save_run(files=record.digests())
     print(f"report: {record.directory / 'report.html'}")
     return 0
 

@@ -27,9 +27,11 @@ def main(argv: Sequence[str]) -> int:
     if arguments.dry_run:
         print(study.dry_run(loaded))
         return 0
-    record = study.run(loaded, arguments.out, ["python", "-m", "experiments.sweep", *argv])
+    record, failed = study.run(loaded, arguments.out, ["python", "-m", "experiments.sweep", *argv])
     print(_outcome(record))
-    return 0
+    for line in failed:
+        print(f"failed: {line}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _outcome(record: Record) -> str:

@@ -1,11 +1,11 @@
 """What the commands share: their arguments, and how they end. Wrong requests: one line on stderr, exit status 2."""
 
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from inr_jax import signals
 from inr_jax.settings import Refused, nearest
 
 
@@ -54,33 +54,25 @@ def parsed(argv: Sequence[str], options: Sequence[str], switches: Sequence[str],
     return found
 
 
-class Stopped(BaseException):
-    """The process was asked to stop by a signal."""
-
-
 def told(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     """Run a command and turn how it ended into an exit status, with one line on stderr where it is not 0."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return main(argv)
+        with signals.handled():
+            return main(argv)
     except Refused as refused:
-        print(f"error: {refused}".replace("\n", " "), file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
-        return 1
-    except Stopped as stopped:
+        return _said(refused, 2)
+    except (OSError, MemoryError) as error:
+        return _said(error, 1)
+    except signals.Stopped as stopped:
         spec = sys.modules["__main__"].__spec__ if main.__module__ == "__main__" else None
         command = shlex.join(["python", "-m", spec.name if spec else main.__module__, *argv])
         print(f"stopped; what is finished is kept. To go on: {command}", file=sys.stderr)
         return 128 + stopped.args[0]
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+
+def _said(error: Exception, status: int) -> int:
+    print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
+    return status
 
 
 def _flags(options: Sequence[str], switches: Sequence[str]) -> list[str]:

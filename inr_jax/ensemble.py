@@ -1,8 +1,8 @@
 """Many members: one member's functions under vmap, in chunks of members and segments of steps; no files."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,17 +17,16 @@ from inr_jax.tasks import Task, coordinates
 
 
 class Segment(NamedTuple):
-    """Where a chunk stands after a segment of steps; arrays have a leading member axis.
+    """Where a chunk stands after some steps, and all that it takes to go on; arrays have a leading member axis.
 
-    `diverged_at` is the step that was not finite, or -1. `psnr_train` and `psnr_heldout` are a point of the training
-    curves, or None where the segment does not end on one.
+    `diverged_at` is the step that was not finite, or -1; the histories are the training curves so far, in dB.
     """
 
     step: int
     state: State
-    diverged_at: np.ndarray
-    psnr_train: np.ndarray | None = None
-    psnr_heldout: np.ndarray | None = None
+    diverged_at: Int[AnyArray, " m"]
+    history_train: Float[AnyArray, "m t"]
+    history_heldout: Float[AnyArray, "m t"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +64,20 @@ def fit_many(
     pixel_block: int = 0,
     history: int = 24,
 ) -> Fits:
-    """Every member of `hypers`, fitted to the task: one compilation, however many there are."""
-    plan = planner.plan(design, hypers, task, chunk, pixel_block)
+    """Every member of `hypers`, fitted to the task: one compilation, however many there are.
+
+    Raises MemoryError, or JAX's own error, where not even a single member fits into memory.
+    """
+    plan = planned(design, hypers, task, chunk, pixel_block)
     task = jax.device_put(task)
+
+    def one_chunk(rows: np.ndarray, plan: Plan) -> Fitted:
+        return fit_chunk(design, member_of(hypers, padded(rows, plan.chunk)), task, plan, history)
+
     parts = []
-    for rows in chunks(count(hypers), plan.chunk):
-        members = member_of(hypers, padded(rows, plan.chunk))
-        fitted = fit_chunk(design, members, task, plan, history)
+    for rows, fitted, _ in chunk_by_chunk([np.arange(count(hypers))], plan, one_chunk):
+        if isinstance(fitted, Exception):
+            raise fitted
         parts.append(jax.tree.map(partial(_first, len(rows)), fitted))
     steps = history_steps(design.steps, history)
     joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
@@ -98,38 +104,76 @@ def fit_chunk(
     task: Task,
     plan: Plan,
     history: int = 24,
-    after: Callable[[Segment], None] = lambda segment: None,
+    after: Callable[[Segment], int | None] = lambda segment: None,
+    start: Segment | None = None,
 ) -> Fitted:
-    """The members of one chunk, fitted together; `after` is called with each segment of steps.
+    """The members of one chunk, fitted together, from the first step or from where a segment of them ended.
 
-    A member that diverges is frozen at its last finite step; the bits of the others do not change for it.
+    `after` is called with each segment, the starting one too, and says how many steps go into the next (None: as
+    planned). A member that diverges is frozen at its last finite step; the bits of the others do not change for it.
+    Raises MemoryError where the program says that it needs more than there is.
     """
-    curves = []
-    for segment in advance(design, hypers, task, plan, history):
-        if segment.psnr_train is not None:
-            curves.append((segment.psnr_train, segment.psnr_heldout))
-        after(segment)
-    scores = jax.tree.map(np.asarray, _evaluate(design, hypers, task, segment.state, plan.tile))
-    train, heldout = (np.stack(curve, axis=1) for curve in zip(*curves, strict=True))
+    if plan.bytes > planner.memory():
+        size = f"{plan.bytes / 2**30:.1f} GiB for {plan.chunk} members of {plan.parameters:,} parameters"
+        raise MemoryError(f"not enough memory: {size}, of {planner.memory() / 2**30:.1f} that may be taken")
+    points = history_steps(design.steps, history)
+    segment = start or _begun(design, hypers, task)
+    steps = after(segment)
+    while segment.step < design.steps:
+        wanted = segment.step + max(1, plan.segment if steps is None else steps)
+        segment = _advanced(design, hypers, task, plan, segment, int(min(wanted, *points[points > segment.step])))
+        if segment.step in points:
+            segment = _looked_at(design, hypers, task, segment)
+        steps = after(segment)
+    evaluate = _programs(design, plan, hypers, task).evaluate
+    scores = jax.tree.map(np.asarray, evaluate(hypers, task, segment.state))
     params, data = jax.tree.map(np.asarray, (segment.state.params, segment.state.data))
-    outcome = {"diverged_at": segment.diverged_at, "history_train": train, "history_heldout": heldout}
+    outcome = {name: getattr(segment, name) for name in ("diverged_at", "history_train", "history_heldout")}
     return Fitted(params, data, **scores._asdict(), **outcome)
 
 
-def advance(design: Design, hypers: Hyper, task: Task, plan: Plan, history: int = 24) -> Iterator[Segment]:
-    """The chunk after each of its segments; the first is before any step."""
-    points = set(history_steps(design.steps, history).tolist())
-    state = _init(design, hypers, task)
-    diverged_at = np.full(count(hypers), -1, np.int32)
-    step = 0
+def planned(design: Design, hypers: Hyper, task: Task, chunk: int = 0, block: int = 0) -> Plan:
+    """The planner's plan, with as few members at once as the compiled program's own count of its memory demands."""
+    plan = planner.plan(design, hypers, task, chunk, block)
     while True:
-        curve = map(np.asarray, _curve_point(design, hypers, task, state)) if step in points else ()
-        yield Segment(step, state, diverged_at, *curve)
-        if step == design.steps:
-            return
-        stop = min([step + plan.segment, *(p for p in points if p > step)])
-        state, diverged_at = _segment(design, hypers, task, state, diverged_at, step, stop, plan.block)
-        step = stop
+        some = member_of(hypers, padded(np.arange(min(plan.chunk, count(hypers))), plan.chunk))
+        plan = plan._replace(bytes=_programs(design, plan, some, task).bytes or plan.bytes)
+        if plan.bytes <= planner.memory() or plan.chunk == 1:
+            return plan
+        plan = planner.halved(plan)
+
+
+def chunk_by_chunk(
+    groups: Iterable[np.ndarray], plan: Plan, fit_one: Callable[[np.ndarray, Plan], Fitted]
+) -> Iterator[tuple[np.ndarray, Fitted | Exception, Plan]]:
+    """Each group of members, cut into chunks and fitted: its members, what came out, and the plan by which.
+
+    A chunk that the memory does not hold is halved, and so are those after it; where a single member does not fit it
+    fails alone: the error is what came out.
+    """
+    waiting = list(groups)[::-1]
+    while waiting:
+        rows = waiting.pop()
+        if len(rows) > plan.chunk:
+            waiting += chunks(rows, plan.chunk)[::-1]
+            continue
+        try:
+            fitted: Fitted | Exception = fit_one(rows, plan)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            if plan.chunk > 1:
+                waiting.append(rows)
+                plan = planner.halved(plan)
+                continue
+            fitted = error
+        yield rows, fitted, plan
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # Where a program is run at once, XLA wraps its refusal to allocate into an INTERNAL error.
+    words = ("RESOURCE_EXHAUSTED", "Out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def history_steps(steps: int, points: int) -> Int[np.ndarray, " t"]:
@@ -138,9 +182,9 @@ def history_steps(steps: int, points: int) -> Int[np.ndarray, " t"]:
     return np.unique(np.concatenate([[0], np.round(spaced), [steps]]).clip(0, steps)).astype(np.int32)
 
 
-def chunks(members: int, chunk: int) -> list[np.ndarray]:
-    """The members' numbers, chunk by chunk."""
-    return [np.arange(first, min(first + chunk, members)) for first in range(0, members, chunk)]
+def chunks(rows: np.ndarray, chunk: int) -> list[np.ndarray]:
+    """The rows, chunk by chunk."""
+    return [rows[first : first + chunk] for first in range(0, len(rows), chunk)]
 
 
 def padded(rows: np.ndarray, chunk: int) -> np.ndarray:
@@ -168,25 +212,108 @@ def render(
     return image.reshape(*grid, channels)
 
 
+def members_of(segment: Segment, rows: np.ndarray) -> Segment:
+    """Where these members of the chunk stand."""
+    step, *rest = segment
+    return Segment(step, *jax.tree.map(lambda leaf: leaf[rows], rest))
+
+
 def _first(members: int, leaf: np.ndarray) -> np.ndarray:
     """The leaf without the members that only fill up the chunk."""
     return leaf[:members]
 
 
-def _segment(design, hypers, task, state, diverged_at, start, stop, block) -> tuple[State, np.ndarray]:
-    """The chunk after the steps, looked at once at their end.
+def _begun(design: Design, hypers: Hyper, task: Task) -> Segment:
+    """Before any step."""
+    none = np.empty((count(hypers), 0), np.float32)
+    state = _init(design, hypers, task)
+    return _looked_at(design, hypers, task, Segment(0, state, np.full(count(hypers), -1, np.int32), none, none))
 
-    Only if somebody is not finite there is the segment repeated with a look at every step, and only the state of those
-    who diverged is taken from that: a select over all parameters at every step would cost everybody 5 to 11 % on a CPU.
+
+def _looked_at(design: Design, hypers: Hyper, task: Task, segment: Segment) -> Segment:
+    """With one more point of the training curves."""
+    point = [np.asarray(part)[:, None] for part in _curve_point(design, hypers, task, segment.state)]
+    train = np.concatenate([segment.history_train, point[0]], axis=1)
+    heldout = np.concatenate([segment.history_heldout, point[1]], axis=1)
+    return segment._replace(history_train=train, history_heldout=heldout)
+
+
+def _advanced(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Segment, stop: int) -> Segment:
+    """After the steps up to `stop`, looked at once, at their end.
+
+    Only if somebody is not finite there is the last finite step searched for: a select over all parameters at every
+    step would cost everybody 5 to 11 % on a CPU.
     """
-    new, finite = _advance(design, hypers, task, state, start, stop, block)
-    newly = ~np.asarray(finite) & (diverged_at < 0)
+    program = _programs(design, plan, hypers, task).advance
+
+    def run(state: State, start: int, stop: int) -> tuple[State, np.ndarray]:
+        new, finite = program(hypers, task, state, np.int32(start), np.int32(stop))
+        return new, np.asarray(finite)
+
+    state, diverged_at = segment.state, np.asarray(segment.diverged_at)
+    before = diverged_at >= 0
+    new, finite = run(state, segment.step, stop)
+    newly = ~finite & ~before
     if newly.any():
-        frozen, at = _advance_guarded(design, hypers, task, state, start, stop, block)
-        new = _select(newly, frozen, new)
-        diverged_at = np.where(newly, np.asarray(at), diverged_at)
-    before = (diverged_at >= 0) & ~newly
-    return (_select(before, state, new) if before.any() else new), diverged_at
+        frozen, at = _last_finite(run, state, segment.step, stop, newly)
+        new, diverged_at = _select(newly, frozen, new), np.where(newly, at, diverged_at)
+    if before.any():
+        new = _select(before, state, new)
+    return segment._replace(step=stop, state=new, diverged_at=diverged_at)
+
+
+def _last_finite(run: Callable, state: State, start: int, stop: int, which: np.ndarray) -> tuple[State, np.ndarray]:
+    """For members that stop being finite between the steps: their last finite state, and the step after it.
+
+    By bisection with the program that fits, from the last state that is known to be finite: the bits do not depend on
+    where segments are cut, and it costs no more than one segment again where they diverge together.
+    """
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        half, finite = run(state, start, middle)
+        early, late = which & ~finite, which & finite
+        if early.any() and late.any():
+            first, at_first = _last_finite(run, state, start, middle, early)
+            second, at_second = _last_finite(run, half, middle, stop, late)
+            return _select(early, first, second), np.where(early, at_first, at_second)
+        state, start, stop = (half, middle, stop) if late.any() else (state, start, middle)
+    return state, np.full(len(which), start, np.int32)
+
+
+class _Programs(NamedTuple):
+    """A chunk's compiled programs, and the bytes that the larger takes with what goes in and comes out."""
+
+    advance: Callable
+    evaluate: Callable
+    bytes: int
+
+
+def _programs(design: Design, plan: Plan, hypers: Hyper, task: Task) -> _Programs:
+    """The programs for members and a task of these shapes, compiled once."""
+    leaves, tree = jax.tree.flatten(jax.tree.map(_shape, (hypers, task)))
+    where = tuple(getattr(jax.config, f"jax_default_{what}") for what in ("device", "matmul_precision"))
+    return _compiled(design, plan.block, plan.tile, tuple(leaves), tree, where)
+
+
+@lru_cache(maxsize=16)
+def _compiled(design: Design, block: int, tile: int, leaves: tuple, tree: Any, where: tuple) -> _Programs:
+    hypers, task = jax.tree.unflatten(tree, leaves)
+    state = jax.tree.map(_shape, jax.eval_shape(partial(_init, design), hypers, task))
+    step = jax.ShapeDtypeStruct((), np.int32)
+    advance = _advance.lower(design, block, hypers, task, state, step, step).compile()
+    evaluate = _evaluate.lower(design, tile, hypers, task, state).compile()
+    return _Programs(advance, evaluate, max(_bytes(advance), _bytes(evaluate)))
+
+
+def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype)
+
+
+def _bytes(program: Any) -> int:
+    """What the compiler says that the program holds at once; 0 where a backend does not say."""
+    said = program.memory_analysis()
+    kinds = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes", "generated_code_size_in_bytes")
+    return sum(getattr(said, kind, 0) for kind in kinds) - getattr(said, "alias_size_in_bytes", 0)
 
 
 def _each(function: Callable, *trees: Any) -> Any:
@@ -197,32 +324,23 @@ def _each(function: Callable, *trees: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], out)
 
 
-@partial(jax.jit, static_argnames="design")
+@partial(jax.jit, static_argnums=0)
 def _init(design: Design, hypers: Hyper, task: Task) -> State:
     return _each(lambda hyper: fit.init(design, hyper, task.channels, len(task.grid)), hypers)
 
 
-@partial(jax.jit, static_argnames=("design", "block"))
-def _advance(design: Design, hypers: Hyper, task: Task, state: State, start, stop, block: int):
-    def one(hyper, state):
-        new, loss = fit.advance(design, hyper, task, state, start, stop, block)
-        return new, fit.is_finite(new, loss)
-
+@partial(jax.jit, static_argnums=(0, 1))
+def _advance(design: Design, block: int, hypers: Hyper, task: Task, state: State, start, stop):
+    one = lambda hyper, state: fit.advance(design, hyper, task, state, start, stop, block)  # noqa: E731
     return _each(one, hypers, state)
 
 
-@partial(jax.jit, static_argnames=("design", "block"))
-def _advance_guarded(design: Design, hypers: Hyper, task: Task, state: State, start, stop, block: int):
-    one = lambda hyper, state: fit.advance_guarded(design, hyper, task, state, start, stop, block)  # noqa: E731
-    return _each(one, hypers, state)
-
-
-@partial(jax.jit, static_argnames=("design", "tile"))
-def _evaluate(design: Design, hypers: Hyper, task: Task, state: State, tile: int) -> Scores:
+@partial(jax.jit, static_argnums=(0, 1))
+def _evaluate(design: Design, tile: int, hypers: Hyper, task: Task, state: State) -> Scores:
     return _each(lambda hyper, state: fit.evaluate(design, hyper, task, state, tile), hypers, state)
 
 
-@partial(jax.jit, static_argnames="design")
+@partial(jax.jit, static_argnums=0)
 def _curve_point(design: Design, hypers: Hyper, task: Task, state: State) -> tuple[Array, Array]:
     return _each(lambda hyper, state: fit.curve_point(design, hyper, task, state), hypers, state)
 

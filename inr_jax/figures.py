@@ -162,17 +162,18 @@ def _legend_above(figure: Figure, axes: Axes, columns: int = 1) -> None:
 
 
 def _band(axes: Axes, group: pd.DataFrame, axis: str, score: str, color: str, name: str) -> None:
-    """A line through the means over seeds, a band over their range, crosses where a member diverged."""
+    """A line through the means over seeds, a band over their range, crosses where a member has no score."""
     good = group[(group["status"] == "ok") & group[score].notna()].groupby(axis)[score]
     if good.ngroups:
         mean, low, high = good.mean(), good.min(), good.max()
         style = STYLE["train"] if score == "psnr_train" else {}
         axes.plot(mean.index, mean, color=color, marker="o", markersize=3, label=name, **style)
         axes.fill_between(mean.index, low, high, color=color, alpha=0.15, linewidth=0)
-    bad = group.loc[group["status"] != "ok", axis]
-    if len(bad) and score == "psnr_heldout":
-        bottom = axes.get_ylim()[0]
-        axes.plot(bad, np.full(len(bad), bottom), "x", color=color, label=f"{name}: diverged")
+    for status in tables.BAD if score == "psnr_heldout" else ():
+        bad = group.loc[group["status"] == status, axis]
+        if len(bad):
+            mark, bottom = "x" if status == "diverged" else "1", axes.get_ylim()[0]
+            axes.plot(bad, np.full(len(bad), bottom), mark, color=color, label=f"{name}: {status}")
 
 
 def _reference(axes: Axes, baselines: pd.DataFrame, vertical: bool = False) -> None:

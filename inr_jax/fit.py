@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from inr_jax import features, metrics, networks
-from inr_jax.settings import AnyArray, Design, Hyper, values
+from inr_jax.settings import AnyArray, Design, Hyper, Refused, values
 from inr_jax.tasks import Task, coordinates, side
 
 # A point of the training curves looks at no more pixels than this, evenly spread, of either kind.
@@ -92,6 +92,21 @@ def init(design: Design, hyper: Hyper, channels: int, dims: int) -> State:
     return State(params, data, _optimizer(design, hyper, 1).init(params))
 
 
+def shapes(design: Design, hyper: Hyper, task: Task) -> State:
+    """What `init` would give, as shapes and types: nothing is drawn or allocated.
+
+    Raises Refused where an encoding or a network of one's own fails.
+    """
+    try:
+        return jax.eval_shape(lambda: init(design, hyper, task.channels, len(task.grid)))
+    except Exception as error:
+        own = [each for each in (design.encoding, design.network) if callable(each) or ":" in each]
+        if not own:
+            raise
+        said = str(error).strip().partition("\n")[0]
+        raise Refused(f"{' with '.join(map(str, own))} cannot be fitted: {type(error).__name__}: {said}") from error
+
+
 def frequencies(design: Design, hyper: Hyper, dims: int) -> Any:
     """B as the member's seed draws it, in cycles per image side; one's own encoding may draw something else."""
     return features.call(features.lookup(design.encoding).draw, _key(hyper, "B"), dims, values=_values(design, hyper))
@@ -144,39 +159,20 @@ def advance(
     start: ArrayLike,
     stop: ArrayLike,
     block: int = 0,
-) -> tuple[State, Float[Array, ""]]:
-    """The member after steps `start` to `stop`, and the last loss: any cut into segments gives the same bits."""
+) -> tuple[State, Bool[Array, ""]]:
+    """The member after steps `start` to `stop`: any cut into segments gives the same bits.
+
+    And whether all went well: every loss on the way finite, and every parameter at the end (one that no longer is can
+    not become so again).
+    """
 
     def body(t, carry):
-        return step(design, hyper, task, carry[0], t, block)
+        state, finite = carry
+        state, loss = step(design, hyper, task, state, t, block)
+        return state, finite & jnp.isfinite(loss)
 
-    return lax.fori_loop(start, stop, body, (state, jnp.zeros(())))
-
-
-def advance_guarded(
-    design: Design,
-    hyper: Hyper,
-    task: Task,
-    state: State,
-    start: ArrayLike,
-    stop: ArrayLike,
-    block: int = 0,
-) -> tuple[State, Int[Array, ""]]:
-    """As `advance`, but frozen from the first step whose loss or parameters are not finite: that step, or -1."""
-
-    def body(t, carry):
-        state, diverged_at = carry
-        new, loss = step(design, hyper, task, state, t, block)
-        keep = (diverged_at < 0) & is_finite(new, loss)
-        diverged_at = jnp.where((diverged_at < 0) & ~keep, t, diverged_at)
-        return jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, state), diverged_at
-
-    return lax.fori_loop(start, stop, body, (state, jnp.asarray(-1, jnp.int32)))
-
-
-def is_finite(state: State, loss: Float[Array, ""]) -> Bool[Array, ""]:
-    """Whether the loss and every parameter are finite."""
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in (loss, *jax.tree.leaves(state.params))]).all()
+    state, finite = lax.fori_loop(start, stop, body, (state, jnp.asarray(True)))
+    return state, finite & jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]).all()
 
 
 def evaluate(design: Design, hyper: Hyper, task: Task, state: State, tile: int) -> Scores:
@@ -184,12 +180,14 @@ def evaluate(design: Design, hyper: Hyper, task: Task, state: State, tile: int) 
     pixels = math.prod(task.grid)
     count = math.ceil(pixels / tile)
     index = jnp.minimum(jnp.arange(count * tile), pixels - 1).reshape(count, tile)
-    predicted = lax.map(lambda i: _predict_at(design, hyper, task, state, i), index)
-    image = predicted.reshape(count * tile, -1)[:pixels]
+
+    def tiled(index: Int[Array, " n"]) -> tuple[Array, Array]:
+        colors = _predict_at(design, hyper, task, state, index)
+        return colors, metrics.squared_error(colors, task.colors[index])
+
+    image, error = (part.reshape(count * tile, *part.shape[2:])[:pixels] for part in lax.map(tiled, index))
     return Scores(
-        _psnr_at(image[task.train], task, task.train),
-        _psnr_at(image[task.heldout], task, task.heldout),
-        metrics.psnr(image, task.colors),
+        *(metrics.psnr_of(jnp.mean(part)) for part in (error[task.train], error[task.heldout], error)),
         metrics.ssim(image.reshape(task.image.shape), task.image),
     )
 

@@ -4,12 +4,13 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from inr_jax import features, fit, networks
+from inr_jax import features, fit, images, networks
 from inr_jax.settings import (
     FIELDS,
     Data,
@@ -25,6 +26,8 @@ from inr_jax.settings import (
 
 # Words about a member that are no settings of it: its name in tables, and a figure from elsewhere to stand beside it.
 REMARKS = ("label", "published")
+
+MOST_MEMBERS = 1_000_000
 
 
 class Member(NamedTuple):
@@ -64,6 +67,9 @@ def grid(study: Study) -> Grid:
     for case in study.cases:
         for name in set(case) & set(study.axes):
             raise Refused(f"axes.{name}: a case of this study sets {name} itself; it cannot be swept as well")
+    points = len(study.cases) * math.prod(len(values) for values in study.axes.values())
+    if points > MOST_MEMBERS:
+        raise Refused(f"axes make {points:,} members: at most {MOST_MEMBERS:,} are fitted in one run")
     keys: dict[str, int] = {}
     members: list[Member] = []
     rows, known = [], fields(study)
@@ -171,5 +177,6 @@ def _without(group: Any, read: set[str]) -> Any:
 def _data_reads(data: Data) -> set[str]:
     read = {"image", "size", "split", "validation"}
     read |= {"resize"} if data.size else set()
+    read |= {"background"} if images.is_file(data.image) else set()
     read |= {"fraction"} if data.split == "random" else set()
     return read | ({"split_seed"} if data.split == "random" or data.validation else set())

@@ -2,13 +2,16 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
+from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 import skimage.data
 import skimage.transform
+import tifffile
 from jaxtyping import Float
+from PIL import Image, ImageOps
 
 from inr_jax.settings import AnyArray, Refused, nearest
 
@@ -18,13 +21,17 @@ SAMPLES = (
     *("cell", "clock", "horse", "hubble_deep_field", "retina", "rocket"),
 )
 GENERATED_SIDE = 512
+# A file that says it is larger is not decoded: a few kilobytes can claim to be gigabytes.
+MOST_PIXELS = 2**27
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def load(spec: str, size: int = 0, resize: str = "crop") -> Float[np.ndarray, "h w c"]:
+def load(spec: str, size: int = 0, resize: str = "crop", background: float = 1.0) -> Float[np.ndarray, "h w c"]:
     """The image that `spec` names, in [0, 1]: a path, a scikit-image sample, or `synthetic:NAME`.
 
     With `size` it becomes a square of that side: its centre square resampled (`crop`), or the whole of it (`stretch`),
-    in both cases anti-aliased. Raises Refused where there is no such image or it cannot be read.
+    in both cases anti-aliased. Of a file the first frame counts, upright; what is transparent lies over `background`,
+    from black (0) to white (1). Raises Refused where there is no such image or it cannot be read as it is.
     """
     side = size or GENERATED_SIDE
     if resize not in ("crop", "stretch"):
@@ -33,10 +40,21 @@ def load(spec: str, size: int = 0, resize: str = "crop") -> Float[np.ndarray, "h
         raise Refused("size=1 is too small: at least 2 pixels a side are needed")
     if spec.startswith("synthetic:"):
         return _channels(_generator(spec)(side))
-    image = _sample(spec) if spec in SAMPLES else _read(spec)
+    image = _sample(spec) if spec in SAMPLES else _channels(_read(spec)[0], background)
     if min(image.shape[:2]) < 2:
         raise Refused(f"image {spec!r} is {image.shape[1]}x{image.shape[0]}: at least 2x2 pixels are needed")
     return to_square(image, size, resize) if size else image
+
+
+def is_file(spec: str) -> bool:
+    """Whether it names a file, neither a sample nor something generated."""
+    return spec not in SAMPLES and not spec.startswith("synthetic:")
+
+
+def notes(spec: str) -> str:
+    """What of the file did not become the image, or was changed, in one line; empty where there is nothing to say."""
+    said = _read(spec)[1] if is_file(spec) else []
+    return f"image {spec!r}: {'; '.join(said)}" if said else ""
 
 
 def to_square(image: Float[np.ndarray, "h w c"], size: int, resize: str = "crop") -> Float[np.ndarray, "n n c"]:
@@ -107,32 +125,94 @@ def _sample(name: str) -> Float[np.ndarray, "h w c"]:
     return _channels(_scaled(getattr(skimage.data, name)()))
 
 
-def _read(path: str) -> Float[np.ndarray, "h w c"]:
-    """The first frame of the file, upright, alpha over white."""
+def _read(path: str) -> tuple[np.ndarray, list[str]]:
+    """The file's first frame, upright, from 0 to 1, and what there is to say of it. Raises Refused if it cannot be."""
+    if os.path.isdir(path):
+        raise Refused(f"image {path!r} is a folder, not an image")
     if not os.path.isfile(path):
         raise Refused(f"image {path!r}: no such file, and no sample; {nearest(path, SAMPLES)}, synthetic:NAME")
     try:
-        about = iio.immeta(path, plugin="pillow", index=0)
-        # Pillow hands CMYK out as four channels like any others, and drops a palette's or a colour's transparency.
-        mode = "RGB" if about.get("mode") == "CMYK" else "RGBA" if "transparency" in about else None
-        pixels = iio.imread(path, plugin="pillow", index=0, rotate=True, mode=mode)
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size is looked at here
+            start = file.read(32)
+            tiff = _deep_tiff(path) if start.startswith(TIFF) else None
+            pixels, said = tiff or _picture(path, start)
+    except Refused:
+        raise
     except Exception as error:  # the decoders raise many kinds; to the user they are one
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Refused(f"image {path!r} cannot be read: {reason}") from None
-    return _channels(_scaled(pixels))
+    if not np.isfinite(pixels).all():
+        raise Refused(f"image {path!r} has values that are not finite")
+    low, high = pixels.min(), pixels.max()
+    if low < 0 or high > 1:
+        said.append(f"its values, from {low:.4g} to {high:.4g}, are clipped to [0, 1]")
+    return pixels, said
+
+
+def _picture(path: str, start: bytes) -> tuple[np.ndarray, list[str]]:
+    """The picture as Pillow reads it, unless it would lose something."""
+    # Bit depth and colour type stand at fixed places of a PNG.
+    if start.startswith(b"\x89PNG") and len(start) > 25 and start[24] == 16 and start[25] != 0:
+        raise Refused(f"image {path!r} has 16 bits a colour, of which 8 would be lost; save it as a TIFF of 16 bits")
+    with Image.open(path) as picture:
+        _check_size(path, *picture.size)
+        frames, mode = getattr(picture, "n_frames", 1), picture.mode
+        said = [f"the first of its {frames} frames is used"] if frames > 1 else []
+        if mode == "LAB" or (mode == "I" and picture.format != "PNG"):
+            raise Refused(f"image {path!r} is of kind {mode}, which has no agreed white; save it as RGB")
+        upright = ImageOps.exif_transpose(picture)
+        if "transparency" in picture.info or mode in ("PA", "La", "RGBa"):
+            upright = upright.convert("RGBA")
+        elif mode in ("P", "CMYK", "YCbCr", "HSV"):
+            upright = upright.convert("RGB")
+        pixels = np.asarray(upright)
+    # Some versions of Pillow hand out 16 bits of gray as 32.
+    return _scaled(pixels.astype(np.uint16) if mode == "I" else pixels), said
+
+
+def _deep_tiff(path: str) -> tuple[np.ndarray, list[str]] | None:
+    """A TIFF of more than 8 bits, which Pillow would cut; None if it has no more."""
+    with tifffile.TiffFile(path) as file:
+        page: Any = file.pages[0]
+        if page.dtype is None or page.dtype.itemsize == 1:
+            return None
+        _check_size(path, page.imagewidth, page.imagelength)
+        kind = page.photometric.name.lower()
+        if page.dtype.kind not in "uf" or kind not in ("minisblack", "miniswhite", "rgb"):
+            raise Refused(
+                f"image {path!r} holds {page.dtype} of kind {kind}, which has no agreed white; save it as RGB"
+            )
+        said = [f"the first of its {len(file.pages)} pages is used"] if len(file.pages) > 1 else []
+        pixels = _scaled(page.asarray())
+        pixels = np.moveaxis(pixels, 0, -1) if page.planarconfig == 2 and pixels.ndim == 3 else pixels
+        tag = page.tags.get("Orientation")
+    return _upright(1 - pixels if kind == "miniswhite" else pixels, int(tag.value) if tag else 1), said
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """The stored pixels as they are to be seen (CIPA DC-008, "Orientation", 1 to 8)."""
+    pixels = pixels.swapaxes(0, 1) if orientation >= 5 else pixels
+    pixels = pixels[:, ::-1] if orientation % 4 in (2, 3) else pixels
+    return pixels[::-1] if orientation % 4 in (3, 0) else pixels
+
+
+def _check_size(path: str, width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise Refused(f"image {path!r} is {width}x{height}: at most {MOST_PIXELS:,} pixels are read")
 
 
 def _scaled(pixels: np.ndarray) -> np.ndarray:
     """Pixels of any dtype, from 0 to 1."""
     if np.issubdtype(pixels.dtype, np.integer):
-        return pixels.astype(np.float64) / np.iinfo(pixels.dtype).max
-    return pixels.astype(np.float64)
+        return pixels / np.float32(np.iinfo(pixels.dtype).max)
+    return pixels.astype(np.float32)
 
 
-def _channels(image: np.ndarray) -> Float[np.ndarray, "h w c"]:
-    """One or three channels: gray gets its axis, alpha is composited over white."""
-    image = image[..., None] if image.ndim == 2 else image
+def _channels(image: np.ndarray, background: float = 1.0) -> Float[np.ndarray, "h w c"]:
+    """One or three channels: gray gets its axis, alpha is composited over the background."""
+    image = np.clip(image[..., None] if image.ndim == 2 else image, 0.0, 1.0)
     if image.shape[-1] in (2, 4):
         alpha = image[..., -1:]
-        image = image[..., :-1] * alpha + (1 - alpha)
-    return np.clip(image, 0.0, 1.0).astype(np.float32)
+        image = image[..., :-1] * alpha + background * (1 - alpha)
+    return image.astype(np.float32)

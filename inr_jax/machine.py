@@ -36,6 +36,10 @@ class Stopwatch:
 
     def __exit__(self, *_: object) -> None:
         """Stop."""
+        self.read()
+
+    def read(self) -> None:
+        """Bring both up to now."""
         elapsed = time.perf_counter() - self._began
         self.compiling = min(_compiled["seconds"] - self._before, elapsed)
         self.fitting = elapsed - self.compiling
@@ -43,14 +47,24 @@ class Stopwatch:
 
 def provenance() -> dict[str, Any]:
     """Versions, devices, threads and the checkout's commit, for run.json."""
-    devices = jax.local_devices()
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
-        "device": f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})",
-        "threads": int(os.environ.get("NPROC") or len(os.sched_getaffinity(0))),
+        "device": device(),
+        "threads": threads(),
         "machine": f"{platform.machine()}, {platform.system()}",
         "git_commit": _commit(),
     }
+
+
+def device() -> str:
+    """How many devices of which kind there are."""
+    devices = jax.local_devices()
+    return f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})"
+
+
+def threads() -> int:
+    """How many threads XLA uses on a CPU: their number changes bits."""
+    return int(os.environ.get("NPROC") or len(os.sched_getaffinity(0)))
 
 
 def _commit() -> str | None:

@@ -3,16 +3,24 @@
 import dm_pix
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jax import lax
+from jaxtyping import Array, Float, Int
 
 from inr_jax.settings import AnyArray
 
 SSIM_WINDOW = 11
+# Rows of a map that are computed at once: beyond the image, memory does not grow with it.
+SSIM_BAND = 128
 
 
 def psnr(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -> Float[Array, ""]:
     """Peak signal-to-noise ratio in dB, over all pixels and channels of one image; infinite for a perfect fit."""
-    return psnr_of(jnp.mean(jnp.square(jnp.clip(prediction, 0.0, 1.0) - target)))
+    return psnr_of(jnp.mean(squared_error(prediction, target)))
+
+
+def squared_error(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -> Float[Array, "*n"]:
+    """Squared error of each pixel, mean over its channels, of the prediction clipped to [0, 1]."""
+    return jnp.mean(jnp.square(jnp.clip(prediction, 0.0, 1.0) - target), axis=-1)
 
 
 def psnr_of(mse: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -25,9 +33,22 @@ def ssim(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -
 
     NaN for an image smaller than the window, and for a signal.
     """
+    prediction, target = jnp.asarray(prediction), jnp.asarray(target)
     if target.ndim != 3 or min(target.shape[:2]) < SSIM_WINDOW:
         return jnp.asarray(jnp.nan, jnp.float32)
-    return dm_pix.ssim(jnp.clip(prediction, 0.0, 1.0), target, max_val=1.0, filter_size=SSIM_WINDOW)
+    rows = target.shape[0] - SSIM_WINDOW + 1
+    band = min(rows, SSIM_BAND)
+
+    def total(first: Int[Array, ""]) -> Float[Array, ""]:
+        start = jnp.minimum(first, rows - band)
+        parts = [lax.dynamic_slice_in_dim(each, start, band + SSIM_WINDOW - 1) for each in (prediction, target)]
+        similar = dm_pix.ssim(
+            jnp.clip(parts[0], 0.0, 1.0), parts[1], max_val=1.0, filter_size=SSIM_WINDOW, return_map=True
+        )
+        # The last band reaches back into the one before.
+        return jnp.sum(similar.mean(axis=(1, 2)) * (start + jnp.arange(band) >= first))
+
+    return lax.map(total, jnp.arange(0, rows, band)).sum() / rows
 
 
 def spectrum(image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:

@@ -1,6 +1,8 @@
 """How a batch is cut: the rule, in one place, and its reasons."""
 
 import math
+import os
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -15,9 +17,10 @@ from inr_jax.tasks import Task
 CPU_BLOCK = 2048
 # CPU: one member at a time is as fast as many once a step is long enough to hide the loop around it.
 CPU_CHUNK = 1
-# Accelerators: a wide chunk fills the chip; what it holds must leave room for XLA's own copies.
+# Accelerators: a wide chunk fills the chip.
 ACCELERATOR_CHUNK = 64
-ACCELERATOR_MEMORY_PART = 0.6
+# What programs may take of the memory that there is; the rest is for what they do not count.
+MEMORY_PART = 0.8
 # Predictions are made in tiles whose features and hidden units take about so many bytes.
 TILE_BYTES = 2**27
 # A segment is the work between two looks of the host: short enough for progress, checkpoints and signals.
@@ -26,7 +29,10 @@ SEGMENT_FLOPS = {"cpu": 2e11, "gpu": 2e13, "tpu": 2e13}
 
 class Plan(NamedTuple):
     """How many members are fitted at once, over how many pixels gradients accumulate and predictions go, and the steps
-    between two looks of the host; with the estimates behind them."""
+    between two looks of the host; with the figures behind them.
+
+    `bytes` is what a chunk takes on the device: an estimate until its program is compiled and says itself.
+    """
 
     chunk: int
     block: int
@@ -34,14 +40,14 @@ class Plan(NamedTuple):
     segment: int
     parameters: int
     step_flops: float
-    member_bytes: int
+    bytes: int
 
 
 def plan(design: Design, hypers: Hyper, task: Task, chunk: int = 0, block: int = 0, backend: str = "") -> Plan:
     """The plan for a batch; `chunk` and `block` above 0 are taken as they are.
 
-    `step_flops` is for one member and step (forward, and twice that backward, less the gradient that nobody needs at
-    the features); `member_bytes` what a member takes on the device while it is fitted.
+    `step_flops` is for one member and step: forward, and twice that backward, less the gradient that nobody needs at
+    the features. Raises Refused where a function of one's own fails.
     """
     backend = backend or jax.default_backend()
     parameters, units, width = _sizes(design, member_of(hypers, 0), task)
@@ -53,23 +59,45 @@ def plan(design: Design, hypers: Hyper, task: Task, chunk: int = 0, block: int =
     activations = 4 * (block or pixels) * (2 * units + 2 * width)
     member_bytes = 4 * 5 * parameters + activations
     if not chunk:
-        chunk = CPU_CHUNK if backend == "cpu" else max(1, min(ACCELERATOR_CHUNK, _free_bytes() // member_bytes))
+        chunk = CPU_CHUNK if backend == "cpu" else max(1, min(ACCELERATOR_CHUNK, int(memory() // member_bytes)))
         chunk = min(chunk, count(hypers))
     tile = max(256, TILE_BYTES // (4 * (units + width) * chunk))
     tile = min(2 ** int(math.log2(tile)), math.prod(task.grid))
     segment = max(1, int(SEGMENT_FLOPS.get(backend, 2e13) / (step_flops * chunk)))
-    return Plan(chunk, block, tile, segment, parameters, step_flops, member_bytes)
+    return Plan(chunk, block, tile, segment, parameters, step_flops, chunk * member_bytes)
+
+
+def halved(plan: Plan) -> Plan:
+    """The plan with half as many members at once."""
+    return plan._replace(chunk=plan.chunk // 2, bytes=plan.bytes // 2)
+
+
+def memory() -> int:
+    """Bytes that programs may take: of the device, or on a CPU of the machine or of the group we may use of it."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    limit = stats.get("bytes_limit") or min(_physical_bytes(), *map(_group_bytes, GROUP_LIMITS))
+    return int(MEMORY_PART * limit)
+
+
+# Where Linux says what a control group may take, in its second and its first version.
+GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+def _physical_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _group_bytes(path: Path) -> int | float:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # none, or the word "max"
+        return math.inf
 
 
 def _sizes(design: Design, hyper: Hyper, task: Task) -> tuple[int, int, int]:
     """Numbers of parameters, of features, and of hidden units of a pixel, from the shapes alone."""
-    state = jax.eval_shape(lambda: fit.init(design, hyper, task.channels, len(task.grid)))
+    state = fit.shapes(design, hyper, task)
     coords = jax.ShapeDtypeStruct((1, len(task.grid)), np.float32)
     encoded = jax.eval_shape(lambda x, s: fit.encode(design, hyper, (s.params | s.data)["B"], x), coords, state)
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
     return parameters, encoded.shape[-1], design.width * design.depth
-
-
-def _free_bytes() -> int:
-    stats = jax.local_devices()[0].memory_stats() or {}
-    return int(stats.get("bytes_limit", 8 * 2**30) * ACCELERATOR_MEMORY_PART)

@@ -1,4 +1,4 @@
-"""How far a sweep is: a bar on a terminal, a line now and then elsewhere."""
+"""How far a sweep is: a bar on a terminal, a line now and then elsewhere; and when to look up from it, by the clock."""
 
 import sys
 import time
@@ -7,10 +7,40 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from inr_jax.ensemble import Fitted, Segment
+from inr_jax.ensemble import Fitted
 from inr_jax.grid import Member
 
 SECONDS_BETWEEN_LINES = 15.0
+# Between two looks, so that a signal is answered and a checkpoint is on time.
+SECONDS_BETWEEN_LOOKS = 2.0
+FIRST_STEPS = 1
+
+
+class Pace:
+    """When to look at a chunk again, and when its checkpoint is due."""
+
+    def __init__(self, checkpoint_seconds: float):
+        """The pace of a chunk of which a checkpoint is wanted every so many seconds."""
+        self.every = checkpoint_seconds
+        self.step, self.steps, self.took = -1, FIRST_STEPS, 0.0
+        self.looked = self.saved = time.monotonic()
+
+    def looking(self, step: int) -> int:
+        """Note that the chunk stands at this step; the number of steps to the next look."""
+        now = time.monotonic()
+        if self.step >= 0:
+            done, self.took = step - self.step, max(now - self.looked, 1e-6)
+            self.steps = max(1, min(int(done / self.took * SECONDS_BETWEEN_LOOKS), 8 * max(self.steps, done)))
+        self.step, self.looked = step, now
+        return self.steps
+
+    def checkpoint_due(self) -> bool:
+        """Whether a checkpoint would be late after another segment like the last."""
+        return self.looked + self.took >= self.saved + self.every
+
+    def checkpointed(self) -> None:
+        """Note that there is a checkpoint of now."""
+        self.saved = time.monotonic()
 
 
 class Progress:
@@ -33,10 +63,14 @@ class Progress:
         """Leave the bar as it stands."""
         self.bar.close()
 
-    def advanced(self, members: int, segment: Segment) -> None:
-        """So many members of a chunk stand where the segment ends."""
-        self._say(members * (segment.step - self.step))
-        self.step = segment.step
+    def advanced(self, members: int, step: int) -> None:
+        """So many members of a chunk stand at this step."""
+        self._say(members * (step - self.step))
+        self.step = step
+
+    def said(self, line: str) -> None:
+        """A line of its own, beside the bar."""
+        self.bar.write(line, file=sys.stderr)
 
     def finished(self, fitted: Fitted, members: int) -> None:
         """The first so many members of a chunk are done."""

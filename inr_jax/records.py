@@ -1,7 +1,8 @@
-"""A run on disk: written atomically, verified when read, resumable.
+"""A run on disk: written atomically, verified when read, resumable, each part with one owner at a time.
 
-DIR/run.json        what was asked for and what it ran on
-DIR/members/*.npz   one file per finished chunk: parameters, scores, curves, a digest of every array. The truth.
+DIR/run.json            what was asked for and what it ran on
+DIR/members/*.npz       one file per finished chunk: parameters, scores, curves, a digest of every array. The truth.
+DIR/checkpoints/*.npz   where an unfinished chunk stands, the last two of each; gone when it is finished
 DIR/results.csv, results.nc, baselines.csv      made from it, and made again at will
 """
 
@@ -12,24 +13,27 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from inr_jax.ensemble import Fitted
+from inr_jax.ensemble import Fitted, Segment
 from inr_jax.grid import Grid
 from inr_jax.settings import FIELDS, Refused, Study
 
 SCORES = ("psnr_train", "psnr_heldout", "psnr_all", "ssim")
 OUTCOMES = (*SCORES, "status", "diverged_at", "seconds")
+ASSEMBLED = ("results.csv", "results.nc", "baselines.csv", "report.html")
 # The columns that everybody looks for stand first, in this order; all other settings follow.
 FIRST = (
     *("image", "size", "split", "encoding", "frequencies", "scale", "network"),
@@ -47,28 +51,43 @@ class Kept(NamedTuple):
     steps: np.ndarray
 
 
+class Learned(NamedTuple):
+    """A finished member's parameters, its data (B, where it is not learned), and its training curves."""
+
+    params: Any
+    data: Any
+    history_train: np.ndarray
+    history_heldout: np.ndarray
+
+
 class Damaged(OSError):
     """A file whose contents are not what was written."""
 
 
 def write(path: Path, data: bytes) -> None:
-    """Put the data at the path, whole or not at all: a file beside it, synced, then renamed, and the folder synced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Put the data at the path, whole or not at all: a file beside it, synced, then renamed, and the folder synced.
+
+    Raises OSError that says how many bytes were needed where it cannot; what was there before stays as it is.
+    """
+    part = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        free = "unknown"
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+            free = f"{shutil.disk_usage(path.parent).free:,}"
+        raise OSError(f"{path}: {error.strerror}: {len(data):,} bytes needed, {free} free") from None
 
 
 def pack(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> bytes:
@@ -97,65 +116,131 @@ def unpack(path: Path) -> dict[str, np.ndarray]:
 
 
 @contextlib.contextmanager
-def owned(directory: Path) -> Iterator[None]:
-    """Own the folder while the block runs. Raises BlockingIOError that names the owner if somebody else does.
+def owned(path: Path, wait: float = 0.0) -> Iterator[None]:
+    """Own what the path names while the block runs; somebody else's ownership is waited for so many seconds.
 
-    The lock is the operating system's: it frees itself when its holder dies.
+    Raises BlockingIOError that names the owner if it is still somebody else's. The lock is the operating system's: it
+    frees itself when its holder dies.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / ".lock", "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise BlockingIOError(f"{directory} is in use by {file.read().strip() or 'another process'}") from None
+    lock = path.with_name(f".{path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + wait
+    while (file := _locked(lock)) is None:
+        if time.monotonic() >= until:
+            with contextlib.suppress(OSError):
+                holder = lock.read_text().strip()
+            raise BlockingIOError(f"{path} is in use by {holder or 'another process'}")
+        time.sleep(0.05)
+    with file:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _locked(lock: Path) -> IO[str] | None:
+    """The lock's file, locked; None if somebody else holds it."""
+    while True:
+        file = open(lock, "a+")  # noqa: SIM115
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its last owner may have removed it between our opening and our locking: then nobody else would see it.
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):
+                return file
+        except FileNotFoundError:
+            pass
+        except OSError:
+            file.close()
+            return None
+        file.close()
 
 
 class Record:
-    """A run folder. Reading needs nothing; writing is for who owns it."""
+    """A run folder. Reading needs nothing; writing is for who owns what is written."""
 
     def __init__(self, directory: str | Path):
         """The record at the directory, which need not exist yet."""
         self.directory = Path(directory)
+        self._said: dict[tuple, dict[str, Any]] = {}
 
     @property
     def run(self) -> dict[str, Any]:
         """The contents of run.json; empty if there is none. Raises Damaged if it cannot be read."""
         path = self.directory / "run.json"
-        if not path.exists():
-            return {}
         try:
             return json.loads(path.read_text())
+        except FileNotFoundError:
+            return {}
         except ValueError:
             raise Damaged(f"{path} is not JSON") from None
 
+    def owned(self, name: str, wait: float = 0.0) -> contextlib.AbstractContextManager[None]:
+        """Own a part of the folder: a chunk's file, or `run.json` with all that is assembled."""
+        return owned(self.directory / name, wait)
+
     def save_run(self, **about: Any) -> None:
-        """Write run.json, what it holds already updated."""
-        write(
-            self.directory / "run.json",
-            (json.dumps(self.run | about, indent=2, default=str) + "\n").encode(),
-        )
+        """Write run.json, what it holds already updated; nothing where that changes nothing."""
+        before = self.run
+        text = json.dumps(before | about, indent=2, default=str)
+        if json.loads(text) != before:
+            write(self.directory / "run.json", (text + "\n").encode())
 
     def save_chunk(self, keys: Sequence[str], fitted: Fitted, about: Mapping[str, Any]) -> None:
-        """Keep the members of a finished chunk; `seconds` in `about` is for all of them."""
-        arrays = {**_flat({"params": fitted.params, "data": fitted.data})}
-        arrays |= {name: value for name, value in fitted._asdict().items() if name not in ("params", "data")}
-        arrays = {name: value[: len(keys)] for name, value in arrays.items()}
+        """Keep the members of a finished chunk, and their checkpoints no more; `seconds` in `about` is for all."""
+        arrays = {name: array[: len(keys)] for name, array in _flat(fitted).items()}
         scores = {name: arrays[name].tolist() for name in (*SCORES, "diverged_at")}
-        name = hashlib.sha256("".join(keys).encode()).hexdigest()[:24]
-        data = pack(arrays, {"keys": list(keys), "scores": scores, **about})
-        write(self.directory / "members" / f"{name}.npz", data)
+        write(self.directory / chunk_name(keys), pack(arrays, {"keys": list(keys), "scores": scores, **about}))
+        for path in self._checkpoints(keys):
+            path.unlink(missing_ok=True)
+
+    def save_checkpoint(self, keys: Sequence[str], segment: Segment, about: Mapping[str, Any]) -> None:
+        """Keep where an unfinished chunk stands; of those before it only the last, should this one be damaged."""
+        step, *rest = segment
+        named = dict(zip(Segment._fields[1:], rest, strict=True))
+        arrays = {name: array[: len(keys)] for name, array in _flat(named).items()}
+        name = f"{Path(chunk_name(keys)).stem}-{step:012d}.npz"
+        before = self._checkpoints(keys)
+        write(self.directory / "checkpoints" / name, pack(arrays, {"keys": list(keys), "step": step, **about}))
+        for path in before[:-1]:
+            path.unlink(missing_ok=True)
+
+    def unfinished(self) -> dict[str, list[Path]]:
+        """The checkpoints of unfinished members by key, the furthest first."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted((self.directory / "checkpoints").glob("[!.]*.npz"), key=_step, reverse=True):
+            with contextlib.suppress(Damaged):
+                for key in said_of(path)["keys"]:
+                    found.setdefault(key, []).append(path)
+        return found
+
+    def restored(self, keys: Sequence[str], shapes: Any) -> tuple[Segment, dict[str, Any]] | None:
+        """Where these members stood in their furthest common checkpoint that is whole, and what was said of it.
+
+        `shapes` is one member's state. None where there is no such checkpoint.
+        """
+        there = self.unfinished()
+        common = set.intersection(*(set(there.get(key, [])) for key in keys))
+        for path in sorted(common, key=_step, reverse=True):
+            try:
+                about, arrays = said_of(path), unpack(path)
+                places = [about["keys"].index(key) for key in keys]
+                mine = {name: array[places] for name, array in arrays.items()}
+                state = _unflat(shapes, mine, "state/", len(keys))
+                rest = {name: mine[name] for name in ("diverged_at", "history_train", "history_heldout")}
+                return Segment(about["step"], state, **rest), about
+            except (Damaged, KeyError):
+                continue
+        return None
 
     def kept(self) -> dict[str, Kept]:
         """The finished members by key; a file that does not say what it holds counts as not there."""
         found = {}
-        for path in sorted((self.directory / "members").glob("*.npz")):
+        for path in sorted((self.directory / "members").glob("[!.]*.npz")):
             try:
-                said = said_of(path)
+                said = self._said_of(path)
             except Damaged:
                 continue
             steps = np.asarray(said["history_step"])
@@ -164,29 +249,61 @@ class Record:
                 found[key] = Kept(path, place, said["seconds"] / len(said["keys"]), scores, steps)
         return found
 
+    def is_whole(self, axes: Mapping[str, Any], keys: Sequence[str]) -> bool:
+        """Whether a run over these axes is finished, every member is kept, and what was assembled is unchanged."""
+        run = self.run
+        if not run.get("finished") or run["axes"] != axes or set(keys) - set(self.kept()):
+            return False
+        return run["files"] == self.digests()
+
+    def digests(self) -> dict[str, str]:
+        """A digest of each assembled file that is there."""
+        paths = [self.directory / name for name in ASSEMBLED]
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
+
     def set_damaged_aside(self) -> list[str]:
         """Rename the files of which an array is not what was written; one line for each."""
         lines = []
-        for path in sorted((self.directory / "members").glob("*.npz")):
+        paths = [path for folder in ("members", "checkpoints") for path in (self.directory / folder).glob("[!.]*.npz")]
+        for path in [self.directory / "run.json", *sorted(paths)]:
             try:
-                unpack(path)
+                _ = self.run if path.name == "run.json" else unpack(path)
             except Damaged as damaged:
-                path.rename(path.with_suffix(".damaged"))
-                lines.append(f"{damaged}: set aside, its members are fitted again")
+                aside = path.with_name(f"{path.name}.damaged")
+                with contextlib.suppress(FileNotFoundError):  # another process was done with it, or faster
+                    os.replace(path, aside)
+                    lines.append(f"{damaged}: set aside as {aside.name}; what it held is made again")
         return lines
 
     def seconds(self) -> dict[str, float]:
         """Seconds of compiling and of fitting, over all finished chunks."""
-        said = [said_of(path) for path in {kept.path for kept in self.kept().values()}]
+        said = [self._said_of(path) for path in {kept.path for kept in self.kept().values()}]
         return {
-            "compile_seconds": round(sum(each["compile_seconds"] for each in said), 3),
-            "fit_seconds": round(sum(each["seconds"] for each in said), 3),
+            "compile_seconds": round(math.fsum(each["compile_seconds"] for each in said), 3),
+            "fit_seconds": round(math.fsum(each["seconds"] for each in said), 3),
         }
 
-    def arrays(self, kept: Kept) -> dict[str, Any]:
-        """A finished member's params, data and curves, verified."""
+    def learned(self, kept: Kept, shapes: Any) -> Learned:
+        """What a finished member learned, verified; `shapes` is its state. Raises Damaged where it is another's."""
         own = {name: array[kept.place] for name, array in unpack(kept.path).items()}
-        return _nested(own)
+        try:
+            params, data = _unflat(shapes.params, own, "params/"), _unflat(shapes.data, own, "data/")
+            return Learned(params, data, own["history_train"], own["history_heldout"])
+        except KeyError as name:
+            raise Damaged(f"{kept.path}: array {name} is not that of this member") from None
+
+    def _checkpoints(self, keys: Sequence[str]) -> list[Path]:
+        """The checkpoints of a chunk, the furthest last, after what a write that was killed has left."""
+        name, folder = Path(chunk_name(keys)).stem, self.directory / "checkpoints"
+        return [*folder.glob(f".{name}-*.part"), *sorted(folder.glob(f"{name}-*.npz"))]
+
+    def _said_of(self, path: Path) -> dict[str, Any]:
+        """What a file says, read once as long as the file stays the same."""
+        stat = path.stat()
+        identity = (path, stat.st_mtime_ns, stat.st_size)
+        if identity not in self._said:
+            self._said[identity] = said_of(path)
+        return self._said[identity]
 
     def table(self, grid: Grid, keys: Sequence[str]) -> pd.DataFrame:
         """One row per member in the grid's order: its settings, remarks and outcomes; blank where there is none."""
@@ -206,9 +323,9 @@ class Record:
 
     def save_dataset(self, study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -> None:
         """Write results.nc: the scores labelled with the axes, and the curves over steps."""
-        path = self.directory / f".results.{os.getpid()}.nc"
-        dataset(study, grid, table, curves).to_netcdf(path, engine="h5netcdf")
+        path = self.directory / ".results.nc.made"
         try:
+            dataset(study, grid, table, curves).to_netcdf(path, engine="h5netcdf")
             write(self.directory / "results.nc", path.read_bytes())
         finally:
             path.unlink(missing_ok=True)
@@ -216,7 +333,7 @@ class Record:
     def curves(self, keys: Sequence[str]) -> xr.Dataset:
         """The training curves of the members over the union of their steps; NaN where a member was not looked at."""
         kept = self.kept()
-        axis = np.unique(np.concatenate([kept[key].steps for key in keys if key in kept]))
+        axis = np.unique(np.concatenate([np.zeros(0, int), *(kept[key].steps for key in keys if key in kept)]))
         values = np.full((2, len(keys), len(axis)), np.nan, np.float32)
         rows = [row for row, key in enumerate(keys) if key in kept]
         # A chunk's file is read and verified once, for all its members.
@@ -295,20 +412,36 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(text + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
+def chunk_name(keys: Sequence[str]) -> str:
+    """The file of a chunk of members, in its run's folder."""
+    return f"members/{hashlib.sha256(''.join(keys).encode()).hexdigest()[:24]}.npz"
+
+
+def _step(path: Path) -> int:
+    """The step of a checkpoint, from its name."""
+    return int(path.stem.rpartition("-")[2])
+
+
 def _flat(tree: Any) -> dict[str, np.ndarray]:
+    """The leaves by their paths."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {"/".join(str(part.key) for part in path): np.asarray(leaf) for path, leaf in leaves}
+    return {_path(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def _nested(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {"params": {}, "data": {}}
-    for path, leaf in flat.items():
-        *parents, name = path.split("/")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = leaf
-    return tree
+def _unflat(shapes: Any, flat: Mapping[str, np.ndarray], prefix: str, *members: int) -> Any:
+    """A tree like `shapes` from leaves by their paths. Raises KeyError where one is missing or of another shape."""
+
+    def leaf(path: Any, shape: Any) -> np.ndarray:
+        name = prefix + _path(path)
+        if (flat[name].shape, flat[name].dtype) != ((*members, *shape.shape), shape.dtype):
+            raise KeyError(name)
+        return flat[name]
+
+    return jax.tree_util.tree_map_with_path(leaf, shapes)
+
+
+def _path(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def refuse_other(record: Record, asked: Mapping[str, Any]) -> None:
@@ -319,7 +452,9 @@ def refuse_other(record: Record, asked: Mapping[str, Any]) -> None:
         differing = [n for n in sorted(set(before) | set(now)) if before.get(n) != now.get(n)]
         said = "; ".join(f"{n}: {before.get(n)!r} there, {now.get(n)!r} asked" for n in differing)
         raise Refused(f"--out={record.directory} holds another run: {said}")
-    if not there and record.directory.exists() and any(p.name[0] != "." for p in record.directory.iterdir()):
+    if there or not record.directory.exists() or (record.directory / "members").is_dir():
+        return
+    if any(path.name[0] != "." for path in record.directory.iterdir()):
         raise Refused(f"--out={record.directory} is not empty and holds no run")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from inr_jax import ensemble, figures, tables, tasks
+from inr_jax import ensemble, figures, fit, tables, tasks
 from inr_jax.figures import Pictured
 from inr_jax.grid import Member
 from inr_jax.records import SCORES, Record
@@ -110,13 +110,14 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
     kept, by = record.kept(), tables.told_apart(tables.summary(table))
     curves, pictured = [], []
     for row in rows:
-        member, arrays = members[row], record.arrays(kept[keys[row]])
-        name = tables.named(table.loc[row], by)
-        curves.append((name, kept[keys[row]].steps, arrays["history_train"], arrays["history_heldout"]))
+        member = members[row]
         task = tasks.of(member.data)
+        learned = record.learned(kept[keys[row]], fit.shapes(member.design, member.hyper, task))
+        name = tables.named(table.loc[row], by)
+        curves.append((name, kept[keys[row]].steps, learned.history_train, learned.history_heldout))
         if len(task.grid) == 2:
-            params, data = arrays["params"], arrays["data"]
-            image = ensemble.render(member.design, member.hyper, params, data, task.grid, task.channels)
+            fitted = (learned.params, learned.data)
+            image = ensemble.render(member.design, member.hyper, *fitted, task.grid, task.channels)
             pictured.append(Pictured(name, np.asarray(task.image), image, row))
     drawn.append(
         Drawn(
@@ -195,8 +196,7 @@ def _table(summed: pd.DataFrame, winner: tables.Best | None) -> str:
     remarks = [n for n in ("label",) if n in summed]
     scores = [n for n in (*SCORES, "published") if n in summed and summed[n].notna().any()]
     names = [*remarks, *scores, *settings] if remarks else [*settings, *scores]
-    names += ["members", "diverged"]
-    names = [n for n in names if n != "diverged" or summed[n].any()]
+    names += ["members", *(bad for bad in tables.BAD if summed[bad].any())]
     head = "".join(f'<th scope="col"><button>{escape(HEADINGS.get(n, n))}</button></th>' for n in names)
     rows = []
     for place, row in summed.iterrows():

@@ -44,8 +44,9 @@ class Data:
     """What is fitted: an image, its size, and which of its pixels are trained on."""
 
     image: str = setting("astronaut", "a path, a scikit-image sample's name, or synthetic:NAME")
-    size: int = setting(512, "side of the square image; 0: as it is", "pixels", low=0)
+    size: int = setting(512, "side of the square image; 0: as it is", "pixels", low=0, high=2**14)
     resize: str = setting("crop", "to a square: centre crop, or stretch", choices=("crop", "stretch"))
+    background: float = setting(1.0, "behind what is transparent in a file: 0 black, 1 white", low=0.0, high=1.0)
     split: str = setting(
         "quarter",
         "which pixels are trained on; the others are held out",
@@ -82,7 +83,7 @@ class Design:
     domain: str = setting("unit", "coordinates in [0, 1) or [-1, 1]", choices=("unit", "signed"))
     network: str | Callable = setting("relu", "features to colours", choices=("relu", "siren"), open=True)
     width: int = setting(256, "units of a hidden layer", low=1)
-    depth: int = setting(3, "hidden layers", low=1)
+    depth: int = setting(3, "hidden layers", low=1, high=256)
     init: str = setting(
         "auto",
         "initialisation; auto: flax for relu, siren for siren",
@@ -131,8 +132,11 @@ jax.tree_util.register_dataclass(Hyper, [f.name for f in dataclasses.fields(Hype
 class Run:
     """How a study is carried out; no result depends on it beyond rounding."""
 
-    chunk: int = setting(0, "members fitted at once; 0: the planner decides", low=0)
+    chunk: int = setting(0, "members fitted at once; 0: the planner decides", low=0, high=2**16)
     pixel_block: int = setting(0, "pixels a gradient is accumulated over; 0: the planner decides", low=0)
+    checkpoint_seconds: float = setting(
+        60.0, "seconds between two checkpoints of an unfinished chunk, at most", "seconds", low=0.0
+    )
     history: int = setting(24, "points of the training curves that are kept", low=2, high=10_000)
 
 

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +16,18 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from inr_jax import baselines, ensemble, images, metrics, planner, report, tasks
+from inr_jax import baselines, ensemble, fit, images, metrics, report, signals, tasks
 from inr_jax.configuration import Loaded, collected
-from inr_jax.grid import Grid, Member, batches, grid, identity
-from inr_jax.machine import Stopwatch, provenance
-from inr_jax.progress import Progress
-from inr_jax.records import Record, owned, refuse_other
+from inr_jax.ensemble import Fitted, Segment
+from inr_jax.grid import Batch, Grid, Member, batches, grid, identity
+from inr_jax.machine import Stopwatch, device, provenance
+from inr_jax.planner import Plan
+from inr_jax.progress import Pace, Progress
+from inr_jax.records import Record, chunk_name, refuse_other
 from inr_jax.settings import Data, Refused, Run, Study, member_of
+
+# How long to wait for another process that only writes run.json.
+PATIENCE = 60.0
 
 
 class Members(NamedTuple):
@@ -32,37 +37,43 @@ class Members(NamedTuple):
     keys: list[str]
 
 
-def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> Record:
+def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Record, list[str]]:
     """Fit every member that is not yet kept, then write the results and the report.
 
-    Raises Refused, before anything is written, where the request cannot be met; BlockingIOError where the folder is in
-    use by another process.
+    The record, and a line for each member that failed. Raises Refused, before anything is written, where the request
+    cannot be met; BlockingIOError where another process fits the same members; Stopped where a signal asks for it.
     """
     study = loaded.study
-    members = members_of(study)
+    first = members_of(study)
     asked = asked_for(study)
     record = Record(out or Path("runs") / f"{study.name}-{study.variant}-{asked['fingerprint']}")
+    _say(record.set_damaged_aside())
     refuse_other(record, asked)
-    with owned(record.directory):
-        before = record.run
-        every = both_stages(study, members, before.get("chosen", []))
-        whole = before.get("finished") and before["axes"] == asked["axes"] and not set(every.keys) - set(record.kept())
-        if whole:
-            return record
-        for line in record.set_damaged_aside():
-            print(line, file=sys.stderr)
-        # Not finished until the report is: a run stopped from here on goes on, whatever it had been.
-        record.save_run(**asked, finished=None, command=shlex.join(command), **provenance())
-        fit_missing(record, study, members)
-        if loaded.chosen:
-            cases = collected(loaded.chosen, study.variant, record.table(members.grid, members.keys))
-            members = both_stages(study, members, cases)
-            record.save_run(chosen=cases)
-            fit_missing(record, study, members)
-        record.save_run(members=len(members.keys), **record.seconds())
+    chosen = record.run.get("chosen", [])
+    members = both_stages(study, first, chosen)
+    if record.is_whole(asked["axes"], members.keys):
+        return record, []
+    _say(images.notes(data.image) for data in {each.data for each in members.grid.members})
+    about = {"command": shlex.join(command), **provenance()}
+    failed = fit_missing(record, study, members, partial(begin, record, asked | {"chosen": chosen} | about))
+    if loaded.chosen:
+        chosen = collected(loaded.chosen, study.variant, record.table(*members))
+        members = both_stages(study, first, chosen)
+        failed |= fit_missing(record, study, members, partial(begin, record, asked | {"chosen": chosen} | about))
+    with record.owned("run.json", PATIENCE):
+        outcome = {"chosen": chosen, "failed": list(failed.values()), "members": len(members.keys)}
+        record.save_run(**about | record.run | asked | outcome)
         assemble(record, members, study)
-        record.save_run(finished=time.strftime("%Y-%m-%d %H:%M:%S"))
-    return record
+        record.save_run(finished=time.strftime("%Y-%m-%d %H:%M:%S"), files=record.digests())
+    return record, list(failed.values())
+
+
+def begin(record: Record, about: dict[str, Any], plans: dict[str, Any]) -> None:
+    """Say in run.json what is being done. Raises Refused if another process began something else there meanwhile."""
+    with record.owned("run.json", PATIENCE):
+        refuse_other(record, about)
+        # Not finished until the report is: a run stopped from here on goes on, whatever it had been.
+        record.save_run(**about, plans=record.run.get("plans", {}) | plans, finished=None)
 
 
 def restore(record: Record) -> tuple[Study, Members]:
@@ -81,9 +92,11 @@ def restore(record: Record) -> tuple[Study, Members]:
 
 
 def members_of(study: Study) -> Members:
-    """The members of a study. Raises Refused where a setting is wrong or an image cannot be read."""
+    """The members of a study. Raises Refused where a setting is wrong, an image cannot be read, or a function fails."""
     made = grid(study)
     digests = {data: images.digest(tasks.of(data).image) for data in {each.data for each in made.members}}
+    for each in {each.design: each for each in made.members}.values():
+        fit.shapes(each.design, each.hyper, tasks.of(each.data))
     return Members(made, [identity(each, digests[each.data]) for each in made.members])
 
 
@@ -99,28 +112,107 @@ def both_stages(study: Study, first: Members, cases: Sequence[dict[str, Any]]) -
     return Members(Grid(members, first.grid.points), [*first.keys, *(second.keys[place] for place in new)])
 
 
-def fit_missing(record: Record, study: Study, members: Members) -> None:
-    """Fit the members that the record does not hold, chunk by chunk, each chunk kept when it is done."""
-    (all_members, _), keys = members
+def fit_missing(
+    record: Record, study: Study, members: Members, beginning: Callable[[dict[str, Any]], None]
+) -> dict[str, str]:
+    """Fit the members that the record does not hold, chunk by chunk; a line for each that failed, by key.
+
+    `beginning` is called with a batch's plan before a member of it is fitted.
+    """
+    (everybody, _), keys = members
     kept = record.kept()
-    missing = [row for row, key in enumerate(keys) if key not in kept]
-    plans = record.run.get("plans", {})
-    with Progress([all_members[row] for row in missing]) as progress:
-        for batch in batches(all_members, missing):
-            task = tasks.of(batch.data)
-            plan = planner.plan(batch.design, batch.hypers, task, study.run.chunk, study.run.pixel_block)
-            plans[keys[batch.rows[0]]] = plan._asdict()
-            record.save_run(plans=plans)
-            task = jax.device_put(task)
-            points = ensemble.history_steps(batch.design.steps, study.run.history).tolist()
-            for places in ensemble.chunks(len(batch.rows), plan.chunk):
-                hypers = member_of(batch.hypers, ensemble.padded(places, plan.chunk))
-                after = partial(progress.advanced, len(places))
-                with Stopwatch() as watch:
-                    fitted = ensemble.fit_chunk(batch.design, hypers, task, plan, study.run.history, after)
-                progress.finished(fitted, len(places))
-                said = {"seconds": watch.fitting, "compile_seconds": watch.compiling, "history_step": points}
-                record.save_chunk([keys[row] for row in batch.rows[places]], fitted, said)
+    failed: dict[str, str] = {}
+    with Progress([each for each, key in zip(everybody, keys, strict=True) if key not in kept]) as progress:
+        for batch in batches(everybody, range(len(everybody))):
+            mine = [keys[row] for row in batch.rows]
+            missing = np.asarray([place for place, key in enumerate(mine) if key not in kept], int)
+            if not len(missing):
+                continue
+            work = Work(record, study.run, batch, mine, progress, beginning)
+            for places, fitted, _ in ensemble.chunk_by_chunk(work.groups(missing), work.plan(), work.fit_chunk):
+                if isinstance(fitted, Exception):
+                    reason = str(fitted).strip().partition("\n")[0]
+                    failed |= {mine[place]: f"member {batch.rows[place]}: {reason}" for place in places}
+    return failed
+
+
+class Work(NamedTuple):
+    """A batch of members with their keys, and where it is recorded, reported and announced."""
+
+    record: Record
+    run: Run
+    batch: Batch
+    keys: list[str]
+    progress: Progress
+    beginning: Callable[[dict[str, Any]], None]
+
+    def plan(self) -> Plan:
+        """The plan by which the batch is fitted: as it began, if it did, since chunk and block change bits."""
+        there = self.record.run.get("plans", {}).get(self.name)
+        return Plan(**there) if there else planned(self.batch, self.run)
+
+    @property
+    def name(self) -> str:
+        """What the batch's plan depends on: other values of it are another plan."""
+        asked = (self.batch.design, self.batch.data, len(self.keys), self.run.chunk, self.run.pixel_block)
+        return hashlib.sha256(repr((asked, device())).encode()).hexdigest()[:16]
+
+    def groups(self, missing: np.ndarray) -> list[np.ndarray]:
+        """The missing members, those that stand in one checkpoint together."""
+        unfinished = self.record.unfinished()
+        groups: dict[Path | None, list[int]] = {}
+        for place in missing:
+            groups.setdefault(next(iter(unfinished.get(self.keys[place], [])), None), []).append(place)
+        return [np.asarray(groups[path]) for path in sorted(groups, key=lambda path: (path is None, str(path)))]
+
+    def fit_chunk(self, places: np.ndarray, plan: Plan) -> Fitted:
+        """Fit these members of the batch, from their last checkpoint on if there is one, and keep them."""
+        design, run = self.batch.design, self.run
+        mine = [self.keys[place] for place in places]
+        task = jax.device_put(tasks.of(self.batch.data))
+        padded = ensemble.padded(np.arange(len(mine)), plan.chunk)
+        hypers = member_of(self.batch.hypers, places[padded])
+        points = ensemble.history_steps(design.steps, run.history).tolist()
+        with self.record.owned(chunk_name(mine)), signals.waiting():
+            self.beginning({self.name: plan._asdict()})
+            start, about = self.restored(mine, points) or (None, {"seconds": 0.0, "compile_seconds": 0.0})
+            pace = Pace(run.checkpoint_seconds)
+            with Stopwatch() as watch:
+
+                def said() -> dict[str, Any]:
+                    watch.read()
+                    seconds = {"seconds": watch.fitting, "compile_seconds": watch.compiling}
+                    return {name: about[name] + spent for name, spent in seconds.items()} | {"history_step": points}
+
+                def after(segment: Segment) -> int:
+                    self.progress.advanced(len(mine), segment.step)
+                    steps = pace.looking(segment.step)
+                    if signals.asked() or pace.checkpoint_due():
+                        self.record.save_checkpoint(mine, segment, said())
+                        pace.checkpointed()
+                    if signals.asked():
+                        raise signals.Stopped(signals.asked())
+                    return steps
+
+                whole = start and ensemble.members_of(start, padded)
+                fitted = ensemble.fit_chunk(design, hypers, task, plan, run.history, after, whole)
+                self.record.save_chunk(mine, fitted, said())
+        self.progress.finished(fitted, len(mine))
+        return fitted
+
+    def restored(self, keys: Sequence[str], points: list[int]) -> tuple[Segment, dict[str, Any]] | None:
+        """Where these members stood when they were stopped; None where they begin, or their curves have other steps."""
+        design, task = self.batch.design, tasks.of(self.batch.data)
+        found = self.record.restored(keys, fit.shapes(design, member_of(self.batch.hypers, 0), task))
+        if found is None or found[1]["history_step"] != points:
+            return None
+        self.progress.said(f"{len(keys)} members go on at step {found[0].step} of {design.steps}")
+        return found
+
+
+def planned(batch: Batch, run: Run) -> Plan:
+    """The plan for a batch, by the planner and by the memory that its compiled program asks for."""
+    return ensemble.planned(batch.design, batch.hypers, tasks.of(batch.data), run.chunk, run.pixel_block)
 
 
 def assemble(record: Record, members: Members, study: Study) -> None:
@@ -129,6 +221,7 @@ def assemble(record: Record, members: Members, study: Study) -> None:
     table = record.table(made, keys)
     record.save_table(table)
     record.save_dataset(study, made, table, record.curves(keys))
+    record.save_run(**record.seconds())
     record.save_table(interpolated(made.members), "baselines.csv")
     report.write(record, made.members, keys)
 
@@ -163,16 +256,11 @@ def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.n
     kept = record.kept()
     if members.keys[row] not in kept:
         raise Refused(f"--member={row} was not fitted")
-    member, arrays = members.grid.members[row], record.arrays(kept[members.keys[row]])
+    member = members.grid.members[row]
     task = tasks.of(member.data)
-    return ensemble.render(
-        member.design,
-        member.hyper,
-        arrays["params"],
-        arrays["data"],
-        grid or task.grid,
-        task.channels,
-    )
+    learned = record.learned(kept[members.keys[row]], fit.shapes(member.design, member.hyper, task))
+    fitted = (learned.params, learned.data)
+    return ensemble.render(member.design, member.hyper, *fitted, grid or task.grid, task.channels)
 
 
 def asked_for(study: Study) -> dict[str, Any]:
@@ -182,7 +270,7 @@ def asked_for(study: Study) -> dict[str, Any]:
         "cases": [dict(case) for case in study.cases],
     }
     if "image" not in study.axes and not any("image" in case for case in study.cases):
-        image = images.load(*(study.settings[name] for name in ("image", "size", "resize")))
+        image = images.load(*(study.settings[name] for name in ("image", "size", "resize", "background")))
         identity["image_digest"] = images.digest(image)
     text = json.dumps(identity, sort_keys=True)
     return {
@@ -204,13 +292,13 @@ def dry_run(loaded: Loaded) -> str:
     total = 0.0
     for batch in batches(members, range(len(members))):
         task = tasks.of(batch.data)
-        plan = planner.plan(batch.design, batch.hypers, task, study.run.chunk, study.run.pixel_block)
+        plan = planned(batch, study.run)
         flops = plan.step_flops * batch.design.steps * len(batch.rows)
         total += flops
         what = f"{batch.design.encoding} + {batch.design.network} on {batch.data.image} {task.grid[1]}x{task.grid[0]}"
         lines.append(
             f"  {what}: {len(batch.rows)} members, {batch.design.steps} steps, {plan.parameters:,} parameters each; "
-            f"chunk {plan.chunk}, pixel block {plan.block or 'all'}, {plan.chunk * plan.member_bytes / 2**20:.0f} MiB, "
+            f"chunk {plan.chunk}, pixel block {plan.block or 'all'}, {plan.bytes / 2**20:.0f} MiB, "
             f"{flops / 1e12:.2f} TFLOP"
         )
     minutes = total / 2e11 / 60
@@ -220,3 +308,8 @@ def dry_run(loaded: Loaded) -> str:
     if loaded.chosen:
         lines.append("  the study may choose a second stage from the results; it is not counted here")
     return "\n".join(lines)
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in filter(None, lines):
+        print(line, file=sys.stderr)

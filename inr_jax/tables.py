@@ -10,6 +10,8 @@ from inr_jax.records import OUTCOMES, SCORES
 
 # What a mean is taken over: repetitions of a setting, not settings.
 REPEATED = ("seed", "split_seed", "image")
+# A member's status where it has no score that may enter a mean.
+BAD = ("diverged", "failed")
 
 
 class Best(NamedTuple):
@@ -26,17 +28,18 @@ def varying(table: pd.DataFrame) -> list[str]:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per setting, in order: mean scores over seeds and images, standard deviations, members, diverged ones.
+    """One row per setting, in order: mean scores over seeds and images, standard deviations, how many members, of
+    which how many diverged or failed.
 
     Diverged and failed members are counted and enter no mean.
     """
     by = [name for name in varying(table) if name not in REPEATED] + [name for name in REMARKS if name in table]
     scores = {score: table[score].where(table["status"] == "ok") for score in SCORES}
-    good = table.assign(**scores, bad=table["status"] != "ok")
+    good = table.assign(**scores, **{bad: table["status"] == bad for bad in BAD})
     grouped = good.groupby(by, sort=False, dropna=False) if by else good.groupby(lambda _: 0)
     out = {score: grouped[score].mean() for score in SCORES}
     out |= {f"{score}_std": grouped[score].std(ddof=1) for score in SCORES}
-    out |= {"members": grouped.size(), "diverged": grouped["bad"].sum()}
+    out |= {"members": grouped.size()} | {bad: grouped[bad].sum() for bad in BAD}
     return pd.DataFrame(out).reset_index(drop=not by)
 
 
@@ -48,12 +51,13 @@ def criterion(table: pd.DataFrame) -> str:
 def best(summed: pd.DataFrame, staged: bool = False) -> Best | None:
     """The best row of the summary; None where nothing was fitted.
 
-    A setting of which a member diverged is best only if that is so of all. Of two stages, the best of the second:
-    fitted on all training pixels, with settings chosen on a part of them.
+    A setting of which a member diverged or failed is best only if that is so of all. Of two stages, the best of the
+    second: fitted on all training pixels, with settings chosen on a part of them.
     """
     score = criterion(summed)
     rows = summed[summed["validation"] == 0] if staged and "validation" in summed else summed
-    rows = rows[rows["diverged"] == 0] if (rows["diverged"] == 0).any() else rows
+    whole = (rows[list(BAD)] == 0).all(axis=1)
+    rows = rows[whole] if whole.any() else rows
     return Best(int(rows[score].idxmax()), score) if rows[score].notna().any() else None
 
 
@@ -88,15 +92,16 @@ def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
             shown[score] = [spread(m, s, digits) for m, s in zip(summed[score], summed[f"{score}_std"], strict=True)]
     if "published" in summed:
         shown["published"] = [cell(value) for value in summed["published"]]
-    if summed["diverged"].any():
-        shown["diverged"] = [f"{bad} of {n}" for bad, n in zip(summed["diverged"], summed["members"], strict=True)]
+    for bad in BAD:
+        if summed[bad].any():
+            shown[bad] = [f"{count} of {n}" for count, n in zip(summed[bad], summed["members"], strict=True)]
     shown[""] = ["<- best" if winner and place == winner.place else "" for place in range(len(shown))]
     return shown.to_string(index=False)
 
 
 def settings_of(summed: pd.DataFrame) -> list[str]:
     """The columns of a summary that are settings."""
-    apart = (*OUTCOMES, *REMARKS, "members", "diverged")
+    apart = (*OUTCOMES, *REMARKS, "members", *BAD)
     return [name for name in summed.columns if not name.endswith("_std") and name not in apart]
 
 

@@ -111,5 +111,5 @@ def _validation_part(where: np.ndarray, kind: str, part: float, seed: int, train
 @lru_cache(maxsize=8)
 def of(data: Data) -> Task:
     """The task that the data settings describe. Raises Refused where there is no such image."""
-    image = images.load(data.image, data.size, data.resize)
+    image = images.load(data.image, data.size, data.resize, data.background)
     return split(image, data.split, data.fraction, data.split_seed, data.validation)

@@ -156,3 +156,76 @@ def test_plans_respect_what_is_asked_and_cover_the_image():
     wide = planner.plan(DESIGN, SETTINGS, TASK, backend="gpu")
     assert 1 < wide.chunk <= 12 and wide.block == 0
     assert Hyper().scale == 10.0
+
+
+@pytest.mark.parametrize("place", [0, 3, -2, -1])
+def test_a_fit_that_goes_on_from_a_segment_ends_with_the_bits_of_one_that_was_not_stopped(place):
+    design = dataclasses.replace(DESIGN, output="linear", optimizer="sgd", steps=40, pixels=20)
+    settings = dataclasses.replace(inr.hypers(scale=[1, 2]), learning_rate=np.asarray([1e-3, 1e3], np.float32))
+    plan = ensemble.planned(design, settings, TASK, chunk=2)
+    stood = []
+    whole = ensemble.fit_chunk(design, settings, TASK, plan, after=stood.append)
+    start = jax.tree.map(np.asarray, stood[place])._replace(step=stood[place].step)
+    again = ensemble.fit_chunk(design, settings, TASK, plan._replace(segment=7), start=start)
+    assert whole.diverged_at[1] >= 0
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_who_looks_up_says_how_many_steps_go_into_the_next_segment():
+    plan = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12)
+    stood = []
+
+    def after(segment) -> int:
+        stood.append(segment.step)
+        return 5
+
+    ensemble.fit_chunk(DESIGN, SETTINGS, TASK, plan, history=2, after=after)
+    assert stood == [0, 1, 6, 11, 12]
+
+
+def test_a_chunk_that_memory_does_not_hold_is_halved_and_a_member_that_it_does_not_hold_fails_alone():
+    plan = planner.plan(DESIGN, SETTINGS, TASK, chunk=8)
+    tried = []
+
+    def fit_one(rows, plan):
+        tried.append((rows.tolist(), plan.chunk))
+        if len(rows) > 3 or 5 in rows:
+            raise MemoryError("too much")
+        return rows
+
+    came = list(ensemble.chunk_by_chunk([np.arange(8), np.arange(8, 12)], plan, fit_one))
+    assert np.concatenate([rows for rows, _, _ in came]).tolist() == list(range(12))
+    failed = [rows.tolist() for rows, out, _ in came if isinstance(out, MemoryError)]
+    assert failed == [[5]] and came[-1][2].chunk == 1
+    assert [chunk for _, chunk in tried] == sorted((chunk for _, chunk in tried), reverse=True)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    def wrong(rows, plan):
+        raise jax.errors.JaxRuntimeError("INVALID_ARGUMENT: no")
+
+    plan = planner.plan(DESIGN, SETTINGS, TASK, chunk=8)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INVALID"):
+        list(ensemble.chunk_by_chunk([np.arange(8)], plan, wrong))
+
+
+def test_a_plan_takes_no_more_memory_than_there_is(monkeypatch):
+    free = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12)
+    assert free.chunk == 12 and free.bytes > 0
+    monkeypatch.setattr(planner, "memory", lambda: free.bytes // 2)
+    less = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12)
+    assert less.chunk < 12 and less.bytes <= free.bytes // 2
+    monkeypatch.setattr(planner, "memory", lambda: 1000)
+    with pytest.raises(MemoryError, match=r"GiB for 1 members of \d+ parameters"):
+        inr.fit_many(DESIGN, SETTINGS, TASK)
+
+
+def test_a_function_of_ones_own_that_fails_is_refused_by_its_name():
+    design = dataclasses.replace(DESIGN, encoding=broken)
+    with pytest.raises(inr.Refused, match=r"broken.*ValueError: three is wrong"):
+        inr.fit_many(design, SETTINGS, TASK)
+
+
+def broken(coords, key, *, scale=1.0):
+    raise ValueError("three is wrong\nand more")

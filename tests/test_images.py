@@ -1,10 +1,15 @@
 """Images: what is read is what is in the file, from 0 to 1."""
 
+import os
+import struct
+import zlib
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import skimage.data
 import skimage.transform
+import tifffile
 from PIL import Image
 
 from inr_jax import images
@@ -25,6 +30,16 @@ UPRIGHT = {
 
 def noise(*shape, dtype=np.uint8, seed=0):
     return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def png(path, width, height, depth, kind, rows=b""):
+    """A PNG from its parts (W3C Portable Network Graphics, section 11): `kind` 0 gray, 2 colour, 4 and 6 with alpha."""
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0), b"IDAT": zlib.compress(rows)}
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, body in (chunks | {b"IEND": b""}).items():
+        data += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    path.write_bytes(data)
+    return str(path)
 
 
 def save(path, pixels, **how):
@@ -85,6 +100,104 @@ def test_alpha_is_composited_over_white(tmp_path, mode):
     image = images.load(str(tmp_path / "a.png"))
     assert is_image(image)
     np.testing.assert_allclose(image, color * alpha + (1 - alpha), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("background", [0.0, 0.25, 1.0])
+def test_the_background_behind_alpha_can_be_set(tmp_path, background):
+    pixels = np.zeros((4, 6, 4), np.uint8)
+    pixels[:, :3] = 255
+    image = images.load(save(tmp_path / "a.png", pixels), background=background)
+    np.testing.assert_allclose(image[:, :3], 1.0)
+    np.testing.assert_allclose(image[:, 3:], background)
+
+
+@pytest.mark.parametrize("kind", [2, 4, 6])
+def test_sixteen_bit_colours_of_a_png_are_refused_and_never_cut(tmp_path, kind):
+    channels = {2: 3, 4: 2, 6: 4}[kind]
+    rows = b"".join(b"\0" + bytes(range(8 * channels)) for _ in range(4))
+    with pytest.raises(Refused, match=r"16 bits.*TIFF"):
+        images.load(png(tmp_path / "a.png", 4, 4, 16, kind, rows))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(6, 9), (6, 9, 3)])
+def test_a_tiff_keeps_all_its_bits(tmp_path, dtype, shape):
+    values = np.random.default_rng(0).random(shape)
+    pixels = values.astype(dtype) if dtype in (np.float32, np.float64) else (values * np.iinfo(dtype).max).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb" if len(shape) == 3 else "minisblack")
+    image = images.load(str(tmp_path / "a.tif"))
+    assert is_image(image)
+    np.testing.assert_allclose(image, values.reshape(6, 9, -1), atol=2e-5 if dtype == np.uint16 else 1e-7, rtol=0)
+
+
+def test_tiffs_of_other_layouts_are_the_same_picture(tmp_path):
+    pixels = noise(6, 9, 3, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(pixels, -1, 0), photometric="rgb", planarconfig="separate")
+    np.testing.assert_allclose(images.load(str(tmp_path / "a.tif")), pixels / 65535, atol=1e-7)
+    tifffile.imwrite(tmp_path / "b.tif", 65535 - pixels[..., 0], photometric="miniswhite")
+    np.testing.assert_allclose(images.load(str(tmp_path / "b.tif"))[..., 0], pixels[..., 0] / 65535, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_deep_tiff_is_upright_too(tmp_path, orientation):
+    stored = noise(4, 6, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stored, extratags=[("Orientation", "H", 1, orientation, True)])
+    image = images.load(str(tmp_path / "a.tif"))[..., 0]
+    np.testing.assert_allclose(image, UPRIGHT[orientation](stored) / 65535, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "photometric"),
+    [
+        (noise(5, 6).astype(np.int32), "minisblack"),
+        (noise(5, 6).astype(np.int16), "minisblack"),
+        (noise(5, 6, 3), "cielab"),
+    ],
+)
+def test_what_has_no_agreed_white_is_refused(tmp_path, pixels, photometric):
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric)
+    with pytest.raises(Refused, match="no agreed white"):
+        images.load(str(tmp_path / "a.tif"))
+
+
+def test_a_tiff_of_ycbcr_is_read_as_colours(tmp_path):
+    pixels = np.full((8, 8, 3), (200, 100, 50), np.uint8)
+    Image.fromarray(pixels).convert("YCbCr").save(tmp_path / "a.tif")
+    np.testing.assert_allclose(images.load(str(tmp_path / "a.tif")), pixels / 255.0, atol=0.01)
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.asarray([[0.5, np.nan], [0, 1]], np.float32))
+    with pytest.raises(Refused, match="not finite"):
+        images.load(str(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("side", [12_000, 20_000, 2**31 - 1])
+def test_a_bomb_is_refused_from_its_header(tmp_path, side):
+    path = png(tmp_path / "a.png", side, side, 8, 2)
+    with pytest.raises(Refused, match=r"pixels|image"):
+        images.load(path, size=64)
+    assert os.path.getsize(path) < 200
+
+
+def test_what_is_left_out_or_clipped_is_said(tmp_path):
+    frames = [Image.fromarray(np.full((4, 5, 3), v, np.uint8)) for v in (40, 200, 90)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert "first of its 3 frames" in images.notes(str(tmp_path / "a.gif"))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 5, 6), np.uint16), photometric="minisblack")
+    assert "first of its 2 pages" in images.notes(str(tmp_path / "a.tif"))
+    tifffile.imwrite(tmp_path / "b.tif", np.full((5, 6), 3.0, np.float32))
+    assert "clipped" in images.notes(str(tmp_path / "b.tif"))
+    assert images.notes("astronaut") == images.notes("synthetic:zone_plate") == ""
+    assert images.notes(save(tmp_path / "a.png", noise(4, 4, 3))) == ""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+    path = save(tmp_path / "a.png", noise(4, 4))
+    os.chmod(path, 0)
+    with pytest.raises(Refused, match="cannot be read"):
+        images.load(path)
 
 
 @pytest.mark.parametrize("mode", ["P", "RGB", "L"])
@@ -230,7 +343,7 @@ def test_bytes_are_clipped_and_rounded():
         ("astronut", "did you mean 'astronaut'"),
         ("no/such/file.png", "no such file"),
         ("synthetic:zoneplate", "did you mean 'zone_plate'"),
-        (".", "no such file"),
+        (".", "is a folder"),
         ("", "no such file"),
         ("x" * 300, "no such file"),
     ],

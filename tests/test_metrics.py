@@ -65,7 +65,7 @@ def test_psnr_agrees_with_scikit_image(shape, noise):
     assert psnr(noisy, target) == pytest.approx(wanted, abs=1e-3)
 
 
-@pytest.mark.parametrize("shape", [(11, 11, 1), (13, 31, 3), (40, 40, 3)])
+@pytest.mark.parametrize("shape", [(11, 11, 1), (13, 31, 3), (40, 40, 3), (300, 12, 1)])
 @pytest.mark.parametrize("noise", [0.001, 0.1, 1.0])
 def test_ssim_agrees_with_scikit_image(shape, noise):
     noisy, target = pair(shape, noise)

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
 from inr_jax import records
-from inr_jax.ensemble import Fitted
+from inr_jax.ensemble import Fitted, Segment
+from inr_jax.fit import State
 from inr_jax.records import Damaged, Record
 
 PARAMS = {"network": {"params": {"Dense_0": {"kernel": np.arange(12, dtype=np.float32).reshape(2, 2, 3)}}}}
@@ -19,6 +21,8 @@ FITTED = Fitted(
     np.zeros((2, 5), np.float32),
     np.full((2, 5), np.nan, np.float32),
 )
+ONE = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (FITTED.params, FITTED.data))
+SHAPES = State(*ONE, ())
 SAID = {"seconds": 4.0, "compile_seconds": 1.0, "history_step": [0, 1, 2, 3, 4]}
 
 
@@ -32,12 +36,50 @@ def test_what_is_kept_comes_back_to_the_bit(tmp_path):
     record = kept(tmp_path)
     found = record.kept()
     assert set(found) == {"first", "second"} and found["second"].seconds == 2.0
-    arrays = record.arrays(found["second"])
+    learned = record.learned(found["second"], SHAPES)
     np.testing.assert_array_equal(
-        arrays["params"]["network"]["params"]["Dense_0"]["kernel"], PARAMS["network"]["params"]["Dense_0"]["kernel"][1]
+        learned.params["network"]["params"]["Dense_0"]["kernel"], PARAMS["network"]["params"]["Dense_0"]["kernel"][1]
     )
-    np.testing.assert_array_equal(arrays["data"]["B"], FITTED.data["B"][1])
-    assert np.isnan(arrays["history_heldout"]).all()
+    np.testing.assert_array_equal(learned.data["B"], FITTED.data["B"][1])
+    assert np.isnan(learned.history_heldout).all()
+
+
+def test_another_members_parameters_are_not_taken_for_its_own(tmp_path):
+    record = kept(tmp_path)
+    with pytest.raises(Damaged, match="not that of this member"):
+        record.learned(record.kept()["first"], SHAPES._replace(data={"B": jax.ShapeDtypeStruct((5, 2), np.float32)}))
+
+
+def stood(step: int) -> Segment:
+    state = State(
+        PARAMS, {"B": np.ones((2, 4, 2), np.float32)}, (np.arange(2, dtype=np.int32), {"m": np.zeros((2, 3))})
+    )
+    return Segment(step, state, np.asarray([-1, 3], np.int32), np.full((2, 2), step, np.float32), np.zeros((2, 2)))
+
+
+def test_the_furthest_checkpoint_comes_back_and_only_the_one_before_is_kept_beside_it(tmp_path):
+    record, one = (
+        Record(tmp_path),
+        jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stood(0).state),
+    )
+    for step in (5, 80, 1200):
+        record.save_checkpoint(["first", "second"], stood(step), {"seconds": step})
+    assert [int(path.stem[-4:]) for path in sorted((tmp_path / "checkpoints").iterdir())] == [80, 1200]
+    segment, about = record.restored(["second"], one)
+    assert segment.step == about["seconds"] == 1200 and segment.diverged_at.tolist() == [3]
+    np.testing.assert_array_equal(segment.state.opt_state[0], [1])
+    newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:300])
+    assert record.restored(["first", "second"], one)[0].step == 80
+    assert record.restored(["third"], one) is None and record.restored(["first", "third"], one) is None
+    record.save_chunk(["first", "second"], FITTED, SAID)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_checkpoint_of_another_structure_counts_as_not_there(tmp_path):
+    record = Record(tmp_path)
+    record.save_checkpoint(["first", "second"], stood(5), {})
+    assert record.restored(["first"], {"params": {"other": jax.ShapeDtypeStruct((3,), np.float32)}}) is None
 
 
 def test_members_that_only_fill_up_a_chunk_are_not_kept(tmp_path):
@@ -76,7 +118,7 @@ def test_a_damaged_file_is_set_aside_under_another_name_and_said(tmp_path):
     at = data.index(np.arange(12, dtype=np.float32).tobytes())
     path.write_bytes(data[: at + 5] + bytes([data[at + 5] ^ 1]) + data[at + 6 :])
     (line,) = record.set_damaged_aside()
-    assert path.name in line and record.kept() == {} and path.with_suffix(".damaged").exists()
+    assert path.name in line and record.kept() == {} and path.with_name(f"{path.name}.damaged").exists()
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):

@@ -1,12 +1,16 @@
 """Wrong requests: one line with the value, what is allowed and the nearest; status 2; nothing written."""
 
+import contextlib
+import io
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from experiments import render, report, sweep
-from inr_jax import configuration, grid
-from inr_jax.command import told
+from inr_jax import configuration, grid, study
+from inr_jax.command import parsed, told
 from inr_jax.settings import FIELDS, Refused
 
 SCALE = "experiments/configs/scale.py"
@@ -133,3 +137,117 @@ def test_the_other_commands_refuse_alike(command, arguments, named, capsys):
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and all(word in said for word in named)
     assert not Path("a.png").exists()
+
+
+TINY = [
+    *("--config.size=8", "--config.design.width=4", "--config.design.depth=1", "--config.design.frequencies=2"),
+    *("--config.axes.scale=1,2", "--config.axes.seed=0", "--config.design.octaves=2"),
+]
+AWKWARD = [
+    *(
+        "",
+        " ",
+        ",",
+        "()",
+        "[]",
+        "[[1]]",
+        "{1: 2}",
+        "None",
+        "True",
+        "nan",
+        "inf",
+        "-inf",
+        "1e999",
+        "-0",
+        "0",
+        "-1",
+        "1.5",
+    ),
+    *(
+        "0x10",
+        "1_000",
+        "٣",
+        "1,2,",
+        "1;2",
+        "'a'",
+        "range(3)",
+        "2147483648",
+        "1e40",
+        "a:b",
+        ":",
+        "a.b:c",
+        "os:sep",
+        "[1, 'a']",
+    ),
+    *("gaussian", "auto", "--help", "=", "../..", "~", "synthetic:", "\n", "1\n2", "é", "🙂", "x" * 5000, "1" * 5000),
+]
+AXES = [f"axes.{name}" for name in FIELDS]
+# Sizes are left small: whatever is right is also made.
+texts = st.sampled_from(AWKWARD) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30
+)
+numbers = st.integers(-3, 40).map(str) | st.floats(-1e3, 1e3).map(repr)
+
+
+def checked(argv) -> int:
+    """Everything of a request that comes before the first step."""
+    arguments = parsed(argv, options=("config", "out"), switches=("dry_run", "help"))
+    study.members_of(configuration.load(arguments.required("config", ""), arguments.overrides).study)
+    return 0
+
+
+def ends_well(arguments: list[str], *named: str) -> None:
+    """It is met, or refused in one line that says what it is about."""
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err):
+        status = told(checked, arguments)
+    said = err.getvalue()
+    assert status in (0, 2)
+    assert (said == "") if status == 0 else (said.startswith("error: ") and said.count("\n") == 1)
+    assert status == 0 or all(name in said for name in named), said
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(name=st.sampled_from([*configuration.names(), *AXES]), text=texts | numbers)
+def test_any_text_for_any_field_or_axis_is_met_or_refused_in_one_line_that_names_it(name, text):
+    ends_well([f"--config={SCALE}:quick", *TINY, f"--config.{name}={text}"], name.rpartition(".")[2])
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0=\n"), min_size=1, max_size=12))
+def test_a_field_that_nobody_knows_is_refused_by_its_name(name):
+    assume(name not in configuration.names())
+    ends_well([f"--config={SCALE}:quick", f"--config.{name}=1"], name.strip())
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(name=st.sampled_from(configuration.names()), at=st.integers(0, 20), letter=st.sampled_from("aeszx_"))
+def test_a_slip_of_one_letter_is_refused_with_the_name_that_was_meant(name, at, letter):
+    short = name.rpartition(".")[2]
+    at = len(name) - len(short) + at % (len(short) + 1)
+    slipped = name[:at] + letter + name[at:]
+    assume(slipped not in configuration.names())
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err):
+        assert told(checked, [f"--config={SCALE}:quick", f"--config.{slipped}=1"]) == 2
+    assert slipped in err.getvalue() and "did you mean" in err.getvalue()
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.sampled_from(["--", "-", "--out", "--config", "--config.", "--dry_run=1", "--help=no"]) | texts, max_size=4
+    )
+)
+def test_any_arguments_at_all_are_met_or_refused_in_one_line(arguments):
+    ends_well(arguments)
+
+
+@pytest.mark.parametrize("field", ["width", "frequencies"])
+@pytest.mark.parametrize("value", [10**9, 2**31 - 1])
+def test_a_network_that_no_machine_holds_is_not_a_traceback(field, value, tmp_path, capsys):
+    out = tmp_path / "run"
+    tiny = [part for part in TINY if f"design.{field}" not in part]
+    status = asked(f"--config={SCALE}:quick", *tiny, f"--config.design.{field}={value}", f"--out={out}")
+    said = capsys.readouterr()
+    assert status == 1 and "memory" in said.err and "Traceback" not in said.err

@@ -7,7 +7,7 @@ Command   python -m experiments.sweep --config=experiments/configs/seed_table.py
           python -m experiments.sweep --config=experiments/configs/seed_table.py:tuned
           with --config.image=PATH for another image; the seed's is not ours to ship.
           python -m experiments.sweep --config=experiments/configs/seed_table.py:siren
-Cost      Two CPU cores: about half an hour (the row of B length 1024: 17 minutes); tuned 17 minutes; siren 3 minutes.
+Cost      Two CPU cores: 33 minutes beside other work (the row of B length 1024: 20); tuned 17 minutes; siren 3.
 Finding   On the seed's photograph: 17.49, 25.06, 32.43 (B length 1024) and SIREN 22.67 dB over the whole image. Half of
           that image was trained on: on the other half the best is 29.74, and cubic interpolation of the training rows
           gives 34.54. Tuned, Fourier features reach 36.97 and SIREN 36.96 over the whole image (34.28 and 34.04 held
