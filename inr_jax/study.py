@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,8 +117,9 @@ def fit_missing(
 ) -> dict[str, str]:
     """Fit the members that the record does not hold, chunk by chunk; a line for each that failed, by key.
 
-    `beginning` is called with a batch's plan before a member of it is fitted.
+    `beginning` is called with a batch's plan, by the batch's name, before a member of it is fitted.
     """
+    once = lru_cache(maxsize=1)(lambda name, plan: beginning({name: plan._asdict()}))
     (everybody, _), keys = members
     kept = record.kept()
     failed: dict[str, str] = {}
@@ -128,7 +129,7 @@ def fit_missing(
             missing = np.asarray([place for place, key in enumerate(mine) if key not in kept], int)
             if not len(missing):
                 continue
-            work = Work(record, study.run, batch, mine, progress, beginning)
+            work = Work(record, study.run, batch, mine, progress, once)
             for places, fitted, _ in ensemble.chunk_by_chunk(work.groups(missing), work.plan(), work.fit_chunk):
                 if isinstance(fitted, Exception):
                     reason = str(fitted).strip().partition("\n")[0]
@@ -144,7 +145,7 @@ class Work(NamedTuple):
     batch: Batch
     keys: list[str]
     progress: Progress
-    beginning: Callable[[dict[str, Any]], None]
+    beginning: Callable[[str, Plan], None]
 
     def plan(self) -> Plan:
         """The plan by which the batch is fitted: as it began, if it did, since chunk and block change bits."""
@@ -174,7 +175,7 @@ class Work(NamedTuple):
         hypers = member_of(self.batch.hypers, places[padded])
         points = ensemble.history_steps(design.steps, run.history).tolist()
         with self.record.owned(chunk_name(mine)), signals.waiting():
-            self.beginning({self.name: plan._asdict()})
+            self.beginning(self.name, plan)
             start, about = self.restored(mine, points) or (None, {"seconds": 0.0, "compile_seconds": 0.0})
             pace = Pace(run.checkpoint_seconds)
             with Stopwatch() as watch:
@@ -202,6 +203,8 @@ class Work(NamedTuple):
 
     def restored(self, keys: Sequence[str], points: list[int]) -> tuple[Segment, dict[str, Any]] | None:
         """Where these members stood when they were stopped; None where they begin, or their curves have other steps."""
+        if not set(keys) <= set(self.record.unfinished()):
+            return None
         design, task = self.batch.design, tasks.of(self.batch.data)
         found = self.record.restored(keys, fit.shapes(design, member_of(self.batch.hypers, 0), task))
         if found is None or found[1]["history_step"] != points:
