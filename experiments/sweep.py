@@ -41,7 +41,7 @@ def _outcome(record: Record) -> str:
     staged = bool(record.run.get("chosen"))
     winner = tables.best(summed, staged)
     baselines = pd.read_csv(record.directory / "baselines.csv")
-    lines = [tables.as_text(summed, winner), tables.baseline_text(baselines)]
+    lines = [tables.as_text(summed, winner), f"({tables.spread_said(table)})", tables.baseline_text(baselines)]
     lines += [tables.describe(table, summed, winner, staged)] if winner else []
     return "\n".join([*filter(None, lines), f"report: {record.directory / 'report.html'}"])
 

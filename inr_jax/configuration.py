@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from inr_jax import images
 from inr_jax.grid import own_fields, static
 from inr_jax.settings import (
     FIELDS,
@@ -181,7 +182,10 @@ def _axes(
             values = _elements(name, values, type(known[name].default))
             if not values:
                 raise Refused(f"axes.{name} is empty; give its values, e.g. axes.{name}=1,2,4")
-        unique = dict.fromkeys(convert(name, value, known[name]) for value in values)
+        converted = [convert(name, value, known[name]) for value in values]
+        unique = dict.fromkeys(
+            each for value in converted for each in (images.named(value) if name == "image" else [value])
+        )
         if unique:
             made[name] = tuple(unique)
     return made

@@ -186,10 +186,10 @@ def evaluate(design: Design, hyper: Hyper, task: Task, state: State, tile: int) 
         return colors, metrics.squared_error(colors, task.colors[index])
 
     image, error = (part.reshape(count * tile, *part.shape[2:])[:pixels] for part in lax.map(tiled, index))
-    return Scores(
-        *(metrics.psnr_of(jnp.mean(part)) for part in (error[task.train], error[task.heldout], error)),
-        metrics.ssim(image.reshape(task.image.shape), task.image),
+    train, heldout, every = (
+        metrics.psnr_of(jnp.mean(part)) for part in (error[task.train], error[task.heldout], error)
     )
+    return Scores(train, heldout, every, metrics.ssim(image.reshape(task.image.shape), task.image))
 
 
 def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> tuple[Array, Array]:

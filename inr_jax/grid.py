@@ -72,6 +72,7 @@ def grid(study: Study) -> Grid:
         raise Refused(f"axes make {points:,} members: at most {MOST_MEMBERS:,} are fitted in one run")
     keys: dict[str, int] = {}
     members: list[Member] = []
+    shared: dict[Any, Any] = {}
     rows, known = [], fields(study)
     for case, *point in itertools.product(study.cases, *study.axes.values()):
         chosen = dict(study.settings) | dict(case) | dict(zip(study.axes, point, strict=True))
@@ -79,7 +80,9 @@ def grid(study: Study) -> Grid:
         key = identity(each)
         if key not in keys:
             keys[key] = len(members)
-            members.append(each)
+            # Equal halves are one object: a run of many members holds them once.
+            data, design = (shared.setdefault(half, half) for half in (each.data, each.design))
+            members.append(each._replace(data=data, design=design))
         rows.append(keys[key])
     shape = (len(study.cases), *map(len, study.axes.values()))
     return Grid(members, np.asarray(rows, int).reshape(shape))

@@ -1,9 +1,12 @@
 """Images: read, sampled or generated, and resized. All are float32 in [0, 1], (h, w, c)."""
 
+import glob
 import hashlib
 import os
+import string
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,8 @@ import skimage.data
 import skimage.transform
 import tifffile
 from jaxtyping import Float
-from PIL import Image, ImageOps
+from matplotlib import get_data_path
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from inr_jax.settings import AnyArray, Refused, nearest
 
@@ -21,13 +25,17 @@ SAMPLES = (
     *("cell", "clock", "horse", "hubble_deep_field", "retina", "rocket"),
 )
 GENERATED_SIDE = 512
+# What counts as an image in a folder.
+ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
 # A file that says it is larger is not decoded: a few kilobytes can claim to be gigabytes.
 MOST_PIXELS = 2**27
+FONT = os.path.join(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def load(spec: str, size: int = 0, resize: str = "crop", background: float = 1.0) -> Float[np.ndarray, "h w c"]:
-    """The image that `spec` names, in [0, 1]: a path, a scikit-image sample, or `synthetic:NAME`.
+    """The image that `spec` names, in [0, 1]: a path, a scikit-image sample, or `synthetic:NAME`
+    (`synthetic:NAME:SEED` for those who draw).
 
     With `size` it becomes a square of that side: its centre square resampled (`crop`), or the whole of it (`stretch`),
     in both cases anti-aliased. Of a file the first frame counts, upright; what is transparent lies over `background`,
@@ -44,6 +52,21 @@ def load(spec: str, size: int = 0, resize: str = "crop", background: float = 1.0
     if min(image.shape[:2]) < 2:
         raise Refused(f"image {spec!r} is {image.shape[1]}x{image.shape[0]}: at least 2x2 pixels are needed")
     return to_square(image, size, resize) if size else image
+
+
+def named(spec: str) -> list[str]:
+    """The images that a text names: those of a folder, or of a pattern like `photos/*.png`, in order of their names;
+    else what it says itself. Raises Refused where a folder or a pattern holds none.
+    """
+    if os.path.isdir(spec):
+        found = [os.path.join(spec, name) for name in os.listdir(spec) if name.lower().endswith(ENDINGS)]
+    elif any(sign in spec for sign in "*?[") and not os.path.exists(spec):
+        found = glob.glob(spec, recursive=True)
+    else:
+        return [spec]
+    if not found:
+        raise Refused(f"image {spec!r} names no image: no file there ends with {', '.join(ENDINGS)}")
+    return sorted(found)
 
 
 def is_file(spec: str) -> bool:
@@ -97,28 +120,52 @@ def checkerboard(side: int) -> Float[np.ndarray, "n n"]:
     return ((square[:, None] + square[None, :]) % 2).astype(np.float64)
 
 
-def natural_noise(side: int) -> Float[np.ndarray, "n n 3"]:
-    """Gaussian noise whose amplitude falls as 1/f, as in photographs; always the same draw."""
+def natural_noise(side: int, seed: int = 0) -> Float[np.ndarray, "n n 3"]:
+    """Gaussian noise whose amplitude falls as 1/f, as in photographs; the same draw for the same seed."""
     f = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
     f[0, 0] = np.inf
-    noise = np.random.default_rng(0).standard_normal((side, side, 3))
+    noise = np.random.default_rng(seed).standard_normal((side, side, 3))
     field = np.fft.irfft2(np.fft.rfft2(noise, axes=(0, 1)) / f[..., None], s=(side, side), axes=(0, 1))
     return np.clip(0.5 + 0.18 * field / max(field.std(), 1e-12), 0.0, 1.0)
 
 
-SYNTHETIC: dict[str, Callable[[int], np.ndarray]] = {
+def text(side: int, seed: int = 0) -> Float[np.ndarray, "n n 3"]:
+    """24 random strings on white, as in Tancik et al. 2020, appendix E.1, which leaves the details open.
+
+    Each has 2 to 10 letters and digits, a size from 1/20 to 1/5 of the side, a colour of which no channel is brighter
+    than 0.8, and a place where it begins that is uniform over the image; later ones lie over earlier ones.
+    """
+    draw = np.random.default_rng(seed)
+    page = Image.new("RGB", (side, side), "white")
+    pen, letters = ImageDraw.Draw(page), [*(string.ascii_letters + string.digits)]
+    for _ in range(24):
+        font = ImageFont.truetype(FONT, max(4, round(side * draw.uniform(1 / 20, 1 / 5))))
+        color = tuple(int(value) for value in draw.integers(0, 205, 3))
+        where = draw.uniform([-0.05, -0.05], [0.85, 0.95]) * side
+        pen.text(tuple(where), "".join(draw.choice(letters, draw.integers(2, 11))), fill=color, font=font)
+    return np.asarray(page) / 255.0
+
+
+# By name, and for those who draw also by `NAME:SEED`.
+SYNTHETIC: dict[str, Callable[..., np.ndarray]] = {
     "zone_plate": zone_plate,
     "siemens_star": siemens_star,
     "checkerboard": checkerboard,
     "natural_noise": natural_noise,
+    "text": text,
 }
+DRAWN = ("natural_noise", "text")
 
 
 def _generator(spec: str) -> Callable[[int], np.ndarray]:
-    name = spec.removeprefix("synthetic:")
+    name, _, seed = spec.removeprefix("synthetic:").partition(":")
     if name not in SYNTHETIC:
         raise Refused(f"image {spec!r} is not known; {nearest(name, SYNTHETIC)}")
-    return SYNTHETIC[name]
+    if not seed:
+        return SYNTHETIC[name]
+    if name not in DRAWN or not (seed.isascii() and seed.isdecimal()):
+        raise Refused(f"image {spec!r}: only {' and '.join(DRAWN)} take a seed, a whole number of at least 0")
+    return partial(SYNTHETIC[name], seed=int(seed))
 
 
 def _sample(name: str) -> Float[np.ndarray, "h w c"]:

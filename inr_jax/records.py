@@ -165,6 +165,7 @@ class Record:
         """The record at the directory, which need not exist yet."""
         self.directory = Path(directory)
         self._said: dict[tuple, dict[str, Any]] = {}
+        self._steps: dict[tuple, np.ndarray] = {}
 
     @property
     def run(self) -> dict[str, Any]:
@@ -243,10 +244,9 @@ class Record:
                 said = self._said_of(path)
             except Damaged:
                 continue
-            steps = np.asarray(said["history_step"])
             for place, key in enumerate(said["keys"]):
                 scores = {name: column[place] for name, column in said["scores"].items()}
-                found[key] = Kept(path, place, said["seconds"] / len(said["keys"]), scores, steps)
+                found[key] = Kept(path, place, said["seconds"] / len(said["keys"]), scores, said["history_step"])
         return found
 
     def is_whole(self, axes: Mapping[str, Any], keys: Sequence[str]) -> bool:
@@ -275,6 +275,15 @@ class Record:
                     lines.append(f"{damaged}: set aside as {aside.name}; what it held is made again")
         return lines
 
+    def tidy(self) -> None:
+        """Remove what processes that were killed left beside finished chunks: locks that nobody holds, checkpoints."""
+        kept = self.kept()
+        for lock in (self.directory / "members").glob(".*.lock"):
+            with contextlib.suppress(BlockingIOError), self.owned(f"members/{lock.name[1:-5]}"):
+                pass
+        for path in {path for key, paths in self.unfinished().items() if key in kept for path in paths}:
+            path.unlink(missing_ok=True)
+
     def seconds(self) -> dict[str, float]:
         """Seconds of compiling and of fitting, over all finished chunks."""
         said = [self._said_of(path) for path in {kept.path for kept in self.kept().values()}]
@@ -302,7 +311,10 @@ class Record:
         stat = path.stat()
         identity = (path, stat.st_mtime_ns, stat.st_size)
         if identity not in self._said:
-            self._said[identity] = said_of(path)
+            said = said_of(path)
+            # The same steps for all: a run of many members holds them once.
+            steps = tuple(said["history_step"])
+            self._said[identity] = said | {"history_step": self._steps.setdefault(steps, np.asarray(steps))}
         return self._said[identity]
 
     def table(self, grid: Grid, keys: Sequence[str]) -> pd.DataFrame:

@@ -155,7 +155,7 @@ def _parts(record: Record, table, baselines, drawn: Sequence[Drawn], pictures: d
     ]
     bad = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "ok")
     repeated = [name for name in tables.REPEATED if table[name].nunique() > 1]
-    note = f"Means over {' and '.join(repeated)}, ± their standard deviation" if repeated else "One seed each"
+    note = f"Means over {' and '.join(repeated)}; {tables.spread_said(table)}" if repeated else "One member each"
     return {
         "title": escape(f"{run['study']}: {run['variant']}"),
         "lead": escape(f"{len(table)} members on {tables.images_of(table)}" + (f"; {bad}" if bad else "")),
@@ -211,7 +211,7 @@ def _table(summed: pd.DataFrame, winner: tables.Best | None) -> str:
 def _shown(row: pd.Series, name: str) -> str:
     if name not in SCORES:
         return tables.cell(row[name])
-    return tables.spread(row[name], row[f"{name}_std"], 4 if name == "ssim" else 2)
+    return tables.spread(row[name], row[f"{name}_ci"], 4 if name == "ssim" else 2)
 
 
 def _baseline_table(baselines: pd.DataFrame) -> str:

@@ -63,6 +63,7 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
     with record.owned("run.json", PATIENCE):
         outcome = {"chosen": chosen, "failed": list(failed.values()), "members": len(members.keys)}
         record.save_run(**about | record.run | asked | outcome)
+        record.tidy()
         assemble(record, members, study)
         record.save_run(finished=time.strftime("%Y-%m-%d %H:%M:%S"), files=record.digests())
     return record, list(failed.values())

@@ -1,9 +1,10 @@
 """Results as people read them: grouped over seeds, the best named, and honest about what chose it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 
 from inr_jax.grid import REMARKS
 from inr_jax.records import OUTCOMES, SCORES
@@ -27,20 +28,35 @@ def varying(table: pd.DataFrame) -> list[str]:
     return [name for name in settings if table[name].nunique(dropna=False) > 1]
 
 
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per setting, in order: mean scores over seeds and images, standard deviations, how many members, of
-    which how many diverged or failed.
+def over(table: pd.DataFrame) -> str:
+    """What an interval is over: images where there are several, else seeds; empty where there is one of each."""
+    several = [name for name in ("image", "seed", "split_seed") if table[name].nunique() > 1]
+    return several[0] if several else ""
 
-    Diverged and failed members are counted and enter no mean.
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per setting, in order: mean scores, their standard deviation (`_std`), half of their 95 % interval
+    (`_ci`, Student's t), how many members, of which how many diverged or failed.
+
+    Means are over the seeds of an image first, then over images; spreads are over images, or where there is one over
+    seeds. Diverged and failed members are counted and enter no mean.
     """
     by = [name for name in varying(table) if name not in REPEATED] + [name for name in REMARKS if name in table]
     scores = {score: table[score].where(table["status"] == "ok") for score in SCORES}
     good = table.assign(**scores, **{bad: table["status"] == bad for bad in BAD})
-    grouped = good.groupby(by, sort=False, dropna=False) if by else good.groupby(lambda _: 0)
-    out = {score: grouped[score].mean() for score in SCORES}
-    out |= {f"{score}_std": grouped[score].std(ddof=1) for score in SCORES}
+    grouped = _grouped(good, by)
+    each = good if over(table) != "image" else _grouped(good, [*by, "image"])[[*SCORES]].mean().reset_index()
+    units = _grouped(each, by)
+    out = {score: units[score].mean() for score in SCORES}
+    for score in SCORES:
+        number, spread = units[score].count(), units[score].std(ddof=1)
+        out |= {f"{score}_std": spread, f"{score}_ci": spread * scipy.stats.t.ppf(0.975, number - 1) / np.sqrt(number)}
     out |= {"members": grouped.size()} | {bad: grouped[bad].sum() for bad in BAD}
     return pd.DataFrame(out).reset_index(drop=not by)
+
+
+def _grouped(table: pd.DataFrame, by: list[str]) -> Any:
+    return table.groupby(by, sort=False, dropna=False) if by else table.groupby(lambda _: 0)
 
 
 def criterion(table: pd.DataFrame) -> str:
@@ -80,7 +96,7 @@ def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best, staged: bo
 
 
 def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
-    """The summary for a terminal: what is told apart, PSNRs with their spread over seeds, the best marked.
+    """The summary for a terminal: what is told apart, scores with their intervals, the best marked.
 
     Settings that a label already stands for are left to results.csv.
     """
@@ -89,7 +105,7 @@ def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
     for score in SCORES:
         if summed[score].notna().any():
             digits = 4 if score == "ssim" else 2
-            shown[score] = [spread(m, s, digits) for m, s in zip(summed[score], summed[f"{score}_std"], strict=True)]
+            shown[score] = [spread(m, s, digits) for m, s in zip(summed[score], summed[f"{score}_ci"], strict=True)]
     if "published" in summed:
         shown["published"] = [cell(value) for value in summed["published"]]
     for bad in BAD:
@@ -102,7 +118,7 @@ def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
 def settings_of(summed: pd.DataFrame) -> list[str]:
     """The columns of a summary that are settings."""
     apart = (*OUTCOMES, *REMARKS, "members", *BAD)
-    return [name for name in summed.columns if not name.endswith("_std") and name not in apart]
+    return [name for name in summed.columns if not name.endswith(("_std", "_ci")) and name not in apart]
 
 
 def told_apart(summed: pd.DataFrame) -> list[str]:
@@ -143,11 +159,17 @@ def named(row: pd.Series, by: list[str]) -> str:
     return ", ".join(said) or "the only setting"
 
 
-def spread(mean: float, std: float, digits: int) -> str:
-    """A mean and, if there is one, its standard deviation."""
+def spread(mean: float, half: float, digits: int) -> str:
+    """A mean and, if there is one, half of its interval."""
     if np.isnan(mean):
         return "-"
-    return f"{mean:.{digits}f}" + (f" ± {std:.{digits}f}" if not np.isnan(std) else "")
+    return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if not np.isnan(half) else "")
+
+
+def spread_said(table: pd.DataFrame) -> str:
+    """What ± stands for in a summary of the table, as half a sentence."""
+    unit = over(table)
+    return f"± 95 % intervals over {table[unit].nunique()} {unit.replace('_', ' ')}s" if unit else "one member each"
 
 
 def cell(value: object) -> str:

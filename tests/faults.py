@@ -151,6 +151,8 @@ def _compare(one: Path, other: Path) -> None:
     a, b = (pd.read_csv(folder / "results.csv").drop(columns="seconds") for folder in (one, other))
     if not a.equals(b):
         raise Lost("results.csv differs")
+    if left := list(one.glob("checkpoints/[!.]*.npz")):
+        raise Lost(f"checkpoints of finished chunks: {left}")
     if leftovers := [path for path in one.rglob(".*") if path.suffix in (".part", ".lock", ".made")]:
         raise Lost(f"left over: {leftovers}")
 
