@@ -38,11 +38,10 @@ def _outcome(record: Record) -> str:
     """The table, the best setting, the baselines, and where the report is."""
     table = pd.read_csv(record.directory / "results.csv")
     summed = tables.summary(table)
-    staged = bool(record.run.get("chosen"))
-    winner = tables.best(summed, staged)
+    winner = tables.best(summed)
     baselines = pd.read_csv(record.directory / "baselines.csv")
     lines = [tables.as_text(summed, winner), f"({tables.spread_said(table)})", tables.baseline_text(baselines)]
-    lines += [tables.describe(table, summed, winner, staged)] if winner else []
+    lines += [tables.describe(table, summed, winner)] if winner else []
     return "\n".join([*filter(None, lines), f"report: {record.directory / 'report.html'}"])
 
 

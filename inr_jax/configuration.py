@@ -40,10 +40,10 @@ class Loaded(NamedTuple):
 
 
 def base() -> ConfigDict:
-    """Every field at its default, and every axis empty: what a study file starts from."""
+    """Every field at its default, and every axis empty, also of a second stage: what a study file starts from."""
     config = ConfigDict(_defaults(Data))
     config.design, config.hyper, config.run = map(ConfigDict, map(_defaults, (Design, Hyper, Run)))
-    config.axes = ConfigDict(dict.fromkeys(FIELDS, ()))
+    config.axes, config.second = (ConfigDict(dict.fromkeys(FIELDS, ())) for _ in range(2))
     return config.lock()
 
 
@@ -68,13 +68,12 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
             group = config.design if name in static({name: field.default}) else config.hyper
             group[name] = group.get(name, field.default)
             config.axes[name] = config.axes.get(name, ())
-    _override(config, [pair for pair in overrides if not pair[0].startswith("axes.")], cases)
-    axes = dict(config.axes.items()) | {n.removeprefix("axes."): t for n, t in overrides if n.startswith("axes.")}
+    _override(config, [pair for pair in overrides if not pair[0].startswith(("axes.", "second."))], cases)
     settings = _flat(config)
     known = FIELDS | own
-    swept = _axes(axes, known, cases)
+    swept, second = (_axes(group, config, overrides, known) for group in ("axes", "second"))
     for name, text in overrides:
-        if not name.startswith(("axes.", "run.")) and name.rpartition(".")[2] in swept:
+        if not name.startswith(("axes.", "second.", "run.")) and name.rpartition(".")[2] in swept:
             short = name.rpartition(".")[2]
             raise Refused(f"--config.{name}={text}: this study sweeps {short}; use --config.axes.{short}={text}")
     study = Study(
@@ -84,6 +83,7 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
         axes=swept,
         cases=tuple(cases) or ({},),
         run=Run(**{name: convert(name, v, _field(Run, name)) for name, v in config.run.items()}),
+        second=second,
     )
     return Loaded(study, getattr(module, "chosen", None))
 
@@ -91,8 +91,8 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
 def names(config: ConfigDict | None = None) -> list[str]:
     """The dotted names of all fields, as they follow --config. on the command line."""
     config = base() if config is None else config
-    groups = [f"{g}.{name}" for g in ("design", "hyper", "run", "axes") for name in config[g]]
-    return [name for name in config if name not in ("design", "hyper", "run", "axes")] + groups
+    inner = ("design", "hyper", "run", "axes", "second")
+    return [name for name in config if name not in inner] + [f"{g}.{name}" for g in inner for name in config[g]]
 
 
 def listing() -> str:
@@ -108,6 +108,9 @@ def listing() -> str:
             unit = f" ({meta['unit']})" if meta["unit"] else ""
             lines.append(f"  {name:<26} {f.default!s:<12} {meta['help']}{unit}{choices if meta['choices'] else ''}")
     lines.append(f"  {'axes.NAME':<26} {'':<12} values of any field above but run.*, e.g. --config.axes.scale=1,2,4")
+    lines.append(
+        f"  {'second.NAME':<26} {'':<12} an axis of a study's second stage, where it is another than in the first"
+    )
     return "\n".join(lines)
 
 
@@ -171,17 +174,18 @@ def _override(config: ConfigDict, pairs: Sequence[tuple[str, str]], cases: Seque
 
 
 def _axes(
-    axes: Mapping[str, Any], known: Mapping[str, dataclasses.Field], cases: Sequence[Mapping]
+    group: str, config: ConfigDict, overrides: Sequence[tuple[str, str]], known: Mapping[str, dataclasses.Field]
 ) -> dict[str, tuple]:
-    """The non-empty axes, their elements in their fields' types, each value once."""
+    """The non-empty axes of a stage, their elements in their fields' types, each value once."""
+    given = {name.removeprefix(f"{group}."): text for name, text in overrides if name.startswith(f"{group}.")}
     made = {}
-    for name, values in axes.items():
+    for name, values in (dict(config[group].items()) | given).items():
         if name not in known:
-            raise Refused(f"axes.{name}: no such field; {_near(name, known)}")
+            raise Refused(f"{group}.{name}: no such field; {_near(name, known)}")
         if isinstance(values, str):
-            values = _elements(name, values, type(known[name].default))
+            values = _elements(f"{group}.{name}", values, type(known[name].default))
             if not values:
-                raise Refused(f"axes.{name} is empty; give its values, e.g. axes.{name}=1,2,4")
+                raise Refused(f"{group}.{name} is empty; give its values, e.g. {group}.{name}=1,2,4")
         converted = [convert(name, value, known[name]) for value in values]
         unique = dict.fromkeys(
             each for value in converted for each in (images.named(value) if name == "image" else [value])
@@ -203,7 +207,7 @@ def _elements(name: str, text: str, kind: type) -> tuple:
     try:
         return tuple(ast.literal_eval(part) for part in parts)
     except (ValueError, SyntaxError):
-        raise Refused(f"axes.{name}={text!r} is not a list of values: e.g. axes.{name}=1,2,4") from None
+        raise Refused(f"{name}={text!r} is not a list of values: e.g. {name}=1,2,4") from None
 
 
 def _near(name: str, known: Sequence[str] | Mapping) -> str:

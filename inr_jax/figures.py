@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,6 +21,8 @@ STYLE: dict[str, Any] = {
     "train": {"linestyle": ":", "alpha": 0.9},
 }
 MOST_LINES = 6
+# From so many seeds or images on a band is a 95 % interval of their mean; below, from the lowest to the highest.
+INTERVAL_FROM = 4
 
 
 class Pictured(NamedTuple):
@@ -47,10 +50,20 @@ def main_axis(table: pd.DataFrame) -> str | None:
     return "scale" if "scale" in enough else max(enough, key=lambda name: enough[name], default=None)
 
 
+def band_said(table: pd.DataFrame) -> str:
+    """What the bands of `against` are, as half a sentence."""
+    unit = tables.over(table)
+    if not unit:
+        return "one seed and one image each"
+    number = table[unit].nunique()
+    kind = "are 95 % intervals over" if number >= INTERVAL_FROM else "run from the lowest to the highest of"
+    return f"bands {kind} {number} {unit.replace('_', ' ')}s"
+
+
 def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:
-    """PSNR against one setting: training and held-out pixels, a band from the lowest to the highest seed."""
+    """PSNR against one setting: training and held-out pixels, with a band (see `band_said`)."""
     figure, axes = _canvas(7.2, 4.4)
-    others = [name for name in tables.varying(table) if name not in ("seed", axis)]
+    others = [name for name in tables.varying(table) if name not in (*tables.REPEATED, axis)]
     groups = list(table[table[axis].notna()].groupby(others, sort=False, dropna=False)) if others else [((), table)]
     groups.sort(key=lambda pair: -np.nan_to_num(pair[1]["psnr_heldout"].max(), nan=pair[1]["psnr_train"].max()))
     for number, (values, group) in enumerate(groups[:MOST_LINES]):
@@ -59,13 +72,51 @@ def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:
         for score, said in (("psnr_train", "training pixels"), ("psnr_heldout", "held-out pixels")):
             _band(axes, group, axis, score, color, f"{name} {said}".strip())
     _reference(axes, baselines)
-    if table[axis].min() > 0 and table[axis].max() / table[axis].min() > 8:
+    if _logarithmic(table[axis]):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    unit = FIELDS[axis].metadata["unit"] if axis in FIELDS else ""
-    axes.set_xlabel(f"{axis} ({unit})" if unit else axis)
+    axes.set_xlabel(_with_unit(axis))
     axes.set_ylabel("PSNR (dB)")
     axes.legend(fontsize=8, frameon=False) if len(groups) < 3 else _legend_above(figure, axes)
+    return figure
+
+
+def surface_axes(table: pd.DataFrame) -> tuple[str, str] | None:
+    """The two numeric settings that span a surface: the only ones that vary, with at least five values each."""
+    if "label" in table:
+        return None
+    names = [name for name in tables.varying(table) if name not in tables.REPEATED]
+    wide = [name for name in names if pd.api.types.is_numeric_dtype(table[name]) and table[name].nunique() >= 5]
+    return (wide[0], wide[1]) if len(names) == len(wide) == 2 else None
+
+
+def surface(table: pd.DataFrame, x: str, y: str) -> Figure:
+    """PSNR over two settings as a heat map, means over seeds and images; a star at its best, crosses where a member
+    diverged or failed."""
+    score = tables.criterion(table)
+    summed = tables.summary(table)
+    cells = summed.pivot(index=y, columns=x, values=score)
+    bad = (summed["diverged"] + summed["failed"]) > 0
+    figure, axes = _canvas(7.2, 5.0)
+    axes.grid(False)
+    values = cells.to_numpy(float)
+    # What is far below the rest would take all the colours.
+    low = np.nanquantile(values, 0.02) if np.isfinite(values).any() else 0.0
+    image = axes.pcolormesh(_edges(cells.columns), _edges(cells.index), values, cmap="viridis", vmin=low)
+    for name, set_scale in ((x, axes.set_xscale), (y, axes.set_yscale)):
+        if _logarithmic(table[name]):
+            set_scale("log")
+    axes.plot(summed.loc[bad, x], summed.loc[bad, y], "x", color="#D55E00", markersize=5, label="diverged or failed")
+    winner = tables.best(summed)
+    if winner:
+        best = summed.iloc[winner.place]
+        axes.plot(best[x], best[y], "*", color="white", markeredgecolor="black", markersize=14, label="best")
+    figure.colorbar(
+        image, ax=axes, label=f"PSNR on {'held-out' if score == 'psnr_heldout' else 'training'} pixels (dB)"
+    )
+    axes.set_xlabel(_with_unit(x))
+    axes.set_ylabel(_with_unit(y))
+    _legend_above(figure, axes, columns=2)
     return figure
 
 
@@ -146,6 +197,23 @@ def gallery(pictured: Sequence[Pictured]) -> Figure:
     return figure
 
 
+def _logarithmic(values: pd.Series) -> bool:
+    return bool(values.min() > 0 and values.max() / values.min() > 8)
+
+
+def _with_unit(name: str) -> str:
+    unit = FIELDS[name].metadata["unit"] if name in FIELDS else ""
+    return f"{name} ({unit})" if unit else name
+
+
+def _edges(centres: pd.Index) -> np.ndarray:
+    """The borders of cells around these centres, half-way between them, on a logarithmic axis in ratios."""
+    at = np.log(centres.to_numpy(float)) if _logarithmic(centres.to_series()) else centres.to_numpy(float)
+    middle = (at[1:] + at[:-1]) / 2
+    edges = np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])
+    return np.exp(edges) if _logarithmic(centres.to_series()) else edges
+
+
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
@@ -162,10 +230,17 @@ def _legend_above(figure: Figure, axes: Axes, columns: int = 1) -> None:
 
 
 def _band(axes: Axes, group: pd.DataFrame, axis: str, score: str, color: str, name: str) -> None:
-    """A line through the means over seeds, a band over their range, crosses where a member has no score."""
-    good = group[(group["status"] == "ok") & group[score].notna()].groupby(axis)[score]
+    """A line through the means over seeds and images, a band around it, crosses where a member has no score."""
+    good = group[(group["status"] == "ok") & group[score].notna()]
+    unit = tables.over(group) or "seed"
+    good = good.groupby([axis, unit])[score].mean().groupby(axis)
     if good.ngroups:
-        mean, low, high = good.mean(), good.min(), good.max()
+        mean, count = good.mean(), good.count()
+        if group[unit].nunique() >= INTERVAL_FROM:
+            half = good.std(ddof=1) * scipy.stats.t.ppf(0.975, count - 1) / np.sqrt(count)
+            low, high = mean - half, mean + half
+        else:
+            low, high = good.min(), good.max()
         style = STYLE["train"] if score == "psnr_train" else {}
         axes.plot(mean.index, mean, color=color, marker="o", markersize=3, label=name, **style)
         axes.fill_between(mean.index, low, high, color=color, alpha=0.15, linewidth=0)

@@ -24,8 +24,9 @@ from inr_jax.settings import (
     stack,
 )
 
-# Words about a member that are no settings of it: its name in tables, and a figure from elsewhere to stand beside it.
-REMARKS = ("label", "published")
+# Words about a member that are no settings of it: its name in tables, a figure from elsewhere to stand beside it, and
+# in which stage of a study of two it was asked for.
+REMARKS = ("label", "published", "stage")
 
 MOST_MEMBERS = 1_000_000
 

@@ -249,10 +249,11 @@ class Record:
                 found[key] = Kept(path, place, said["seconds"] / len(said["keys"]), scores, said["history_step"])
         return found
 
-    def is_whole(self, axes: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    def is_whole(self, asked: Mapping[str, Any], keys: Sequence[str]) -> bool:
         """Whether a run over these axes is finished, every member is kept, and what was assembled is unchanged."""
         run = self.run
-        if not run.get("finished") or run["axes"] != axes or set(keys) - set(self.kept()):
+        same = run.get("finished") and all(run[name] == asked[name] for name in ("axes", "second"))
+        if not same or set(keys) - set(self.kept()):
             return False
         return run["files"] == self.digests()
 

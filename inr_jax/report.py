@@ -65,8 +65,8 @@ def representative(table: pd.DataFrame) -> list[int]:
     axis = figures.main_axis(good)
     by = [name for name in tables.varying(table) if name not in tables.REPEATED]
     if axis is None:
-        # Of two stages the second: what was searched on the way to it is in the table.
-        shown = good[good["validation"] == 0] if "validation" in by and (good["validation"] == 0).any() else good
+        # What was searched on the way to a second stage is in the table.
+        shown = tables.last_stage(good)
         told_by = [*by, *(n for n in ("label",) if n in good)]
         return (shown.drop_duplicates(told_by) if told_by else shown).index.tolist()[: MOST_PICTURED if told_by else 1]
     winner = good.loc[good[tables.criterion(good)].idxmax()]
@@ -79,17 +79,28 @@ def representative(table: pd.DataFrame) -> list[int]:
 
 def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Sequence[str]) -> list[Drawn]:
     drawn = []
-    seeds = table["seed"].nunique()
-    axis = figures.main_axis(table)
-    spread = f"bands run from the lowest to the highest of {seeds} seeds" if seeds > 1 else "one seed each"
-    if axis:
+    axis, plane = figures.main_axis(table), figures.surface_axes(table)
+    if plane:
+        x, y = plane
+        drawn.append(
+            Drawn(
+                f"psnr_over_{x}_and_{y}",
+                f"PSNR over {x} and {y}",
+                figures.surface(table, x, y),
+                f"{len(table)} members; means over {tables.spread_said(table).removeprefix('± 95 % intervals over ')}. "
+                "Star: the best setting; crosses: a member diverged or failed.",
+                f"Heat map of PSNR in dB over {x} and {y}; the values are those of the table below.",
+            )
+        )
+    elif axis:
         drawn.append(
             Drawn(
                 f"psnr_against_{axis}",
                 f"PSNR against {axis}",
                 figures.against(table, axis, baselines),
-                f"{len(table)} members; {spread}. Solid: held-out pixels; dotted: training pixels; grey: interpolation "
-                "of the training pixels without a network. Settings that only the training pixels like are overfitted.",
+                f"{len(table)} members; {figures.band_said(table)}. Solid: held-out pixels; dotted: training pixels; "
+                "grey: interpolation of the training pixels without a network. Settings that only the training pixels "
+                "like are overfitted.",
                 f"Line chart of PSNR in dB against {axis}; the values are those of the table below.",
             )
         )
@@ -99,7 +110,7 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
                 "psnr_compared",
                 "PSNR of each setting",
                 figures.compared(table, baselines),
-                f"{len(table)} members; {'means over seeds' if seeds > 1 else 'one seed each'}. "
+                f"{len(table)} members; {tables.spread_said(table)}. "
                 "Grey: interpolation of the training pixels without a network.",
                 "Dot chart of PSNR in dB of each setting; the values are those of the table below.",
             )
@@ -144,8 +155,7 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
 
 def _parts(record: Record, table, baselines, drawn: Sequence[Drawn], pictures: dict[str, bytes]) -> dict[str, str]:
     run, summed = record.run, tables.summary(table)
-    staged = bool(run.get("chosen"))
-    winner = tables.best(summed, staged)
+    winner = tables.best(summed)
     counts = table["status"].value_counts()
     sections = [
         f'<h2>{escape(d.heading)}</h2><figure><img src="data:image/png;base64,'
@@ -159,7 +169,7 @@ def _parts(record: Record, table, baselines, drawn: Sequence[Drawn], pictures: d
     return {
         "title": escape(f"{run['study']}: {run['variant']}"),
         "lead": escape(f"{len(table)} members on {tables.images_of(table)}" + (f"; {bad}" if bad else "")),
-        "finding": escape(tables.describe(table, summed, winner, staged)) if winner else "Nothing could be fitted.",
+        "finding": escape(tables.describe(table, summed, winner)) if winner else "Nothing could be fitted.",
         "figures": "\n".join(sections),
         "table_note": f"{note}; PSNR is of clipped predictions. A header sorts. Every member is in results.csv.",
         "table": _table(summed, winner),

@@ -142,7 +142,10 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """A study as it was asked for: base settings by name, the axes' values, the cases, and how to run it."""
+    """A study as it was asked for: base settings by name, the axes' values, the cases, and how to run it.
+
+    `second` are the axes of a second stage, where they have other values than in the first.
+    """
 
     name: str
     variant: str
@@ -150,6 +153,7 @@ class Study:
     axes: Mapping[str, tuple]
     cases: tuple[Mapping[str, Any], ...]
     run: Run
+    second: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
 
 
 GROUPS = {"data": Data, "design": Design, "hyper": Hyper, "run": Run}

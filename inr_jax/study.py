@@ -45,13 +45,15 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
     """
     study = loaded.study
     first = members_of(study)
+    if study.second:  # wrong values of it are refused now, not when the first stage is done
+        members_of(dataclasses.replace(study, axes=study.second, cases=({},)))
     asked = asked_for(study)
     record = Record(out or Path("runs") / f"{study.name}-{study.variant}-{asked['fingerprint']}")
     _say(record.set_damaged_aside())
     refuse_other(record, asked)
     chosen = record.run.get("chosen", [])
     members = both_stages(study, first, chosen)
-    if record.is_whole(asked["axes"], members.keys):
+    if record.is_whole(asked, members.keys):
         return record, []
     _say(images.notes(data.image) for data in {each.data for each in members.grid.members})
     about = {"command": shlex.join(command), **provenance()}
@@ -88,6 +90,7 @@ def restore(record: Record) -> tuple[Study, Members]:
         axes,
         tuple(told["identity"]["cases"]),
         Run(**told["run"]),
+        {name: tuple(values) for name, values in told["second"].items()},
     )
     return study, both_stages(study, members_of(study), told.get("chosen", []))
 
@@ -102,15 +105,20 @@ def members_of(study: Study) -> Members:
 
 
 def both_stages(study: Study, first: Members, cases: Sequence[dict[str, Any]]) -> Members:
-    """The members with those of a second stage behind them: its cases, swept over the axes that none of them sets."""
+    """The members with those of a second stage behind them: its cases, swept over its axes that none of them sets."""
     if not cases:
         return first
-    left = {name: values for name, values in study.axes.items() if not any(name in case for case in cases)}
+    axes = {**study.axes, **study.second}
+    left = {name: values for name, values in axes.items() if not any(name in case for case in cases)}
     second = members_of(dataclasses.replace(study, axes=left, cases=tuple(cases)))
-    there = set(first.keys)
-    new = [place for place, key in enumerate(second.keys) if key not in there]
-    members = [*first.grid.members, *(second.grid.members[place] for place in new)]
-    return Members(Grid(members, first.grid.points), [*first.keys, *(second.keys[place] for place in new)])
+    staged = [
+        {key: (each, stage) for each, key in zip(made.grid.members, made.keys, strict=True)}
+        for stage, made in ((1, first), (2, second))
+    ]
+    # One that both ask for stands where the first has it, and is called what the second calls it.
+    every = {**staged[0], **staged[1]}
+    members = [each._replace(remarks=each.remarks | {"stage": stage}) for each, stage in every.values()]
+    return Members(Grid(members, first.grid.points), list(every))
 
 
 def fit_missing(
@@ -231,9 +239,13 @@ def assemble(record: Record, members: Members, study: Study) -> None:
 
 
 def interpolated(members: Sequence[Member]) -> pd.DataFrame:
-    """PSNR of linear and cubic interpolation of the training pixels, for every image and split with held-out ones."""
+    """PSNR of linear and cubic interpolation of the training pixels, for every image and split with held-out ones.
+
+    Of two stages, of the second.
+    """
     rows = []
-    for data in dict.fromkeys(each.data for each in members):
+    last = max(each.remarks.get("stage", 0) for each in members)
+    for data in dict.fromkeys(each.data for each in members if each.remarks.get("stage", 0) == last):
         task = tasks.of(data)
         if not len(task.heldout):
             continue
@@ -283,6 +295,7 @@ def asked_for(study: Study) -> dict[str, Any]:
         "fingerprint": hashlib.sha256(text.encode()).hexdigest()[:8],
         "identity": identity,
         "axes": {name: list(values) for name, values in study.axes.items()},
+        "second": {name: list(values) for name, values in study.second.items()},
         "run": dataclasses.asdict(study.run),
     }
 

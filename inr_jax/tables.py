@@ -64,27 +64,31 @@ def criterion(table: pd.DataFrame) -> str:
     return "psnr_heldout" if table["psnr_heldout"].notna().any() else "psnr_train"
 
 
-def best(summed: pd.DataFrame, staged: bool = False) -> Best | None:
+def last_stage(table: pd.DataFrame) -> pd.DataFrame:
+    """Of a study of two stages the rows of the second, which is what the first was for; else all."""
+    return table[table["stage"] == table["stage"].max()] if "stage" in table else table
+
+
+def best(summed: pd.DataFrame) -> Best | None:
     """The best row of the summary; None where nothing was fitted.
 
     A setting of which a member diverged or failed is best only if that is so of all. Of two stages, the best of the
-    second: fitted on all training pixels, with settings chosen on a part of them.
+    second.
     """
-    score = criterion(summed)
-    rows = summed[summed["validation"] == 0] if staged and "validation" in summed else summed
+    score, rows = criterion(summed), last_stage(summed)
     whole = (rows[list(BAD)] == 0).all(axis=1)
     rows = rows[whole] if whole.any() else rows
     return Best(int(rows[score].idxmax()), score) if rows[score].notna().any() else None
 
 
-def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best, staged: bool = False) -> str:
+def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best) -> str:
     """One line that names the best setting, its score, and what chose it."""
     row = summed.iloc[winner.place]
-    rivals = int((summed["validation"] == 0).sum()) if staged and "validation" in summed else 0
+    rivals = len(last_stage(summed))
     if winner.score == "psnr_train":
         who = "on the training pixels: none were held out"
-    elif staged:
-        who = "settings chosen on a validation part of the training pixels"
+    elif chooser := _chooser(table):
+        who = f"settings chosen on {chooser}"
         who += f"; which of the {rivals} is best, on the held-out pixels: oracle" if rivals > 1 else ""
     elif (table["validation"] > 0).all():
         who = "chosen on the validation pixels that it is reported on"
@@ -93,6 +97,17 @@ def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best, staged: bo
     both = f", {row['psnr_all']:.2f} dB over all pixels" if winner.score == "psnr_heldout" else ""
     pixels = "held-out" if winner.score == "psnr_heldout" else "training"
     return f"best: {named(row, told_apart(summed))}: {row[winner.score]:.2f} dB on {pixels} pixels{both} ({who})"
+
+
+def _chooser(table: pd.DataFrame) -> str:
+    """What chose the settings of a second stage, if it is something else than what they are reported on."""
+    last = last_stage(table)
+    first = table.drop(last.index)
+    if first.empty:
+        return ""
+    if (first["validation"] > 0).all() and (last["validation"] == 0).all():
+        return "a validation part of the training pixels"
+    return "" if set(first["image"]) & set(last["image"]) else "other images"
 
 
 def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
@@ -133,9 +148,8 @@ def told_apart(summed: pd.DataFrame) -> list[str]:
 
 
 def baseline_means(baselines: pd.DataFrame) -> pd.DataFrame:
-    """PSNR of each interpolation, means over images; from all the training pixels where that was done."""
-    whole = baselines[baselines["validation"] == 0]
-    return (whole if len(whole) else baselines).groupby("method", sort=False)[["psnr_heldout", "psnr_all"]].mean()
+    """PSNR of each interpolation, means over images."""
+    return baselines.groupby("method", sort=False)[["psnr_heldout", "psnr_all"]].mean()
 
 
 def baseline_text(baselines: pd.DataFrame) -> str:
@@ -168,6 +182,7 @@ def spread(mean: float, half: float, digits: int) -> str:
 
 def spread_said(table: pd.DataFrame) -> str:
     """What ± stands for in a summary of the table, as half a sentence."""
+    table = last_stage(table)
     unit = over(table)
     return f"± 95 % intervals over {table[unit].nunique()} {unit.replace('_', ' ')}s" if unit else "one member each"
 

@@ -377,3 +377,39 @@ def test_half_a_file_is_refused(tmp_path):
 def test_a_line_or_a_point_is_no_image(tmp_path, shape):
     with pytest.raises(Refused, match=f"{shape[1]}x{shape[0]}.*2x2"):
         images.load(save(tmp_path / "a.png", noise(*shape)), size=8)
+
+
+def test_a_folder_and_a_pattern_name_their_images_in_order(tmp_path):
+    for name in ("b.png", "a.PNG", "c.jpg"):
+        save(tmp_path / name, noise(4, 4, 3))
+    (tmp_path / "notes.txt").write_text("none")
+    found = [str(tmp_path / name) for name in ("a.PNG", "b.png", "c.jpg")]
+    assert images.named(str(tmp_path)) == found
+    assert images.named(str(tmp_path / "*.[pP]*")) == found[:2]
+    assert images.named("astronaut") == ["astronaut"] and images.named("no/such.png") == ["no/such.png"]
+    with pytest.raises(Refused, match="names no image"):
+        images.named(str(tmp_path / "*.gif"))
+
+
+def test_drawn_images_follow_their_seed():
+    for name in images.DRAWN:
+        one, again, other = (images.load(f"synthetic:{name}:{seed}", 64) for seed in (1, 1, 2))
+        np.testing.assert_array_equal(one, again)
+        assert np.abs(one - other).max() > 0.1
+        np.testing.assert_array_equal(images.load(f"synthetic:{name}", 64), images.load(f"synthetic:{name}:0", 64))
+
+
+@pytest.mark.parametrize("spec", ["synthetic:zone_plate:1", "synthetic:text:-1", "synthetic:text:x"])
+def test_a_seed_is_a_whole_number_and_only_for_those_who_draw(spec):
+    with pytest.raises(Refused, match="seed"):
+        images.load(spec, 32)
+
+
+def test_text_is_dark_strings_on_white():
+    page = images.load("synthetic:text:3", 256)
+    white = (page > 0.99).all(-1).mean()
+    assert 0.4 < white < 0.95 and page.min() < 0.5
+    # Every pixel is white, ink, or the edge between the two: at most 24 inks cover what is neither white nor edge.
+    colors, counts = np.unique(images.to_bytes(page).reshape(-1, 3), axis=0, return_counts=True)
+    inks = colors[(counts > 60) & (colors < 250).any(1)]
+    assert len(inks) > 5 and (np.sort(counts)[::-1][:25].sum() / counts.sum()) > 0.85

@@ -181,7 +181,7 @@ AWKWARD = [
     ),
     *("gaussian", "auto", "--help", "=", "../..", "~", "synthetic:", "\n", "1\n2", "é", "🙂", "x" * 5000, "1" * 5000),
 ]
-AXES = [f"axes.{name}" for name in FIELDS]
+AXES = [f"{group}.{name}" for group in ("axes", "second") for name in FIELDS]
 # Sizes are left small: whatever is right is also made.
 texts = st.sampled_from(AWKWARD) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30

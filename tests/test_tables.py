@@ -1,0 +1,72 @@
+"""Tables: means over seeds, then over images; intervals that say over what; nothing that diverged in a mean."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from inr_jax import tables
+
+SETTINGS = {"size": 8, "split": "quarter", "validation": 0.0, "split_seed": 0}
+
+
+def table(rows) -> pd.DataFrame:
+    """Rows of (scale, image, seed, held-out PSNR, status)."""
+    made = []
+    for scale, image, seed, score, status in rows:
+        scores = {name: score for name in ("psnr_train", "psnr_heldout", "psnr_all")} | {"ssim": 0.5}
+        outcome = {"status": status, "diverged_at": 3 if status == "diverged" else None, "seconds": 1.0}
+        made.append({"image": image, **SETTINGS, "scale": scale, "seed": seed} | scores | outcome)
+    return pd.DataFrame(made)
+
+
+def drawn(images: int, seeds: int, scales=(1.0, 4.0)) -> pd.DataFrame:
+    noise = np.random.default_rng(0)
+    return table(
+        (scale, f"{image}.png", seed, noise.normal(20 + image, 1), "ok")
+        for scale in scales
+        for image in range(images)
+        for seed in range(seeds)
+    )
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_of_one_image_the_interval_is_students_over_seeds(seeds):
+    members = drawn(1, seeds)
+    summed = tables.summary(members)
+    assert tables.over(members) == "seed" and f"over {seeds} seeds" in tables.spread_said(members)
+    for scale, row in summed.set_index("scale").iterrows():
+        scores = members[members["scale"] == scale]["psnr_heldout"]
+        low, high = scipy.stats.t.interval(0.95, seeds - 1, scores.mean(), scipy.stats.sem(scores))
+        np.testing.assert_allclose([row["psnr_heldout"], row["psnr_heldout_ci"]], [(low + high) / 2, (high - low) / 2])
+        assert row["members"] == seeds
+
+
+def test_of_several_images_means_are_over_the_seeds_of_each_first_and_the_interval_is_over_images():
+    members = drawn(4, 3)
+    # One image has a seed less: it counts no less for it.
+    members = members[~((members["image"] == "0.png") & (members["seed"] == 2))]
+    summed = tables.summary(members).set_index("scale")
+    assert tables.over(members) == "image" and "over 4 images" in tables.spread_said(members)
+    for scale, row in summed.iterrows():
+        means = [g["psnr_heldout"].mean() for _, g in members[members["scale"] == scale].groupby("image")]
+        np.testing.assert_allclose(row["psnr_heldout"], np.mean(means))
+        np.testing.assert_allclose(row["psnr_heldout_ci"], scipy.stats.t.ppf(0.975, 3) * np.std(means, ddof=1) / 2)
+
+
+def test_one_member_of_each_has_no_interval():
+    summed = tables.summary(drawn(1, 1))
+    assert summed["psnr_heldout_ci"].isna().all() and tables.over(drawn(1, 1)) == ""
+    assert "±" not in tables.as_text(summed, tables.best(summed))
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed"])
+def test_what_diverged_or_failed_is_counted_marked_and_in_no_mean_and_no_best(status):
+    members = table(
+        [(1.0, "a", 0, 20.0, "ok"), (1.0, "a", 1, 22.0, "ok"), (4.0, "a", 0, 30.0, "ok"), (4.0, "a", 1, np.nan, status)]
+    )
+    summed = tables.summary(members)
+    assert summed["psnr_heldout"].tolist() == [21.0, 30.0] and summed[status].tolist() == [0, 1]
+    winner = tables.best(summed)
+    assert winner.place == 0
+    assert "1 of 2" in tables.as_text(summed, winner) and status in tables.as_text(summed, winner)
