@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,8 +20,6 @@ STYLE: dict[str, Any] = {
     "train": {"linestyle": ":", "alpha": 0.9},
 }
 MOST_LINES = 6
-# From so many seeds or images on a band is a 95 % interval of their mean; below, from the lowest to the highest.
-INTERVAL_FROM = 4
 
 
 class Pictured(NamedTuple):
@@ -56,7 +53,7 @@ def band_said(table: pd.DataFrame) -> str:
     if not unit:
         return "one seed and one image each"
     number = table[unit].nunique()
-    kind = "are 95 % intervals over" if number >= INTERVAL_FROM else "run from the lowest to the highest of"
+    kind = "are 95 % intervals over" if number >= tables.INTERVAL_FROM else "run from the lowest to the highest of"
     return f"bands {kind} {number} {unit.replace('_', ' ')}s"
 
 
@@ -106,7 +103,10 @@ def surface(table: pd.DataFrame, x: str, y: str) -> Figure:
     for name, set_scale in ((x, axes.set_xscale), (y, axes.set_yscale)):
         if _logarithmic(table[name]):
             set_scale("log")
-    axes.plot(summed.loc[bad, x], summed.loc[bad, y], "x", color="#D55E00", markersize=5, label="diverged or failed")
+    if bad.any():
+        axes.plot(
+            summed.loc[bad, x], summed.loc[bad, y], "x", color="#D55E00", markersize=5, label="diverged or failed"
+        )
     winner = tables.best(summed)
     if winner:
         best = summed.iloc[winner.place]
@@ -197,6 +197,25 @@ def gallery(pictured: Sequence[Pictured]) -> Figure:
     return figure
 
 
+def spectra(pictured: Sequence[Pictured]) -> Figure:
+    """Radially averaged power of the target, and of each prediction (solid) and its error (dotted)."""
+    figure, axes = _canvas(7.2, 4.2)
+    axes.plot(*metrics.radial_power(pictured[0].target), color="black", linewidth=2.5, alpha=0.5, label="target")
+    for number, each in enumerate(pictured):
+        color, image = COLORS[number % len(COLORS)], each.prediction.clip(0, 1)
+        axes.plot(*metrics.radial_power(image), color=color, label=f"{each.title}: prediction")
+        axes.plot(
+            *metrics.radial_power(image - each.target), color=color, label=f"{each.title}: error", **STYLE["train"]
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("frequency (cycles per image side)")
+    axes.set_ylabel("mean power of a ring")
+    axes.legend(fontsize=8, frameon=False) if len(pictured) < 3 else _legend_above(figure, axes, columns=2)
+    return figure
+
+
 def _logarithmic(values: pd.Series) -> bool:
     return bool(values.min() > 0 and values.max() / values.min() > 8)
 
@@ -235,12 +254,10 @@ def _band(axes: Axes, group: pd.DataFrame, axis: str, score: str, color: str, na
     unit = tables.over(group) or "seed"
     good = good.groupby([axis, unit])[score].mean().groupby(axis)
     if good.ngroups:
-        mean, count = good.mean(), good.count()
-        if group[unit].nunique() >= INTERVAL_FROM:
-            half = good.std(ddof=1) * scipy.stats.t.ppf(0.975, count - 1) / np.sqrt(count)
+        mean, low, high = good.mean(), good.min(), good.max()
+        if group[unit].nunique() >= tables.INTERVAL_FROM:
+            half = good.agg(tables.half_interval)
             low, high = mean - half, mean + half
-        else:
-            low, high = good.min(), good.max()
         style = STYLE["train"] if score == "psnr_train" else {}
         axes.plot(mean.index, mean, color=color, marker="o", markersize=3, label=name, **style)
         axes.fill_between(mean.index, low, high, color=color, alpha=0.15, linewidth=0)

@@ -55,3 +55,13 @@ def spectrum(image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:
     """log10 of the power at each frequency, mean over channels, zero frequency in the middle."""
     power = np.abs(np.fft.fftshift(np.fft.fft2(image, axes=(0, 1), norm="forward"), axes=(0, 1))) ** 2
     return np.log10(power.mean(-1) + 1e-12)
+
+
+def radial_power(image: Float[np.ndarray, "h w c"]) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
+    """Frequencies, 1 to half of the shorter side, in cycles per image side, and the mean power in the ring of each."""
+    power = (np.abs(np.fft.fft2(image, axes=(0, 1), norm="forward")) ** 2).mean(-1)
+    rows, columns = (np.fft.fftfreq(side) * side for side in power.shape)
+    ring = np.rint(np.hypot(rows[:, None], columns[None, :])).astype(int).ravel()
+    mean = np.bincount(ring, power.ravel()) / np.bincount(ring)
+    frequencies = np.arange(1, min(power.shape) // 2 + 1)
+    return frequencies.astype(float), mean[frequencies]

@@ -2,23 +2,27 @@
 
 import base64
 import io
+import json
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any, NamedTuple
 
+import imageio.v3 as iio
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from inr_jax import ensemble, figures, fit, tables, tasks
+from inr_jax import ensemble, figures, fit, images, tables, tasks
 from inr_jax.figures import Pictured
 from inr_jax.grid import Member
 from inr_jax.records import SCORES, Record
 from inr_jax.records import write as write_file
 
 MOST_PICTURED = 6
+# Pictures behind the slider: no more, and no larger, than keeps the page light.
+MOST_SLIDES, SLIDE_SIDE = 24, 192
 PNG_DPI = 130
 HEADINGS = {
     "psnr_train": "train (dB)",
@@ -53,7 +57,9 @@ def write(record: Record, members: Sequence[Member], keys: Sequence[str]) -> Non
     page = Template(files("inr_jax").joinpath("report.html").read_text(encoding="utf-8"))
     write_file(
         record.directory / "report.html",
-        page.substitute(_parts(record, table, baselines, drawn, pictures)).encode(),
+        page.substitute(
+            _parts(record, table, baselines, drawn, pictures), slides=_slides(record, table, members, keys)
+        ).encode(),
     )
 
 
@@ -69,12 +75,52 @@ def representative(table: pd.DataFrame) -> list[int]:
         shown = tables.last_stage(good)
         told_by = [*by, *(n for n in ("label",) if n in good)]
         return (shown.drop_duplicates(told_by) if told_by else shown).index.tolist()[: MOST_PICTURED if told_by else 1]
+    curve = _curve(good, axis)
+    return list(dict.fromkeys([curve.index[0], good[tables.criterion(good)].idxmax(), curve.index[-1]]))
+
+
+def _curve(good: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """The members that differ from the best one only along the axis, in its order."""
     winner = good.loc[good[tables.criterion(good)].idxmax()]
-    same = good[[*(n for n in by if n != axis), *tables.REPEATED]].apply(
+    by = [name for name in tables.varying(good) if name not in (*tables.REPEATED, axis)]
+    same = good[[*by, *tables.REPEATED]].apply(
         lambda row: all(tables.cell(row[n]) == tables.cell(winner[n]) for n in row.index), axis=1
     )
-    curve = good[same].sort_values(axis)
-    return list(dict.fromkeys([curve.index[0], winner.name, curve.index[-1]]))
+    return good[same].sort_values(axis)
+
+
+def _slides(record: Record, table: pd.DataFrame, members: Sequence[Member], keys: Sequence[str]) -> str:
+    """A slider along the main axis that swaps the pictures of the best curve's members; empty where there is none."""
+    good = table[table["status"] == "ok"]
+    axis = figures.main_axis(good) if len(good) else None
+    if axis is None or len(curve := _curve(good, axis)) < 3:
+        return ""
+    curve = curve.iloc[np.unique(np.linspace(0, len(curve) - 1, MOST_SLIDES).astype(int))]
+    score, kept, slides = tables.criterion(good), record.kept(), []
+    for row, told in curve.iterrows():
+        member = members[row]
+        task = tasks.of(member.data)
+        learned = record.learned(kept[keys[row]], fit.shapes(member.design, member.hyper, task))
+        shrunk = max(1.0, max(task.grid) / SLIDE_SIDE)
+        grid = tuple(round(side / shrunk) for side in task.grid)
+        image = ensemble.render(member.design, member.hyper, learned.params, learned.data, grid, task.channels)
+        buffer = io.BytesIO()
+        iio.imwrite(buffer, images.to_bytes(image), extension=".png")
+        pixels = "held-out" if score == "psnr_heldout" else "training"
+        text = f"{axis} {tables.cell(told[axis])}: {told[score]:.2f} dB on {pixels} pixels"
+        slides.append({"text": text, "source": _data(buffer.getvalue())})
+    best = int(np.argmax(curve[score]))
+    return (
+        f'<h2>Slide through {escape(axis)}</h2><figure class="slides"><img alt="{escape(slides[best]["text"])}" '
+        f'src="{slides[best]["source"]}"><figcaption><label>{escape(axis)} <input type="range" min="0" '
+        f'max="{len(slides) - 1}" value="{best}" step="1"></label> <output>{escape(slides[best]["text"])}</output>'
+        "</figcaption>"
+        f'<script type="application/json">{json.dumps(slides)}</script></figure>'
+    )
+
+
+def _data(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Sequence[str]) -> list[Drawn]:
@@ -87,8 +133,7 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
                 f"psnr_over_{x}_and_{y}",
                 f"PSNR over {x} and {y}",
                 figures.surface(table, x, y),
-                f"{len(table)} members; means over {tables.spread_said(table).removeprefix('± 95 % intervals over ')}. "
-                "Star: the best setting; crosses: a member diverged or failed.",
+                f"{len(table)} members. Star: the best setting; crosses: a member diverged or failed.",
                 f"Heat map of PSNR in dB over {x} and {y}; the values are those of the table below.",
             )
         )
@@ -150,6 +195,17 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
                 "; ".join(f"{p.title}: target, prediction, error and spectra" for p in pictured),
             )
         )
+        same = [p for p in pictured if np.array_equal(p.target, pictured[0].target)]
+        drawn.append(
+            Drawn(
+                "spectra",
+                "Power at each frequency",
+                figures.spectra(same),
+                "Radially averaged, of the target, the predictions and their errors. Where an error reaches the "
+                "target, nothing of that frequency was fitted.",
+                f"Line chart of power against frequency for {', '.join(p.title for p in same)}.",
+            )
+        )
     return drawn
 
 
@@ -158,8 +214,7 @@ def _parts(record: Record, table, baselines, drawn: Sequence[Drawn], pictures: d
     winner = tables.best(summed)
     counts = table["status"].value_counts()
     sections = [
-        f'<h2>{escape(d.heading)}</h2><figure><img src="data:image/png;base64,'
-        f'{base64.b64encode(pictures[d.name]).decode()}" alt="{escape(d.alternative)}">'
+        f'<h2>{escape(d.heading)}</h2><figure><img src="{_data(pictures[d.name])}" alt="{escape(d.alternative)}">'
         f"<figcaption>{escape(d.caption)}</figcaption></figure>"
         for d in drawn
     ]
@@ -221,7 +276,7 @@ def _table(summed: pd.DataFrame, winner: tables.Best | None) -> str:
 def _shown(row: pd.Series, name: str) -> str:
     if name not in SCORES:
         return tables.cell(row[name])
-    return tables.spread(row[name], row[f"{name}_ci"], 4 if name == "ssim" else 2)
+    return tables.spread(row[name], row[f"{name}_half"], 4 if name == "ssim" else 2)
 
 
 def _baseline_table(baselines: pd.DataFrame) -> str:

@@ -11,6 +11,8 @@ from inr_jax.records import OUTCOMES, SCORES
 
 # What a mean is taken over: repetitions of a setting, not settings.
 REPEATED = ("seed", "split_seed", "image")
+# From so many seeds or images on a spread is a 95 % interval of their mean; of fewer that says little: half the range.
+INTERVAL_FROM = 4
 # A member's status where it has no score that may enter a mean.
 BAD = ("diverged", "failed")
 
@@ -35,8 +37,10 @@ def over(table: pd.DataFrame) -> str:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per setting, in order: mean scores, their standard deviation (`_std`), half of their 95 % interval
-    (`_ci`, Student's t), how many members, of which how many diverged or failed.
+    """One row per setting, in order: mean scores, their standard deviation (`_std`), what stands behind ± (`_half`),
+    how many members, of which how many diverged or failed.
+
+    Behind ± stands half of the mean's 95 % interval (Student's t), or half the range where there are few.
 
     Means are over the seeds of an image first, then over images; spreads are over images, or where there is one over
     seeds. Diverged and failed members are counted and enter no mean.
@@ -47,12 +51,22 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     grouped = _grouped(good, by)
     each = good if over(table) != "image" else _grouped(good, [*by, "image"])[[*SCORES]].mean().reset_index()
     units = _grouped(each, by)
-    out = {score: units[score].mean() for score in SCORES}
+    out: dict[str, pd.Series] = {}
     for score in SCORES:
-        number, spread = units[score].count(), units[score].std(ddof=1)
-        out |= {f"{score}_std": spread, f"{score}_ci": spread * scipy.stats.t.ppf(0.975, number - 1) / np.sqrt(number)}
+        out |= {score: units[score].mean(), f"{score}_std": units[score].std(ddof=1)}
+        out[f"{score}_half"] = units[score].agg(half_interval)
     out |= {"members": grouped.size()} | {bad: grouped[bad].sum() for bad in BAD}
     return pd.DataFrame(out).reset_index(drop=not by)
+
+
+def half_interval(scores: pd.Series) -> float:
+    """Half of the 95 % interval of the mean (Student's t), of few scores half their range; NaN of a single one."""
+    scores = scores.dropna()
+    if len(scores) < 2:
+        return float("nan")
+    if len(scores) < INTERVAL_FROM:
+        return float(scores.max() - scores.min()) / 2
+    return float(scipy.stats.t.ppf(0.975, len(scores) - 1) * scores.sem())
 
 
 def _grouped(table: pd.DataFrame, by: list[str]) -> Any:
@@ -120,7 +134,7 @@ def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
     for score in SCORES:
         if summed[score].notna().any():
             digits = 4 if score == "ssim" else 2
-            shown[score] = [spread(m, s, digits) for m, s in zip(summed[score], summed[f"{score}_ci"], strict=True)]
+            shown[score] = [spread(m, s, digits) for m, s in zip(summed[score], summed[f"{score}_half"], strict=True)]
     if "published" in summed:
         shown["published"] = [cell(value) for value in summed["published"]]
     for bad in BAD:
@@ -133,7 +147,7 @@ def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
 def settings_of(summed: pd.DataFrame) -> list[str]:
     """The columns of a summary that are settings."""
     apart = (*OUTCOMES, *REMARKS, "members", *BAD)
-    return [name for name in summed.columns if not name.endswith(("_std", "_ci")) and name not in apart]
+    return [name for name in summed.columns if not name.endswith(("_std", "_half")) and name not in apart]
 
 
 def told_apart(summed: pd.DataFrame) -> list[str]:
@@ -184,7 +198,11 @@ def spread_said(table: pd.DataFrame) -> str:
     """What ± stands for in a summary of the table, as half a sentence."""
     table = last_stage(table)
     unit = over(table)
-    return f"± 95 % intervals over {table[unit].nunique()} {unit.replace('_', ' ')}s" if unit else "one member each"
+    if not unit:
+        return "one member each"
+    number = table[unit].nunique()
+    kind = "95 % interval" if number >= INTERVAL_FROM else "half the range"
+    return f"± {kind} over {number} {unit.replace('_', ' ')}s"
 
 
 def cell(value: object) -> str:

@@ -1,9 +1,11 @@
 """Whole journeys, tiny: every study from its command to its report; resumed, extended, rendered."""
 
+import base64
 import importlib.util
 import json
 import math
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -72,10 +74,16 @@ def test_every_study_runs_from_its_command_to_its_report(path, variant, tmp_path
 
 
 def shrunk(path: Path, variant: str) -> list[str]:
-    """The study at 32 pixels and 20 steps of 64 pixels."""
-    swept_steps = "steps" in configuration.load(f"{path}:{variant}").study.axes
-    steps = "--config.axes.steps=10,20" if swept_steps else "--config.design.steps=20"
-    return ["--config.size=32", "--config.design.pixels=64", steps]
+    """The study at 32 pixels and 20 steps of 64 pixels, with few values on an axis and few images."""
+    study = configuration.load(f"{path}:{variant}").study
+    less = ["--config.size=32", "--config.design.pixels=64"]
+    less += ["--config.axes.steps=10,20" if "steps" in study.axes else "--config.design.steps=20"]
+    for group, axes in (("axes", study.axes), ("second", study.second)):
+        for name, values in axes.items():
+            few = values[:: -(-len(values) // 6)] if name not in ("image", "steps") else values[:2]
+            if len(few) < len(values) and name != "steps":
+                less.append(f"--config.{group}.{name}={','.join(map(str, few))}")
+    return less
 
 
 def test_results_hold_a_row_for_each_member_and_say_the_same_in_every_form(run):
@@ -215,3 +223,63 @@ def test_without_held_out_pixels_their_column_is_blank(tmp_path):
     table = swept(tmp_path / "run", *SMALL, "--config.split=all", "--config.axes.scale=1,2,4")
     assert table["psnr_heldout"].isna().all() and table["psnr_train"].notna().all()
     assert pd.read_csv(tmp_path / "run" / "baselines.csv").empty
+
+
+def test_images_of_a_folder_share_a_program_and_are_averaged_one_by_one(tmp_path, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(5):
+        iio.imwrite(folder / f"{seed}.png", images.to_bytes(images.load(f"synthetic:natural_noise:{seed}", 32)))
+    axes = [f"--config.axes.image={folder}", "--config.axes.scale=1,2,4", "--config.axes.seed=0,1"]
+    table = swept(tmp_path / "run", *SMALL, *axes)
+    assert table["image"].nunique() == 5 and len(table) == 30
+    assert "± 95 % interval over 5 images" in capsys.readouterr().out
+    told_of = json.loads((tmp_path / "run" / "run.json").read_text())
+    (first, *others) = (plan["bytes"] for plan in told_of["plans"].values())
+    assert all(each == first for each in others) and len(others) == 4
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "95 % intervals over 5 images" in page
+    with xr.open_dataset(tmp_path / "run" / "results.nc", engine="h5netcdf") as results:
+        assert results.psnr_heldout.sizes["image"] == 5
+
+
+def test_two_axes_of_many_values_make_a_surface(tmp_path):
+    axes = [
+        "--config.axes.scale=1,2,4,8,16",
+        "--config.axes.learning_rate=1e-4,1e-3,1e-2,1e-1,1",
+        "--config.axes.seed=0",
+    ]
+    swept(tmp_path / "run", *SMALL, *axes)
+    picture = iio.imread(tmp_path / "run" / "figures" / "psnr_over_scale_and_learning_rate.png")
+    assert picture.std() > 1 and "Heat map of PSNR" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_the_slider_holds_a_picture_of_each_scale(run):
+    page = (run / "report.html").read_text()
+    (slides,) = re.findall(r'<script type="application/json">(.*?)</script>', page, re.S)
+    slides = json.loads(slides)
+    table = pd.read_csv(run / "results.csv")
+    assert [slide["text"].split(":")[0] for slide in slides] == ["scale 1", "scale 4", "scale 16"]
+    for slide in slides:
+        picture = iio.imread(base64.b64decode(slide["source"].partition(",")[2]))
+        assert picture.shape == (32, 32, 3)
+        said = float(re.search(r"([\d.]+) dB", slide["text"])[1])
+        assert (table["psnr_heldout"] - said).abs().min() < 0.006
+
+
+def test_a_second_stage_on_other_images_says_what_chose_its_settings(tmp_path, capsys):
+    study = "experiments/configs/table3.py:quick"
+    table = swept(tmp_path / "run", *SMALL, study=study)
+    assert "settings chosen on other images" in capsys.readouterr().out
+    first, second = (table[table["stage"] == stage] for stage in (1, 2))
+    assert not set(first["image"]) & set(second["image"]) and set(second["label"]) >= {"none", "Gaussian"}
+    means = first[first["encoding"] == "gaussian"].groupby("scale")["psnr_heldout"].mean()
+    assert set(second[second["label"] == "Gaussian"]["scale"]) == {means.idxmax()}
+    baselines = pd.read_csv(tmp_path / "run" / "baselines.csv")
+    assert set(baselines["image"]) == set(second["image"])
+
+
+def test_wrong_values_of_a_second_stage_are_refused_before_the_first(tmp_path, capsys):
+    arguments = ["--config=experiments/configs/table3.py:quick", *SMALL, f"--out={tmp_path / 'run'}"]
+    assert told(sweep.main, [*arguments, "--config.second.image=nowhere.png"]) == 2
+    assert "nowhere.png" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -147,3 +147,23 @@ def test_a_waves_power_is_at_its_frequency_on_both_sides_of_the_middle(shape, ro
     assert {tuple(p) for p in np.argwhere(found > -3)} == peaks
     for peak in peaks:
         assert found[peak] == pytest.approx(np.log10(0.25), abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (12, 20, 1)])
+def test_radial_power_is_the_mean_over_rings_of_the_transforms_power(shape):
+    image = np.random.default_rng(0).random(shape)
+    frequencies, power = metrics.radial_power(image)
+    assert frequencies.tolist() == list(range(1, min(shape[:2]) // 2 + 1))
+    for frequency, mean in zip(frequencies, power, strict=True):
+        ring = []
+        for i in range(shape[0]):
+            for j in range(shape[1]):
+                k, m = (i + shape[0] // 2) % shape[0] - shape[0] // 2, (j + shape[1] // 2) % shape[1] - shape[1] // 2
+                if round(float(np.hypot(k, m))) == frequency:
+                    wave = np.exp(
+                        -2j
+                        * np.pi
+                        * (k * np.arange(shape[0])[:, None] / shape[0] + m * np.arange(shape[1])[None, :] / shape[1])
+                    )
+                    ring.append(np.mean(np.abs((image * wave[..., None]).mean((0, 1))) ** 2))
+        assert mean == pytest.approx(np.mean(ring), rel=1e-9)

@@ -30,7 +30,7 @@ def drawn(images: int, seeds: int, scales=(1.0, 4.0)) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize("seeds", [2, 5])
+@pytest.mark.parametrize("seeds", [4, 9])
 def test_of_one_image_the_interval_is_students_over_seeds(seeds):
     members = drawn(1, seeds)
     summed = tables.summary(members)
@@ -38,7 +38,9 @@ def test_of_one_image_the_interval_is_students_over_seeds(seeds):
     for scale, row in summed.set_index("scale").iterrows():
         scores = members[members["scale"] == scale]["psnr_heldout"]
         low, high = scipy.stats.t.interval(0.95, seeds - 1, scores.mean(), scipy.stats.sem(scores))
-        np.testing.assert_allclose([row["psnr_heldout"], row["psnr_heldout_ci"]], [(low + high) / 2, (high - low) / 2])
+        np.testing.assert_allclose(
+            [row["psnr_heldout"], row["psnr_heldout_half"]], [(low + high) / 2, (high - low) / 2]
+        )
         assert row["members"] == seeds
 
 
@@ -51,12 +53,21 @@ def test_of_several_images_means_are_over_the_seeds_of_each_first_and_the_interv
     for scale, row in summed.iterrows():
         means = [g["psnr_heldout"].mean() for _, g in members[members["scale"] == scale].groupby("image")]
         np.testing.assert_allclose(row["psnr_heldout"], np.mean(means))
-        np.testing.assert_allclose(row["psnr_heldout_ci"], scipy.stats.t.ppf(0.975, 3) * np.std(means, ddof=1) / 2)
+        np.testing.assert_allclose(row["psnr_heldout_half"], scipy.stats.t.ppf(0.975, 3) * np.std(means, ddof=1) / 2)
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_of_few_seeds_the_spread_is_half_the_range_and_says_so(seeds):
+    members = drawn(1, seeds)
+    assert f"half the range over {seeds} seeds" in tables.spread_said(members)
+    for scale, row in tables.summary(members).set_index("scale").iterrows():
+        scores = members[members["scale"] == scale]["psnr_heldout"]
+        np.testing.assert_allclose(row["psnr_heldout_half"], (scores.max() - scores.min()) / 2)
 
 
 def test_one_member_of_each_has_no_interval():
     summed = tables.summary(drawn(1, 1))
-    assert summed["psnr_heldout_ci"].isna().all() and tables.over(drawn(1, 1)) == ""
+    assert summed["psnr_heldout_half"].isna().all() and tables.over(drawn(1, 1)) == ""
     assert "±" not in tables.as_text(summed, tables.best(summed))
 
 

@@ -1,0 +1,40 @@
+"""The whole surface of scale against learning rate, and of SIREN's omega_0 against it.
+
+Question  Papers tune the scale at one learning rate. How do the two depend on each other: is there one best scale, and
+          how far may either be off?
+Command   python -m experiments.sweep --config=experiments/configs/scale_by_rate.py
+          python -m experiments.sweep --config=experiments/configs/scale_by_rate.py:siren
+Cost      NOT YET
+Finding   NOT YET
+"""
+
+from ml_collections import ConfigDict
+
+from inr_jax.configuration import base
+
+VARIANTS = {
+    "gaussian": "Gaussian Fourier features: 24 scales x 24 learning rates at 64x64, 400 steps",
+    "siren": "SIREN: 24 omega_0 x 24 learning rates at 64x64, 400 steps",
+    "quick": "8 scales x 8 learning rates at 64x64, 150 steps",
+}
+
+
+def get_config(variant: str) -> ConfigDict:
+    """The settings of a variant."""
+    config = base()
+    config.size = 64
+    config.design.frequencies, config.design.width, config.design.depth, config.design.steps = 128, 128, 3, 400
+    config.run.history = 6
+    if variant == "siren":
+        config.design.encoding, config.design.network, config.design.domain = "identity", "siren", "signed"
+        config.axes.omega_0, config.axes.learning_rate = spaced(1.0, 300.0, 24), spaced(1e-6, 1e-1, 24)
+    else:
+        points = 8 if variant == "quick" else 24
+        config.axes.scale, config.axes.learning_rate = spaced(0.25, 32.0, points), spaced(1e-5, 1.0, points)
+        config.design.steps = 150 if variant == "quick" else 400
+    return config
+
+
+def spaced(low: float, high: float, points: int) -> tuple[float, ...]:
+    """Evenly spaced on a logarithmic axis, to three digits."""
+    return tuple(float(f"{low * (high / low) ** (place / (points - 1)):.3g}") for place in range(points))

@@ -1,0 +1,83 @@
+"""Table 3 of Tancik et al. 2020: no mapping, basic, positional, Gaussian, on photographs and on text.
+
+Question  Which encoding fits held-out pixels best, when the scale is chosen on other images than those reported?
+Command   python -m experiments.sweep --config=experiments/configs/table3.py:natural_cpu
+          python -m experiments.sweep --config=experiments/configs/table3.py:text_cpu
+          with --config.axes.image=PATTERN to choose the scales on, --config.second.image=PATTERN to report on.
+Cost      NOT YET
+Finding   NOT YET
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from ml_collections import ConfigDict
+
+from inr_jax.configuration import base
+
+VARIANTS = {
+    "natural": "photographs at 512x512, the paper's protocol",
+    "text": "random strings on white at 512x512, the paper's protocol",
+    "natural_cpu": "photographs at 64x64, 1,000 steps",
+    "text_cpu": "random strings at 64x64, 1,000 steps",
+    "quick": "two photographs for each half at 64x64, 100 steps, narrower networks",
+}
+# Photographs that scikit-image carries: to choose scales on, and to report on.
+SEARCH, REPORT = ("astronaut", "chelsea", "retina", "clock"), ("coffee", "rocket", "hubble_deep_field", "camera")
+# What the paper prints: mean held-out PSNR over 16 images of its own at 512x512.
+PRINTED = {
+    "natural": {"none": 19.32, "basic": 21.71, "positional": 24.95, "Gaussian": 25.57},
+    "text": {"none": 18.40, "basic": 20.48, "positional": 27.57, "Gaussian": 30.47},
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "none": {"encoding": "identity"},
+    "basic": {"encoding": "basic"},
+    "positional": {"encoding": "positional"},
+    "Gaussian": {"encoding": "gaussian"},
+}
+# Of positional encoding the scale is the highest exponent of 2.
+SCALES: dict[int, dict[str, tuple[float, ...]]] = {
+    512: {"positional": (4.0, 5.0, 6.0, 7.0, 8.0), "Gaussian": (4.0, 7.0, 10.0, 14.0, 20.0)},
+    64: {"positional": (1.0, 2.0, 3.0, 4.0, 5.0), "Gaussian": (0.7, 1.0, 1.5, 2.0, 3.0, 5.0)},
+}
+
+
+def get_config(variant: str) -> ConfigDict:
+    """The settings of a variant: the paper's network, initialisation and split."""
+    config = base()
+    small = variant not in PRINTED
+    config.size, config.split = 64 if small else 512, "quarter"
+    config.design.frequencies, config.design.width, config.design.depth = 256, 256, 3
+    config.design.init, config.design.steps = "glorot", 1000 if small else 2000
+    count = 4 if small else 16
+    if variant.startswith("text"):
+        config.axes.image = tuple(f"synthetic:text:{seed}" for seed in range(count))
+        config.second.image = tuple(f"synthetic:text:{seed}" for seed in range(count, 2 * count))
+    else:
+        config.axes.image, config.second.image = SEARCH, REPORT
+    if variant == "quick":
+        config.axes.image, config.second.image = SEARCH[:2], REPORT[:2]
+        config.design.frequencies, config.design.width, config.design.steps = 64, 64, 100
+    return config
+
+
+def cases(add: Callable, variant: str) -> None:
+    """The scales to choose from."""
+    for method, scales in SCALES[512 if variant in PRINTED else 64].items():
+        for scale in scales:
+            add(label=f"search: {method}", scale=scale, learning_rate=rate(method, variant), **METHODS[method])
+
+
+def chosen(add: Callable, variant: str, results: pd.DataFrame) -> None:
+    """All methods on the other images, at the scale of the best mean over the first."""
+    means = results.groupby(["encoding", "scale"])["psnr_heldout"].mean()
+    for method, settings in METHODS.items():
+        found = {"scale": float(means[settings["encoding"]].idxmax())} if settings["encoding"] in means else {}
+        published = {"published": PRINTED[variant][method]} if variant in PRINTED else {}
+        add(label=method, learning_rate=rate(method, variant), **settings, **found, **published)
+
+
+def rate(method: str, variant: str) -> float:
+    """The paper's learning rates: 1e-3, and 1e-2 for photographs without frequencies to choose."""
+    return 1e-2 if method in ("none", "basic") and not variant.startswith("text") else 1e-3
