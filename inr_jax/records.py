@@ -279,8 +279,8 @@ class Record:
     def tidy(self) -> None:
         """Remove what processes that were killed left beside finished chunks: locks that nobody holds, checkpoints."""
         kept = self.kept()
-        for lock in (self.directory / "members").glob(".*.lock"):
-            with contextlib.suppress(BlockingIOError), self.owned(f"members/{lock.name[1:-5]}"):
+        for lock in [*self.directory.glob(".*.lock"), *self.directory.glob("members/.*.lock")]:
+            with contextlib.suppress(BlockingIOError), owned(lock.with_name(lock.name[1:-5])):
                 pass
         for path in {path for key, paths in self.unfinished().items() if key in kept for path in paths}:
             path.unlink(missing_ok=True)

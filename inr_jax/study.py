@@ -54,6 +54,7 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
     chosen = record.run.get("chosen", [])
     members = both_stages(study, first, chosen)
     if record.is_whole(asked, members.keys):
+        record.tidy()
         return record, []
     _say(images.notes(data.image) for data in {each.data for each in members.grid.members})
     about = {"command": shlex.join(command), **provenance()}

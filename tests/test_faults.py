@@ -172,3 +172,20 @@ def test_rendering_a_large_image_takes_no_more_memory_than_its_output(tmp_path):
 
 def test_the_limit_of_a_process_is_what_the_tests_take_it_for():
     assert resource.getrlimit(resource.RLIMIT_AS)[1] == resource.RLIM_INFINITY
+
+
+def test_what_a_killed_process_left_behind_is_tidied_even_where_all_is_finished(tmp_path):
+    out = tmp_path / "run"
+    assert told(sweep.main, asked(out)) == 0
+    chunk = sorted(out.glob("members/*.npz"))[0]
+    left = [
+        out / ".run.json.lock",
+        chunk.with_name(f".{chunk.name}.lock"),
+        out / "checkpoints" / f"{chunk.stem}-000000000007.npz",
+    ]
+    (out / "checkpoints").mkdir(exist_ok=True)
+    for path in left[:2]:
+        path.write_text("process 1 on nowhere")
+    left[2].write_bytes(chunk.read_bytes())
+    assert told(sweep.main, asked(out)) == 0
+    assert not any(path.exists() for path in left)
