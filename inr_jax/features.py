@@ -128,10 +128,11 @@ def imported(path: str) -> Callable:
     module, _, name = path.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise Refused(f"{path!r} cannot be imported: {error}") from None
+    except Exception as error:  # whatever a module of one's own may raise
+        said = str(error).strip().partition("\n")[0]
+        raise Refused(f"encoding or network {path!r} cannot be imported: {type(error).__name__}: {said}") from error
     if not callable(function):
-        raise Refused(f"{path!r} is no function")
+        raise Refused(f"encoding or network {path!r} is no function")
     return function
 
 

@@ -45,12 +45,17 @@ def handled() -> Iterator[None]:
 
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
-    """While the block runs, a first signal is only noted: who runs it looks at `asked` when it is a good moment."""
+    """While the block runs, a first signal is only noted: who runs it looks at `asked` when it is a good moment.
+
+    At the end of the block there is one: raises Stopped if a signal came that nobody looked at.
+    """
     _state["waits"] = True
     try:
         yield
     finally:
         _state["waits"] = False
+    if asked():
+        raise Stopped(asked())
 
 
 def _on_signal(number: int, frame: Any) -> None:

@@ -139,7 +139,7 @@ def fit_missing(
             missing = np.asarray([place for place, key in enumerate(mine) if key not in kept], int)
             if not len(missing):
                 continue
-            work = Work(record, study.run, batch, mine, progress, once)
+            work = Work(record, study.run, batch, mine, progress, once, [])
             for places, fitted, _ in ensemble.chunk_by_chunk(work.groups(missing), work.plan(), work.fit_chunk):
                 if isinstance(fitted, Exception):
                     reason = str(fitted).strip().partition("\n")[0]
@@ -148,7 +148,10 @@ def fit_missing(
 
 
 class Work(NamedTuple):
-    """A batch of members with their keys, and where it is recorded, reported and announced."""
+    """A batch of members with their keys, and where it is recorded, reported and announced.
+
+    `compiled` are seconds of compiling that no chunk has put down yet.
+    """
 
     record: Record
     run: Run
@@ -156,11 +159,15 @@ class Work(NamedTuple):
     keys: list[str]
     progress: Progress
     beginning: Callable[[str, Plan], None]
+    compiled: list[float]
 
     def plan(self) -> Plan:
         """The plan by which the batch is fitted: as it began, if it did, since chunk and block change bits."""
         there = self.record.run.get("plans", {}).get(self.name)
-        return Plan(**there) if there else planned(self.batch, self.run)
+        with Stopwatch() as watch:
+            plan = Plan(**there) if there else planned(self.batch, self.run)
+        self.compiled.append(watch.compiling)
+        return plan
 
     @property
     def name(self) -> str:
@@ -192,7 +199,8 @@ class Work(NamedTuple):
 
                 def said() -> dict[str, Any]:
                     watch.read()
-                    seconds = {"seconds": watch.fitting, "compile_seconds": watch.compiling}
+                    compiling = watch.compiling + sum(self.compiled)
+                    seconds = {"seconds": watch.fitting, "compile_seconds": compiling}
                     return {name: about[name] + spent for name, spent in seconds.items()} | {"history_step": points}
 
                 def after(segment: Segment) -> int:
@@ -208,6 +216,7 @@ class Work(NamedTuple):
                 whole = start and ensemble.members_of(start, padded)
                 fitted = ensemble.fit_chunk(design, hypers, task, plan, run.history, after, whole)
                 self.record.save_chunk(mine, fitted, said())
+                self.compiled.clear()
         self.progress.finished(fitted, len(mine))
         return fitted
 
