@@ -32,9 +32,9 @@ def bare(design, block, hyper, task, state, steps):
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--seconds", type=float, default=60.0, help="run.checkpoint_seconds")
+    parser.add_argument("--repeats", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--seconds", type=float, default=1.0, help="run.checkpoint_seconds, of which the default is 60")
     asked = parser.parse_args()
     # Curves are results, and left out here.
     settings = [("axes.scale", "4,8"), ("axes.seed", "0"), ("design.steps", str(asked.steps)), ("run.history", "2")]

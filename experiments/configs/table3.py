@@ -4,8 +4,9 @@ Question  Which encoding fits held-out pixels best, when the scale is chosen on 
 Command   python -m experiments.sweep --config=experiments/configs/table3.py:natural_cpu
           python -m experiments.sweep --config=experiments/configs/table3.py:text_cpu
           with --config.axes.image=PATTERN to choose the scales on, --config.second.image=PATTERN to report on.
-Cost      NOT YET
-Finding   NOT YET
+Cost      Two CPU cores: quick half a minute. natural and text: 56 and 224 fits of 0.2 PFLOP each, for a GPU.
+Finding   Only quick was run so far, which says little: at 64x64 after 100 steps, on two photographs, none 19.47, basic
+          22.47, positional 24.47, Gaussian 24.90 dB held out. Linear interpolation: 26.82.
 """
 
 from collections.abc import Callable
