@@ -241,17 +241,30 @@ def damage(path: Path, kind: str, chance: random.Random) -> None:
 class Trials:
     """The faults, how many were tried, and what was lost."""
 
-    def __init__(self, folder: Path, seed: int):
-        """Trials in a folder; the seed decides the moments."""
-        self.folder, self.chance = folder, random.Random(seed)
+    def __init__(self, folder: Path, seed: int, steps: int):
+        """Trials in a folder; the seed decides the moments, the steps how long a long sweep lasts."""
+        self.folder, self.chance, self.steps = folder, random.Random(seed), steps
         self.tried: dict[str, int] = {}
         self.lost: list[str] = []
+        self.references: dict[bool, tuple[Sweep, float]] = {}
 
     def sweep(self, name: str, long: bool = False) -> Sweep:
         """A new sweep: a long one checkpoints by the clock, a short one after every segment."""
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
-        return Sweep(folder, 6000 if long else 150, 0.05 if long else 0.0)
+        return Sweep(folder, self.steps if long else 150, 0.05 if long else 0.0)
+
+    def reference(self, long: bool = False) -> tuple[Sweep, float]:
+        """A sweep of its kind that nothing happens to, and the seconds that it takes once its programs are compiled."""
+        if long not in self.references:
+            sweep = self.sweep(f"uninterrupted-{'long' if long else 'short'}", long)
+            for _ in range(2 if long else 1):
+                shutil.rmtree(sweep.folder, ignore_errors=True)
+                begun = time.monotonic()
+                count = at_operation(0, sweep.folder, killing=False)
+                assert sweep.run(count if not long else lambda: None) == 0, sweep.said
+            self.references[long] = sweep, time.monotonic() - begun
+        return self.references[long]
 
     def attempt(self, kind: str, what: str, trial: Callable[[], bool]) -> None:
         """Count a trial in which the fault happened, and what it lost."""
@@ -265,13 +278,7 @@ class Trials:
 
     def kills(self, number: int) -> None:
         """Killed at random moments, at least half of them after the first checkpoint."""
-        reference = self.sweep("uninterrupted", long=True)
-        begun = time.monotonic()
-        assert reference.run() == 0, reference.said
-        begun = time.monotonic()
-        shutil.rmtree(reference.folder)
-        assert reference.run() == 0, reference.said
-        lasts = time.monotonic() - begun
+        reference, lasts = self.reference(long=True)
         late = "killed after the first checkpoint"
         early = "killed before the first checkpoint"
         while sum(self.tried.get(kind, 0) for kind in (early, late)) < number:
@@ -287,8 +294,7 @@ class Trials:
 
     def operations(self, number: int) -> None:
         """Killed at every file operation; with `number` at so many of them, evenly spread."""
-        reference = self.sweep("cut")
-        assert reference.run(at_operation(0, reference.folder, killing=False)) == 0, reference.said
+        reference, _ = self.reference()
         count = int(reference.folder.with_suffix(".count").read_text())
         for at in np.unique(np.linspace(1, count, number or count).astype(int)):
             sweep = self.sweep("operation")
@@ -302,8 +308,7 @@ class Trials:
 
     def damages(self, number: int) -> None:
         """Stopped half-way, and a checkpoint or a finished chunk truncated, a bit flipped, its manifest missing."""
-        reference = self.sweep("whole")
-        assert reference.run(at_operation(0, reference.folder, killing=False)) == 0
+        reference, _ = self.reference()
         count = int(reference.folder.with_suffix(".count").read_text())
         half = self.sweep("half")
         half.run(at_operation(2 * count // 5, half.folder))
@@ -331,8 +336,7 @@ class Trials:
 
     def full(self, number: int) -> None:
         """No room for a file of some size; later there is."""
-        reference = self.sweep("roomy")
-        assert reference.run() == 0
+        reference, _ = self.reference()
         for limit in np.geomspace(500, 200_000, number).astype(int):
             sweep = self.sweep("full")
 
@@ -349,12 +353,7 @@ class Trials:
 
     def signals(self, number: int) -> None:
         """SIGINT and SIGTERM at random moments, every third time two of them."""
-        reference = self.sweep("unsignalled", long=True)
-        assert reference.run() == 0
-        begun = time.monotonic()
-        shutil.rmtree(reference.folder)
-        assert reference.run() == 0
-        lasts = time.monotonic() - begun
+        reference, lasts = self.reference(long=True)
         for trial in range(number):
             sweep, one = self.sweep("signalled", long=True), (signal.SIGINT, signal.SIGTERM)[trial % 2]
 
@@ -385,10 +384,11 @@ def main() -> int:
     parser.add_argument("--full", type=int, default=20)
     parser.add_argument("--signals", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=6000, help="of the sweeps that are killed at random moments")
     asked = parser.parse_args()
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        trials = Trials(Path(folder), asked.seed)
+        trials = Trials(Path(folder), asked.seed, asked.steps)
         trials.kills(asked.kills)
         trials.operations(asked.operations)
         trials.damages(asked.damages)
