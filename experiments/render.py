@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 
 from inr_jax import images, records, study
@@ -29,14 +28,15 @@ def main(argv: Sequence[str]) -> int:
     if out.suffix not in (".png", ".npy"):
         raise Refused(f"--out={out} has no known ending; allowed: .png, .npy")
     image = study.rendered(record, _row(arguments.required("member", USAGE)), _grid(arguments.size))
-    buffer = io.BytesIO()
-    if out.suffix == ".npy":
-        np.save(buffer, image)
-    else:
-        iio.imwrite(buffer, images.to_bytes(image), extension=".png")
-    records.write(out, buffer.getvalue())
+    records.write(out, images.to_png(image) if out.suffix == ".png" else _npy(image))
     print(f"{out}: {image.shape[1]}x{image.shape[0]}")
     return 0
+
+
+def _npy(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, image)
+    return buffer.getvalue()
 
 
 def _row(text: str) -> int:

@@ -49,12 +49,9 @@ def main_axis(table: pd.DataFrame) -> str | None:
 
 def band_said(table: pd.DataFrame) -> str:
     """What the bands of `against` are, as half a sentence."""
-    unit = tables.over(table)
-    if not unit:
-        return "one seed and one image each"
-    number = table[unit].nunique()
+    number, units = tables.units_of(table)
     kind = "are 95 % intervals over" if number >= tables.INTERVAL_FROM else "run from the lowest to the highest of"
-    return f"bands {kind} {number} {unit.replace('_', ' ')}s"
+    return f"bands {kind} {number} {units}" if units else "one seed and one image each"
 
 
 def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:

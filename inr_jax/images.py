@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import io
 import os
 import string
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import imageio.v3 as iio
 import numpy as np
 import skimage.data
 import skimage.transform
@@ -100,6 +102,13 @@ def to_bytes(image: Float[np.ndarray, "h w c"]) -> np.ndarray:
     """The image in 8 bits, clipped and rounded; one channel as (h, w)."""
     eight = np.round(np.clip(image, 0.0, 1.0) * 255).astype(np.uint8)
     return eight[..., 0] if eight.shape[-1] == 1 else eight
+
+
+def to_png(image: Float[np.ndarray, "h w c"]) -> bytes:
+    """The image in 8 bits as a PNG file."""
+    buffer = io.BytesIO()
+    iio.imwrite(buffer, to_bytes(image), extension=".png")
+    return buffer.getvalue()
 
 
 def zone_plate(side: int) -> Float[np.ndarray, "n n"]:

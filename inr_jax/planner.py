@@ -21,6 +21,8 @@ CPU_CHUNK = 1
 ACCELERATOR_CHUNK = 64
 # What programs may take of the memory that there is; the rest is for what they do not count.
 MEMORY_PART = 0.8
+# Where Linux says what a control group may take, in its second and its first version.
+GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 # Predictions are made in tiles whose features and hidden units take about so many bytes.
 TILE_BYTES = 2**27
 # A segment is the work between two looks of the host: short enough for progress, checkpoints and signals.
@@ -77,10 +79,6 @@ def memory() -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     limit = stats.get("bytes_limit") or min(_physical_bytes(), *map(_group_bytes, GROUP_LIMITS))
     return int(MEMORY_PART * limit)
-
-
-# Where Linux says what a control group may take, in its second and its first version.
-GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def _physical_bytes() -> int:

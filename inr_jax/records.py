@@ -18,7 +18,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -127,7 +127,8 @@ def owned(path: Path, wait: float = 0.0) -> Iterator[None]:
     until = time.monotonic() + wait
     while (file := _locked(lock)) is None:
         if time.monotonic() >= until:
-            with contextlib.suppress(OSError):
+            holder = ""
+            with contextlib.suppress(OSError):  # it may be gone by now
                 holder = lock.read_text().strip()
             raise BlockingIOError(f"{path} is in use by {holder or 'another process'}")
         time.sleep(0.05)
@@ -217,10 +218,10 @@ class Record:
                     found.setdefault(key, []).append(path)
         return found
 
-    def restored(self, keys: Sequence[str], shapes: Any) -> tuple[Segment, dict[str, Any]] | None:
+    def restored(self, keys: Sequence[str], shapes: Callable[[], Any]) -> tuple[Segment, dict[str, Any]] | None:
         """Where these members stood in their furthest common checkpoint that is whole, and what was said of it.
 
-        `shapes` is one member's state. None where there is no such checkpoint.
+        `shapes` gives one member's state; only where there is a checkpoint is it called. None where there is none.
         """
         there = self.unfinished()
         common = set.intersection(*(set(there.get(key, [])) for key in keys))
@@ -229,7 +230,7 @@ class Record:
                 about, arrays = said_of(path), unpack(path)
                 places = [about["keys"].index(key) for key in keys]
                 mine = {name: array[places] for name, array in arrays.items()}
-                state = _unflat(shapes, mine, "state/", len(keys))
+                state = _unflat(shapes(), mine, "state/", len(keys))
                 rest = {name: mine[name] for name in ("diverged_at", "history_train", "history_heldout")}
                 return Segment(about["step"], state, **rest), about
             except (Damaged, KeyError):

@@ -9,15 +9,15 @@ from importlib.resources import files
 from string import Template
 from typing import Any, NamedTuple
 
-import imageio.v3 as iio
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from inr_jax import ensemble, figures, fit, images, tables, tasks
 from inr_jax.figures import Pictured
 from inr_jax.grid import Member
-from inr_jax.records import SCORES, Record
+from inr_jax.records import SCORES, Kept, Learned, Record
 from inr_jax.records import write as write_file
 
 MOST_PICTURED = 6
@@ -63,6 +63,17 @@ def write(record: Record, members: Sequence[Member], keys: Sequence[str]) -> Non
     )
 
 
+def learned(record: Record, kept: Kept, member: Member) -> Learned:
+    """What a finished member learned, verified. Raises Damaged if the file holds something else."""
+    return record.learned(kept, fit.shapes(member.design, member.hyper, tasks.of(member.data)))
+
+
+def picture(member: Member, fitted: Learned, grid: tuple[int, ...] = ()) -> Float[np.ndarray, "*grid c"]:
+    """What the member learned as an image, unclipped, on a grid of any size (none: its own image's)."""
+    task = tasks.of(member.data)
+    return ensemble.render(member.design, member.hyper, fitted.params, fitted.data, grid or task.grid, task.channels)
+
+
 def representative(table: pd.DataFrame) -> list[int]:
     """Rows of results.csv that show what a study found: its lowest, best and highest point, or each of its settings."""
     good = table[(table["status"] == "ok")]
@@ -98,17 +109,12 @@ def _slides(record: Record, table: pd.DataFrame, members: Sequence[Member], keys
     curve = curve.iloc[np.unique(np.linspace(0, len(curve) - 1, MOST_SLIDES).astype(int))]
     score, kept, slides = tables.criterion(good), record.kept(), []
     for row, told in curve.iterrows():
-        member = members[row]
-        task = tasks.of(member.data)
-        learned = record.learned(kept[keys[row]], fit.shapes(member.design, member.hyper, task))
-        shrunk = max(1.0, max(task.grid) / SLIDE_SIDE)
-        grid = tuple(round(side / shrunk) for side in task.grid)
-        image = ensemble.render(member.design, member.hyper, learned.params, learned.data, grid, task.channels)
-        buffer = io.BytesIO()
-        iio.imwrite(buffer, images.to_bytes(image), extension=".png")
+        member, full = members[row], tasks.of(members[row].data).grid
+        shrunk = max(1.0, max(full) / SLIDE_SIDE)
+        image = picture(member, learned(record, kept[keys[row]], member), tuple(round(side / shrunk) for side in full))
         pixels = "held-out" if score == "psnr_heldout" else "training"
         text = f"{axis} {tables.cell(told[axis])}: {told[score]:.2f} dB on {pixels} pixels"
-        slides.append({"text": text, "source": _data(buffer.getvalue())})
+        slides.append({"text": text, "source": _data(images.to_png(image))})
     best = int(np.argmax(curve[score]))
     return (
         f'<h2>Slide through {escape(axis)}</h2><figure class="slides"><img alt="{escape(slides[best]["text"])}" '
@@ -168,13 +174,11 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
     for row in rows:
         member = members[row]
         task = tasks.of(member.data)
-        learned = record.learned(kept[keys[row]], fit.shapes(member.design, member.hyper, task))
+        fitted = learned(record, kept[keys[row]], member)
         name = tables.named(table.loc[row], by)
-        curves.append((name, kept[keys[row]].steps, learned.history_train, learned.history_heldout))
+        curves.append((name, kept[keys[row]].steps, fitted.history_train, fitted.history_heldout))
         if len(task.grid) == 2:
-            fitted = (learned.params, learned.data)
-            image = ensemble.render(member.design, member.hyper, *fitted, task.grid, task.channels)
-            pictured.append(Pictured(name, np.asarray(task.image), image, row))
+            pictured.append(Pictured(name, np.asarray(task.image), picture(member, fitted), row))
     drawn.append(
         Drawn(
             "training",

@@ -58,11 +58,12 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
         return record, []
     _say(images.notes(data.image) for data in {each.data for each in members.grid.members})
     about = {"command": shlex.join(command), **provenance()}
-    failed = fit_missing(record, study, members, partial(begin, record, asked | {"chosen": chosen} | about))
+    beginning = partial(begin, record, asked | about)
+    failed = fit_missing(record, study, members, partial(beginning, chosen))
     if loaded.chosen:
         chosen = collected(loaded.chosen, study.variant, record.table(*members))
         members = both_stages(study, first, chosen)
-        failed |= fit_missing(record, study, members, partial(begin, record, asked | {"chosen": chosen} | about))
+        failed |= fit_missing(record, study, members, partial(beginning, chosen))
     with record.owned("run.json", PATIENCE):
         outcome = {"chosen": chosen, "failed": list(failed.values()), "members": len(members.keys)}
         record.save_run(**about | record.run | asked | outcome)
@@ -72,12 +73,12 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
     return record, list(failed.values())
 
 
-def begin(record: Record, about: dict[str, Any], plans: dict[str, Any]) -> None:
+def begin(record: Record, about: dict[str, Any], chosen: list[dict[str, Any]], plans: dict[str, Any]) -> None:
     """Say in run.json what is being done. Raises Refused if another process began something else there meanwhile."""
     with record.owned("run.json", PATIENCE):
         refuse_other(record, about)
         # Not finished until the report is: a run stopped from here on goes on, whatever it had been.
-        record.save_run(**about, plans=record.run.get("plans", {}) | plans, finished=None)
+        record.save_run(**about, chosen=chosen, plans=record.run.get("plans", {}) | plans, finished=None)
 
 
 def restore(record: Record) -> tuple[Study, Members]:
@@ -222,10 +223,8 @@ class Work(NamedTuple):
 
     def restored(self, keys: Sequence[str], points: list[int]) -> tuple[Segment, dict[str, Any]] | None:
         """Where these members stood when they were stopped; None where they begin, or their curves have other steps."""
-        if not set(keys) <= set(self.record.unfinished()):
-            return None
-        design, task = self.batch.design, tasks.of(self.batch.data)
-        found = self.record.restored(keys, fit.shapes(design, member_of(self.batch.hypers, 0), task))
+        design, hyper, task = self.batch.design, member_of(self.batch.hypers, 0), tasks.of(self.batch.data)
+        found = self.record.restored(keys, lambda: fit.shapes(design, hyper, task))
         if found is None or found[1]["history_step"] != points:
             return None
         self.progress.said(f"{len(keys)} members go on at step {found[0].step} of {design.steps}")
@@ -283,10 +282,7 @@ def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.n
     if members.keys[row] not in kept:
         raise Refused(f"--member={row} was not fitted")
     member = members.grid.members[row]
-    task = tasks.of(member.data)
-    learned = record.learned(kept[members.keys[row]], fit.shapes(member.design, member.hyper, task))
-    fitted = (learned.params, learned.data)
-    return ensemble.render(member.design, member.hyper, *fitted, grid or task.grid, task.channels)
+    return report.picture(member, report.learned(record, kept[members.keys[row]], member), grid)
 
 
 def asked_for(study: Study) -> dict[str, Any]:

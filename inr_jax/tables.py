@@ -36,11 +36,15 @@ def over(table: pd.DataFrame) -> str:
     return several[0] if several else ""
 
 
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per setting, in order: mean scores, their standard deviation (`_std`), what stands behind ± (`_half`),
-    how many members, of which how many diverged or failed.
+def units_of(table: pd.DataFrame) -> tuple[int, str]:
+    """How many units an interval is over, and what they are called; 1 and nothing where there is one of each."""
+    unit = over(table)
+    return (table[unit].nunique(), f"{unit.replace('_', ' ')}s") if unit else (1, "")
 
-    Behind ± stands half of the mean's 95 % interval (Student's t), or half the range where there are few.
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per setting, in order: mean scores, what stands behind ± (`_half`: half of the 95 % interval of the mean,
+    or of the range where there are few), how many members, of which how many diverged or failed.
 
     Means are over the seeds of an image first, then over images; spreads are over images, or where there is one over
     seeds. Diverged and failed members are counted and enter no mean.
@@ -53,8 +57,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     units = _grouped(each, by)
     out: dict[str, pd.Series] = {}
     for score in SCORES:
-        out |= {score: units[score].mean(), f"{score}_std": units[score].std(ddof=1)}
-        out[f"{score}_half"] = units[score].agg(half_interval)
+        out |= {score: units[score].mean(), f"{score}_half": units[score].agg(half_interval)}
     out |= {"members": grouped.size()} | {bad: grouped[bad].sum() for bad in BAD}
     return pd.DataFrame(out).reset_index(drop=not by)
 
@@ -147,7 +150,7 @@ def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
 def settings_of(summed: pd.DataFrame) -> list[str]:
     """The columns of a summary that are settings."""
     apart = (*OUTCOMES, *REMARKS, "members", *BAD)
-    return [name for name in summed.columns if not name.endswith(("_std", "_half")) and name not in apart]
+    return [name for name in summed.columns if not name.endswith("_half") and name not in apart]
 
 
 def told_apart(summed: pd.DataFrame) -> list[str]:
@@ -196,13 +199,9 @@ def spread(mean: float, half: float, digits: int) -> str:
 
 def spread_said(table: pd.DataFrame) -> str:
     """What ± stands for in a summary of the table, as half a sentence."""
-    table = last_stage(table)
-    unit = over(table)
-    if not unit:
-        return "one member each"
-    number = table[unit].nunique()
+    number, units = units_of(last_stage(table))
     kind = "95 % interval" if number >= INTERVAL_FROM else "half the range"
-    return f"± {kind} over {number} {unit.replace('_', ' ')}s"
+    return f"± {kind} over {number} {units}" if units else "one member each"
 
 
 def cell(value: object) -> str:

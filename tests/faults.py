@@ -64,7 +64,6 @@ class Sweep:
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(self.folder.parent / "compiled")
         jax.config.update("jax_compilation_cache_dir", str(self.folder.parent / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         status = 99

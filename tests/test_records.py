@@ -65,13 +65,13 @@ def test_the_furthest_checkpoint_comes_back_and_only_the_one_before_is_kept_besi
     for step in (5, 80, 1200):
         record.save_checkpoint(["first", "second"], stood(step), {"seconds": step})
     assert [int(path.stem[-4:]) for path in sorted((tmp_path / "checkpoints").iterdir())] == [80, 1200]
-    segment, about = record.restored(["second"], one)
+    segment, about = record.restored(["second"], lambda: one)
     assert segment.step == about["seconds"] == 1200 and segment.diverged_at.tolist() == [3]
     np.testing.assert_array_equal(segment.state.opt_state[0], [1])
     newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
     newest.write_bytes(newest.read_bytes()[:300])
-    assert record.restored(["first", "second"], one)[0].step == 80
-    assert record.restored(["third"], one) is None and record.restored(["first", "third"], one) is None
+    assert record.restored(["first", "second"], lambda: one)[0].step == 80
+    assert record.restored(["third"], lambda: one) is None and record.restored(["first", "third"], lambda: one) is None
     record.save_chunk(["first", "second"], FITTED, SAID)
     assert not list((tmp_path / "checkpoints").iterdir())
 
@@ -79,7 +79,7 @@ def test_the_furthest_checkpoint_comes_back_and_only_the_one_before_is_kept_besi
 def test_a_checkpoint_of_another_structure_counts_as_not_there(tmp_path):
     record = Record(tmp_path)
     record.save_checkpoint(["first", "second"], stood(5), {})
-    assert record.restored(["first"], {"params": {"other": jax.ShapeDtypeStruct((3,), np.float32)}}) is None
+    assert record.restored(["first"], lambda: {"params": {"other": jax.ShapeDtypeStruct((3,), np.float32)}}) is None
 
 
 def test_members_that_only_fill_up_a_chunk_are_not_kept(tmp_path):
