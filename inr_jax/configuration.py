@@ -39,12 +39,19 @@ class Loaded(NamedTuple):
     chosen: Callable[..., None] | None
 
 
-def base() -> ConfigDict:
-    """Every field at its default, and every axis empty, also of a second stage: what a study file starts from."""
+def base(**functions: str) -> ConfigDict:
+    """Every field at its default, and every axis empty, also of a second stage: what a study file starts from.
+
+    With the `image`, `encoding` or `network` of the given name, and the fields that this function brings.
+    """
     config = ConfigDict(_defaults(Data))
     config.design, config.hyper, config.run = map(ConfigDict, map(_defaults, (Design, Hyper, Run)))
     config.axes, config.second = (ConfigDict(dict.fromkeys(FIELDS, ())) for _ in range(2))
-    return config.lock()
+    for kind, name in functions.items():
+        group = config if kind == "image" else config.design
+        group[kind] = name
+    _bring(config.lock(), [functions], [])
+    return config
 
 
 def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
@@ -62,12 +69,8 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
         raise
     except Exception as error:
         raise Refused(f"--config={path}: {type(error).__name__}: {error}") from error
-    own = own_fields(_functions(config, cases, overrides))
-    with config.unlocked():
-        for name, field in own.items():
-            group = config.design if name in static({name: field.default}) else config.hyper
-            group[name] = group.get(name, field.default)
-            config.axes[name] = config.axes.get(name, ())
+    named = [_flat(config), *cases], [config.axes, config.second, *_texts(overrides)]
+    own = _bring(config, *named)
     _override(config, [pair for pair in overrides if not pair[0].startswith(("axes.", "second."))], cases)
     settings = _flat(config)
     known = FIELDS | own
@@ -141,18 +144,27 @@ def collected(add_to: Callable[..., None] | None, *arguments: Any) -> list[dict[
     return cases
 
 
-def _functions(config: ConfigDict, cases: Sequence[Mapping], overrides: Sequence[tuple[str, str]]) -> list[str]:
-    """Every `module:function` that is named anywhere."""
-    texts = [
-        config.design.encoding,
-        config.design.network,
-        *config.axes.encoding,
-        *config.axes.network,
-    ]
-    texts += [case[kind] for case in cases for kind in ("encoding", "network") if kind in case]
-    named = [(name, text) for name, text in overrides if name.endswith(("encoding", "network"))]
-    texts += [part for name, text in named for part in _elements(name, text, str)]
-    return [text for text in texts if isinstance(text, str) and ":" in text]
+def _bring(config: ConfigDict, settings: Sequence, axes: Sequence) -> dict[str, dataclasses.Field]:
+    """Give the config the fields that functions named in these settings and axes bring, where it lacks them."""
+    own, of_image = own_fields(settings, axes), own_fields(settings, axes, kinds=("image",))
+    with config.unlocked():
+        for name, field in own.items():
+            fitted = config.design if name in static({name: field.default}) else config.hyper
+            group = config if name in of_image else fitted
+            group[name] = group.get(name, field.default)
+            for stage in (config.axes, config.second):
+                stage[name] = stage.get(name, ())
+    return own
+
+
+def _texts(overrides: Sequence[tuple[str, str]]) -> list[dict[str, tuple]]:
+    """What the overrides say of fields that hold text, by the fields' short names."""
+    short = [(name.rpartition(".")[2], name, text) for name, text in overrides]
+    return [{last: _elements(name, text, str)} for last, name, text in short if type(_default(last)) is str]
+
+
+def _default(name: str) -> Any:
+    return FIELDS[name].default if name in FIELDS else None
 
 
 def _override(config: ConfigDict, pairs: Sequence[tuple[str, str]], cases: Sequence[Mapping]) -> None:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from inr_jax import fit, planner
-from inr_jax.fit import Scores, State
+from inr_jax.fit import Curves, Scores, State
 from inr_jax.planner import Plan
 from inr_jax.settings import AnyArray, Design, Hyper, count, member_of
 from inr_jax.tasks import Task, coordinates
@@ -19,21 +19,22 @@ from inr_jax.tasks import Task, coordinates
 class Segment(NamedTuple):
     """Where a chunk stands after some steps, and all that it takes to go on; arrays have a leading member axis.
 
-    `diverged_at` is the step that was not finite, or -1; the histories are the training curves so far, in dB.
+    `diverged_at` is the step that was not finite, or -1; the curves are those so far, (m, t) and (m, t, b).
     """
 
     step: int
     state: State
     diverged_at: Int[AnyArray, " m"]
-    history_train: Float[AnyArray, "m t"]
-    history_heldout: Float[AnyArray, "m t"]
+    curves: Curves
 
 
 @dataclasses.dataclass(frozen=True)
 class Fits:
     """What came out, with a leading member axis; scores in dB, NaN where there are no such pixels.
 
-    `history_step` are the steps at which the curves `history_train` and `history_heldout` (members, points) were read.
+    `history_step` are the steps at which the curves `history_train` and `history_heldout` were read, in dB, and
+    `history_bands`, the error's power over the target's in each of `metrics.bands`. `rms_frequency` is the root mean
+    square of B's entries as it ended, in cycles per image side; NaN where there is no B.
     """
 
     design: Design
@@ -45,9 +46,11 @@ class Fits:
     psnr_all: Float[np.ndarray, " m"]
     ssim: Float[np.ndarray, " m"]
     diverged_at: Int[np.ndarray, " m"]
+    rms_frequency: Float[np.ndarray, " m"]
     history_step: Int[np.ndarray, " t"]
     history_train: Float[np.ndarray, "m t"]
     history_heldout: Float[np.ndarray, "m t"]
+    history_bands: Float[np.ndarray, "m t b"]
 
     def predict(self, member: int, grid: tuple[int, ...], channels: int = 3) -> Float[np.ndarray, "*grid c"]:
         """The member's image on a grid of any size, unclipped."""
@@ -94,8 +97,10 @@ class Fitted(NamedTuple):
     psnr_all: np.ndarray
     ssim: np.ndarray
     diverged_at: np.ndarray
+    rms_frequency: np.ndarray
     history_train: np.ndarray
     history_heldout: np.ndarray
+    history_bands: np.ndarray
 
 
 def fit_chunk(
@@ -128,8 +133,16 @@ def fit_chunk(
     evaluate = _programs(design, plan, hypers, task).evaluate
     scores = jax.tree.map(np.asarray, evaluate(hypers, task, segment.state))
     params, data = jax.tree.map(np.asarray, (segment.state.params, segment.state.data))
-    outcome = {name: getattr(segment, name) for name in ("diverged_at", "history_train", "history_heldout")}
-    return Fitted(params, data, **scores._asdict(), **outcome)
+    frequency = rms_frequency((params | data)["B"])
+    outcome: dict[str, Any] = {"diverged_at": segment.diverged_at, "rms_frequency": frequency}
+    return Fitted(params, data, **scores._asdict(), **outcome | segment.curves._asdict())
+
+
+def rms_frequency(B: Any) -> Float[np.ndarray, " m"]:
+    """The root mean square of the entries of each member's B, in cycles per image side; NaN where there are none."""
+    known = isinstance(B, np.ndarray) and np.issubdtype(B.dtype, np.floating) and B.size
+    members = len(jax.tree.leaves(B)[0])
+    return np.sqrt(np.mean(np.square(B), axis=(1, 2))) if known else np.full(members, np.nan, np.float32)
 
 
 def planned(design: Design, hypers: Hyper, task: Task, chunk: int = 0, block: int = 0) -> Plan:
@@ -225,17 +238,20 @@ def _first(members: int, leaf: np.ndarray) -> np.ndarray:
 
 def _begun(design: Design, hypers: Hyper, task: Task) -> Segment:
     """Before any step."""
-    none = np.empty((count(hypers), 0), np.float32)
     state = _init(design, hypers, task)
-    return _looked_at(design, hypers, task, Segment(0, state, np.full(count(hypers), -1, np.int32), none, none))
+    curves = _point(design, hypers, task, state)
+    return Segment(0, state, np.full(count(hypers), -1, np.int32), curves)
 
 
 def _looked_at(design: Design, hypers: Hyper, task: Task, segment: Segment) -> Segment:
     """With one more point of the training curves."""
-    point = [np.asarray(part)[:, None] for part in _curve_point(design, hypers, task, segment.state)]
-    train = np.concatenate([segment.history_train, point[0]], axis=1)
-    heldout = np.concatenate([segment.history_heldout, point[1]], axis=1)
-    return segment._replace(history_train=train, history_heldout=heldout)
+    point = _point(design, hypers, task, segment.state)
+    return segment._replace(curves=jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), segment.curves, point))
+
+
+def _point(design: Design, hypers: Hyper, task: Task, state: State) -> Curves:
+    """One point of the training curves."""
+    return jax.tree.map(lambda part: np.asarray(part)[:, None], _curve_point(design, hypers, task, state))
 
 
 def _advanced(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Segment, stop: int) -> Segment:
@@ -341,7 +357,7 @@ def _evaluate(design: Design, tile: int, hypers: Hyper, task: Task, state: State
 
 
 @partial(jax.jit, static_argnums=0)
-def _curve_point(design: Design, hypers: Hyper, task: Task, state: State) -> tuple[Array, Array]:
+def _curve_point(design: Design, hypers: Hyper, task: Task, state: State) -> Curves:
     return _each(lambda hyper, state: fit.curve_point(design, hyper, task, state), hypers, state)
 
 

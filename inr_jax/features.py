@@ -7,8 +7,6 @@ All of it is float32 at the highest matmul precision: at scale 30 a coordinate's
 """
 
 import functools
-import importlib
-import inspect
 import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from inr_jax import sines
-from inr_jax.settings import Refused
+from inr_jax.functions import imported
 
 
 class Encoding(NamedTuple):
@@ -121,34 +119,6 @@ def lookup(encoding: str | Callable) -> Encoding:
     # The key travels as plain numbers: data that is saved and restored like any B.
     rekeyed = functools.wraps(own)(lambda coords, B, **kw: own(coords, jax.random.wrap_key_data(B), **kw))
     return Encoding(lambda key, dims: jax.random.key_data(key), rekeyed)
-
-
-def imported(path: str) -> Callable:
-    """The function that `module:function` names; raises Refused if there is none."""
-    module, _, name = path.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever a module of one's own may raise
-        said = str(error).strip().partition("\n")[0]
-        raise Refused(f"encoding or network {path!r} cannot be imported: {type(error).__name__}: {said}") from error
-    if not callable(function):
-        raise Refused(f"encoding or network {path!r} is no function")
-    return function
-
-
-def keywords(function: Callable) -> list[inspect.Parameter]:
-    """A function's keyword-only parameters: the settings that it reads."""
-    return [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-
-
-def reads(function: Callable) -> set[str]:
-    """The names of the settings that a function reads."""
-    return {parameter.name for parameter in keywords(function)}
-
-
-def call(function: Callable, *args, values: dict[str, Any]) -> Any:
-    """The function's result, with those of the settings that it reads."""
-    return function(*args, **{name: values[name] for name in reads(function) if name in values})
 
 
 def _turns(coords: Float[Array, "n d"], B: Float[Array, "m d"]) -> Float[Array, "n m"]:

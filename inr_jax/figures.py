@@ -5,30 +5,41 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from inr_jax import metrics, tables
+from inr_jax.fit import Curves
 from inr_jax.settings import FIELDS
 
-# Okabe and Ito's colours: told apart by the colour-blind, and by their lightness in grey.
+# Okabe and Ito's colours: told apart by the colour-blind, and by their lightness in grey; with a mark each.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLE: dict[str, Any] = {
     "grid": {"color": "#dddddd", "linewidth": 0.6},
     "train": {"linestyle": ":", "alpha": 0.9},
 }
-MOST_LINES = 6
+MOST_LINES, MOST_PANELS = 6, 4
 
 
 class Pictured(NamedTuple):
-    """A member to be shown: a title, its target and its prediction, both (h, w, c), and its row in results.csv."""
+    """A member to be shown: a title, its target and its prediction, and which pixels it was trained on."""
 
     title: str
-    target: Float[np.ndarray, "h w c"]
-    prediction: Float[np.ndarray, "h w c"]
-    row: int
+    target: Float[np.ndarray, "*grid c"]
+    prediction: Float[np.ndarray, "*grid c"]
+    train: Int[np.ndarray, " n"]
+
+
+class Curve(NamedTuple):
+    """A member's name, the steps at which it was looked at, and what was seen."""
+
+    name: str
+    steps: np.ndarray
+    curves: Curves
 
 
 def main_axis(table: pd.DataFrame) -> str | None:
@@ -60,18 +71,55 @@ def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:
     others = [name for name in tables.varying(table) if name not in (*tables.REPEATED, axis)]
     groups = list(table[table[axis].notna()].groupby(others, sort=False, dropna=False)) if others else [((), table)]
     groups.sort(key=lambda pair: -np.nan_to_num(pair[1]["psnr_heldout"].max(), nan=pair[1]["psnr_train"].max()))
+    short = tables.distinguishing(table, others)
     for number, (values, group) in enumerate(groups[:MOST_LINES]):
-        name = ", ".join(f"{n} {tables.cell(v)}" for n, v in zip(others, values, strict=True))
-        color = COLORS[number % len(COLORS)]
+        name = ", ".join(f"{n} {tables.cell(v)}" for n, v in zip(others, values, strict=True) if n in short)
         for score, said in (("psnr_train", "training pixels"), ("psnr_heldout", "held-out pixels")):
-            _band(axes, group, axis, score, color, f"{name} {said}".strip())
+            _band(axes, group, axis, score, number, f"{name} {said}".strip())
+        if "published" in group and group["published"].notna().any():
+            printed = group.groupby(axis)["published"].mean()
+            style: dict[str, Any] = {"color": COLORS[number % len(COLORS)], "markersize": 12, "linestyle": "none"}
+            axes.plot(printed.index, printed, marker="_", markeredgewidth=2, label=f"{name} published", **style)
     _reference(axes, baselines)
     if _logarithmic(table[axis]):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        _in_decades(axes)
     axes.set_xlabel(_with_unit(axis))
     axes.set_ylabel("PSNR (dB)")
     axes.legend(fontsize=8, frameon=False) if len(groups) < 3 else _legend_above(figure, axes)
+    return figure
+
+
+def kinds_of_frequencies(table: pd.DataFrame) -> str | None:
+    """The setting by which members get their frequencies in different ways, if one varies where they are random."""
+    drawn = table[table["scale"].notna() & table["rms_frequency"].notna()]
+    return next((name for name in ("family", "learn_frequencies") if drawn[name].nunique() > 1), None)
+
+
+def over_frequencies(table: pd.DataFrame, kind: str) -> Figure:
+    """PSNR of every member against the root mean square of its actual frequencies, a panel for each other setting.
+
+    As figures 4 and 9 of Tancik et al. 2020: with a few frequencies drawn, their spread is not what was asked for.
+    """
+    score = tables.criterion(table)
+    good = table[(table["status"] == "ok") & table["rms_frequency"].notna()]
+    others = [n for n in tables.varying(good) if n not in (*tables.REPEATED, "scale", kind)]
+    panels = list(good.groupby(others, sort=False, dropna=False))[:MOST_PANELS] if others else [((), good)]
+    figure = Figure(figsize=(1.4 + 3.4 * len(panels), 4.2), layout="constrained")
+    drawn = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (values, panel) in zip(drawn, panels, strict=True):
+        _plain(axes)
+        for number, (value, group) in enumerate(panel.groupby(kind, sort=False)):
+            style = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
+            name = f"{kind} {tables.cell(value)}" if axes is drawn[0] else ""
+            axes.plot(
+                group["rms_frequency"], group[score], linestyle="none", markersize=4, alpha=0.7, label=name, **style
+            )
+        if _logarithmic(panel["rms_frequency"]):
+            _in_decades(axes)
+        axes.set_title(", ".join(f"{n} {tables.cell(v)}" for n, v in zip(others, values, strict=True)), fontsize=9)
+        axes.set_xlabel("rms of B's entries (cycles per image side)")
+    drawn[0].set_ylabel(f"PSNR on {'held-out' if score == 'psnr_heldout' else 'training'} pixels (dB)")
+    figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=4)
     return figure
 
 
@@ -148,19 +196,45 @@ def compared(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     return figure
 
 
-def training(curves: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
-    """PSNR over the steps, (name, steps, train, held-out) each: dotted training, solid held-out pixels."""
+def training(curves: Sequence[Curve]) -> Figure:
+    """PSNR over the steps: dotted on training, solid on held-out pixels."""
     figure, axes = _canvas(7.2, 4.0)
-    for number, (name, steps, train, heldout) in enumerate(curves):
+    for number, (name, steps, (train, heldout, _)) in enumerate(curves):
         color = COLORS[number % len(COLORS)]
         axes.plot(steps, train, color=color, label=f"{name}: training pixels", **STYLE["train"])
         if np.isfinite(heldout).any():
             axes.plot(steps, heldout, color=color, label=f"{name}: held-out pixels")
-    axes.set_xscale("symlog", linthresh=max(1.0, min((c[1][1:2].max(initial=1) for c in curves), default=1)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlabel("step")
+    _steps_axis(axes, curves)
     axes.set_ylabel("PSNR (dB)")
     axes.legend(fontsize=8, frameon=False) if len(curves) < 4 else _legend_above(figure, axes, columns=2)
+    return figure
+
+
+def bands(curves: Sequence[Curve]) -> Figure:
+    """What is left of each band of frequencies over the steps, a panel for each member: spectral bias as a picture."""
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(1.6 + 3.0 * columns, 0.4 + 3.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for empty in panels[len(curves) :]:
+        empty.set_axis_off()
+    most = max(c.curves.history_bands.shape[-1] for c in curves)
+    for axes, (name, steps, (_, _, left)) in zip(panels, curves, strict=False):
+        _plain(axes)
+        for band in range(left.shape[-1]):
+            low, high = 2**band, 2 ** (band + 1) - 1
+            said = f"{low} to {high}" if high > low else f"{low}"
+            said = said if band < most - 1 else f"{low} and above"
+            color = colormaps["viridis"](0.9 * band / max(1, most - 1))
+            style = (0, (1 + band, 0.7 * (most - 1 - band) + 1e-9))
+            axes.plot(steps, left[:, band], color=color, linestyle=style, label=said if axes is panels[0] else "")
+        axes.set_yscale("log")
+        axes.axhline(1.0, color="#777777", linewidth=1)
+        _steps_axis(axes, curves)
+        axes.set_title(name, fontsize=9)
+    for axes in panels[::columns]:
+        axes.set_ylabel("error's power over the target's")
+    figure.legend(title="cycles per image side", fontsize=8, frameon=False, loc="outside right upper")
     return figure
 
 
@@ -194,6 +268,23 @@ def gallery(pictured: Sequence[Pictured]) -> Figure:
     return figure
 
 
+def signals(pictured: Sequence[Pictured]) -> Figure:
+    """For each member, a panel: the signal, what was fitted, and where it was trained on; a few periods are enough."""
+    figure = Figure(figsize=(8.6, 1.9 * len(pictured) + 0.4), layout="constrained")
+    for axes, each in zip(figure.subplots(len(pictured), 1, squeeze=False)[:, 0], pictured, strict=True):
+        _plain(axes)
+        x, psnr = np.arange(len(each.target)) / len(each.target), float(metrics.psnr(each.prediction, each.target))
+        axes.plot(x, each.target.mean(-1), color="black", linewidth=2.5, alpha=0.35, label="target")
+        axes.plot(x, each.prediction.mean(-1), color=COLORS[0], linewidth=1.2, label="fitted")
+        axes.plot(
+            x[each.train], each.target.mean(-1)[each.train], ".", color=COLORS[1], markersize=3, label="trained on"
+        )
+        axes.set_title(f"{each.title}: {psnr:.2f} dB over all samples", fontsize=9)
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, fontsize=8, frameon=False, loc="outside upper right", ncols=3)
+    return figure
+
+
 def spectra(pictured: Sequence[Pictured]) -> Figure:
     """Radially averaged power of the target, and of each prediction (solid) and its error (dotted)."""
     figure, axes = _canvas(7.2, 4.2)
@@ -204,9 +295,8 @@ def spectra(pictured: Sequence[Pictured]) -> Figure:
         axes.plot(
             *metrics.radial_power(image - each.target), color=color, label=f"{each.title}: error", **STYLE["train"]
         )
-    axes.set_xscale("log")
+    _in_decades(axes)
     axes.set_yscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("frequency (cycles per image side)")
     axes.set_ylabel("mean power of a ring")
     axes.legend(fontsize=8, frameon=False) if len(pictured) < 3 else _legend_above(figure, axes, columns=2)
@@ -233,9 +323,29 @@ def _edges(centres: pd.Index) -> np.ndarray:
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
+    _plain(axes)
+    return figure, axes
+
+
+def _plain(axes: Axes) -> None:
     axes.grid(True, **STYLE["grid"])
     axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+
+
+def _in_decades(axes: Axes) -> None:
+    """A logarithmic horizontal axis that says 1, 2, 5, 10 and so on as plain numbers."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else ""))
+    axes.tick_params(axis="x", which="minor", labelsize=8)
+
+
+def _steps_axis(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Steps on a logarithmic axis with its zero."""
+    axes.set_xlim(0, max(c.steps.max() for c in curves) or 1)
+    axes.set_xscale("symlog", linthresh=max(1.0, min((c.steps[1:2].max(initial=1) for c in curves), default=1)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("step")
 
 
 def _legend_above(figure: Figure, axes: Axes, columns: int = 1) -> None:
@@ -245,8 +355,9 @@ def _legend_above(figure: Figure, axes: Axes, columns: int = 1) -> None:
     figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=columns)
 
 
-def _band(axes: Axes, group: pd.DataFrame, axis: str, score: str, color: str, name: str) -> None:
+def _band(axes: Axes, group: pd.DataFrame, axis: str, score: str, number: int, name: str) -> None:
     """A line through the means over seeds and images, a band around it, crosses where a member has no score."""
+    color = COLORS[number % len(COLORS)]
     good = group[(group["status"] == "ok") & group[score].notna()]
     unit = tables.over(group) or "seed"
     good = good.groupby([axis, unit])[score].mean().groupby(axis)
@@ -256,7 +367,8 @@ def _band(axes: Axes, group: pd.DataFrame, axis: str, score: str, color: str, na
             half = good.agg(tables.half_interval)
             low, high = mean - half, mean + half
         style = STYLE["train"] if score == "psnr_train" else {}
-        axes.plot(mean.index, mean, color=color, marker="o", markersize=3, label=name, **style)
+        mark = MARKERS[number % len(MARKERS)]
+        axes.plot(mean.index, mean, color=color, marker=mark, markersize=3, label=name, **style)
         axes.fill_between(mean.index, low, high, color=color, alpha=0.15, linewidth=0)
     for status in tables.BAD if score == "psnr_heldout" else ():
         bad = group.loc[group["status"] == status, axis]

@@ -17,12 +17,14 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from inr_jax import features, metrics, networks
+from inr_jax import features, functions, metrics, networks
 from inr_jax.settings import AnyArray, Design, Hyper, Refused, values
-from inr_jax.tasks import Task, coordinates, side
+from inr_jax.tasks import Task, coordinates, lines, side
 
 # A point of the training curves looks at no more pixels than this, evenly spread, of either kind.
 CURVE_PIXELS = 4096
+# And at so many lines along each axis, or as many as make that many pixels.
+CURVE_LINES = 16
 
 
 class State(NamedTuple):
@@ -40,6 +42,14 @@ class Scores(NamedTuple):
     psnr_heldout: Float[Array, "*m"]
     psnr_all: Float[Array, "*m"]
     ssim: Float[Array, "*m"]
+
+
+class Curves(NamedTuple):
+    """What is looked at on the way; `history_bands` is the error's power over the target's, in bands of frequency."""
+
+    history_train: Float[AnyArray, "*m"]
+    history_heldout: Float[AnyArray, "*m"]
+    history_bands: Float[AnyArray, "*m b"]
 
 
 def adam(learning_rate: Any) -> optax.GradientTransformation:
@@ -76,9 +86,9 @@ def reads(design: Design) -> set[str]:
     """The names of the settings that members of this design read; the others make no difference to them."""
     encoding, network = features.lookup(design.encoding), networks.lookup(design.network)
     readers = (encoding.draw, encoding.encode, network, OPTIMIZERS[design.optimizer])
-    named = set().union(*map(features.reads, readers))
+    named = set().union(*map(functions.reads, readers))
     always = {"encoding", "domain", "network", "optimizer", "schedule", "steps", "pixels", "loss"}
-    learnable = {"learn_frequencies"} if features.reads(encoding.draw) else set()
+    learnable = {"learn_frequencies"} if functions.reads(encoding.draw) else set()
     return named | always | learnable | {"learning_rate", "seed"}
 
 
@@ -109,12 +119,12 @@ def shapes(design: Design, hyper: Hyper, task: Task) -> State:
 
 def frequencies(design: Design, hyper: Hyper, dims: int) -> Any:
     """B as the member's seed draws it, in cycles per image side; one's own encoding may draw something else."""
-    return features.call(features.lookup(design.encoding).draw, _key(hyper, "B"), dims, values=_values(design, hyper))
+    return functions.call(features.lookup(design.encoding).draw, _key(hyper, "B"), dims, values=_values(design, hyper))
 
 
 def encode(design: Design, hyper: Hyper, B: Any, coords: Float[Array, "n d"]) -> Float[Array, "n f"]:
     """The features of coordinates."""
-    return features.call(features.lookup(design.encoding).encode, coords, B, values=_values(design, hyper))
+    return functions.call(features.lookup(design.encoding).encode, coords, B, values=_values(design, hyper))
 
 
 def predict(
@@ -192,14 +202,26 @@ def evaluate(design: Design, hyper: Hyper, task: Task, state: State, tile: int) 
     return Scores(train, heldout, every, metrics.ssim(image.reshape(task.image.shape), task.image))
 
 
-def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> tuple[Array, Array]:
-    """PSNR on an even sample of the training pixels and of the held-out ones: a point of the training curves."""
+def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> Curves:
+    """A point of the training curves.
+
+    PSNR in dB on an even sample of the training pixels and of the held-out ones, and along some lines of pixels the
+    error's power over the target's in each of `metrics.bands`: 1 where nothing of a band is learned, 0 where all is.
+    """
 
     def sampled(where):
         where = where[np.linspace(0, len(where) - 1, min(len(where), CURVE_PIXELS)).astype(int)]
         return _psnr_at(_predict_at(design, hyper, task, state, where), task, where)
 
-    return sampled(task.train), sampled(task.heldout)
+    count = len(metrics.bands(max(task.grid)))
+    errors, targets = jnp.zeros(count), jnp.zeros(count)
+    for axis, length in enumerate(task.grid):
+        where = lines(task.grid, axis, min(CURVE_LINES, max(1, CURVE_PIXELS // length)))
+        colors = _predict_at(design, hyper, task, state, where.ravel()).reshape(*where.shape, task.channels)
+        target = task.colors[where]
+        errors += metrics.band_power(jnp.clip(colors, 0.0, 1.0) - target, count)
+        targets += metrics.band_power(target, count)
+    return Curves(sampled(task.train), sampled(task.heldout), errors / targets)
 
 
 def _loss_and_gradient(design: Design, hyper: Hyper, task: Task, state: State, index: Int[Array, " n"], block: int):
@@ -238,7 +260,7 @@ def _optimizer(design: Design, hyper: Hyper, steps_per_epoch: int) -> optax.Grad
     `plateau` divides the rate by ten after ten epochs, passes over the training pixels, whose mean loss is no new best.
     """
     rate = SCHEDULES[design.schedule](hyper.learning_rate, design.steps)
-    rule = features.call(OPTIMIZERS[design.optimizer], rate, values=_values(design, hyper))
+    rule = functions.call(OPTIMIZERS[design.optimizer], rate, values=_values(design, hyper))
     if design.schedule == "plateau":
         rule = optax.chain(rule, optax.contrib.reduce_on_plateau(accumulation_size=steps_per_epoch))
     return optax.with_extra_args_support(rule)

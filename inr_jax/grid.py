@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from inr_jax import features, fit, images, networks
+from inr_jax import features, fit, functions, images, networks
 from inr_jax.settings import (
     FIELDS,
     Data,
@@ -103,6 +103,8 @@ def member(chosen: Mapping[str, Any], known: Mapping[str, dataclasses.Field]) ->
     # What is not read becomes what it is by default: one program, one member.
     data, design, hyper = (_without(each, read) for each in (data, design, Hyper(**_of(Hyper, values))))
     own = {name: value for name, value in values.items() if name not in FIELDS and name in read}
+    data = dataclasses.replace(data, own=tuple(sorted((n, own[n]) for n in images.reads(data.image))))
+    own = {name: value for name, value in own.items() if name in fit.reads(design)}
     design = dataclasses.replace(design, own=tuple(sorted(static(own).items())))
     hyper = dataclasses.replace(hyper, own={name: value for name, value in own.items() if name not in static(own)})
     return Member(data, design, hyper, settings, remarks)
@@ -128,17 +130,24 @@ def identity(member: Member, image_digest: str = "") -> str:
 
 def fields(study: Study) -> dict[str, dataclasses.Field]:
     """Every setting of the study's members: the package's, and those that own functions bring."""
-    named = [study.settings, *study.cases]
-    functions = [s[kind] for s in named for kind in ("encoding", "network") if ":" in str(s.get(kind, ""))]
-    functions += [f for kind in ("encoding", "network") for f in study.axes.get(kind, ()) if ":" in f]
-    return FIELDS | own_fields(functions)
+    return FIELDS | own_fields([study.settings, *study.cases], [study.axes, study.second])
 
 
-def own_fields(functions: Iterable[str]) -> dict[str, dataclasses.Field]:
-    """The settings that functions named `module:function` bring: keyword parameters that the package does not know."""
+def own_fields(
+    settings: Sequence[Mapping[str, Any]],
+    axes: Sequence[Mapping[str, Sequence]],
+    kinds: Sequence[str] = ("encoding", "network", "image"),
+) -> dict[str, dataclasses.Field]:
+    """The settings that the functions named there bring: keyword parameters that the package does not know.
+
+    Those are encodings and networks of one's own, `module:function`, and whatever makes an image.
+    """
     found: dict[str, dataclasses.Field] = {}
-    for name in functions:
-        for parameter in features.keywords(features.imported(name)):
+    named = [(kind, s[kind]) for s in settings for kind in kinds if kind in s]
+    named += [(kind, value) for a in axes for kind in kinds for value in a.get(kind, ())]
+    for kind, name in dict.fromkeys(named):
+        function = images.source(name) if kind == "image" else functions.imported(name) if ":" in name else None
+        for parameter in functions.keywords(function) if function else ():
             if parameter.name in (*FIELDS, "side"):
                 continue
             if parameter.name in found and found[parameter.name].default != parameter.default:
@@ -182,5 +191,6 @@ def _data_reads(data: Data) -> set[str]:
     read = {"image", "size", "split", "validation"}
     read |= {"resize"} if data.size else set()
     read |= {"background"} if images.is_file(data.image) else set()
+    read |= images.reads(data.image)
     read |= {"fraction"} if data.split == "random" else set()
     return read | ({"split_seed"} if data.split == "random" or data.validation else set())

@@ -1,13 +1,18 @@
-"""Images: read, sampled or generated, and resized. All are float32 in [0, 1], (h, w, c)."""
+"""Images: read, sampled or generated, and resized. All are float32 in [0, 1], (h, w, c), and signals (n, c).
+
+A source of one's own is `f(side, *, ...)`, named `module:function`: what it gives is an image (h, w) or (h, w, c), or a
+signal (n,); its keyword parameters are settings. The sources that come along are functions of the same kind.
+"""
 
 import glob
 import hashlib
 import io
 import os
+import re
 import string
 import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import imageio.v3 as iio
@@ -19,6 +24,7 @@ from jaxtyping import Float
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from inr_jax import functions
 from inr_jax.settings import AnyArray, Refused, nearest
 
 # Those that the scikit-image wheel carries and that are CC0 or in the public domain.
@@ -32,12 +38,15 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".
 # A file that says it is larger is not decoded: a few kilobytes can claim to be gigabytes.
 MOST_PIXELS = 2**27
 FONT = os.path.join(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+MODULE_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def load(spec: str, size: int = 0, resize: str = "crop", background: float = 1.0) -> Float[np.ndarray, "h w c"]:
-    """The image that `spec` names, in [0, 1]: a path, a scikit-image sample, or `synthetic:NAME`
-    (`synthetic:NAME:SEED` for those who draw).
+def load(
+    spec: str, size: int = 0, resize: str = "crop", background: float = 1.0, **own: Any
+) -> Float[np.ndarray, "*grid c"]:
+    """The image that `spec` names, in [0, 1]: a path, a scikit-image sample, `synthetic:NAME` (`synthetic:NAME:SEED`
+    for those who draw), or `module:function`; `own` are the keywords that such a source reads.
 
     With `size` it becomes a square of that side: its centre square resampled (`crop`), or the whole of it (`stretch`),
     in both cases anti-aliased. Of a file the first frame counts, upright; what is transparent lies over `background`,
@@ -48,8 +57,8 @@ def load(spec: str, size: int = 0, resize: str = "crop", background: float = 1.0
         raise Refused(f"resize={resize!r} is not known; {nearest(resize, ('crop', 'stretch'))}")
     if size == 1:
         raise Refused("size=1 is too small: at least 2 pixels a side are needed")
-    if spec.startswith("synthetic:"):
-        return _channels(_generator(spec)(side))
+    if make := source(spec):
+        return _made(spec, partial(make, side, **own), size, resize)
     image = _sample(spec) if spec in SAMPLES else _channels(_read(spec)[0], background)
     if min(image.shape[:2]) < 2:
         raise Refused(f"image {spec!r} is {image.shape[1]}x{image.shape[0]}: at least 2x2 pixels are needed")
@@ -73,7 +82,28 @@ def named(spec: str) -> list[str]:
 
 def is_file(spec: str) -> bool:
     """Whether it names a file, neither a sample nor something generated."""
-    return spec not in SAMPLES and not spec.startswith("synthetic:")
+    return spec not in SAMPLES and source(spec) is None
+
+
+def source(spec: str) -> Callable[..., np.ndarray] | None:
+    """The function behind `synthetic:NAME[:SEED]` or `module:function`; None where the image is no function's.
+
+    Raises Refused where there is none of that name.
+    """
+    if spec.startswith("synthetic:"):
+        return _generator(spec)
+    return functions.imported(spec) if MODULE_FUNCTION.fullmatch(spec) and not os.path.exists(spec) else None
+
+
+def reads(spec: str) -> set[str]:
+    """The names of the settings that an image's own source reads; none of a file's or a sample's."""
+    make = source(spec)
+    return functions.reads(make) if make else set()
+
+
+def said_size(grid: tuple[int, ...]) -> str:
+    """WxH of an image; of a signal its length."""
+    return "x".join(map(str, reversed(grid)))
 
 
 def notes(spec: str) -> str:
@@ -138,6 +168,27 @@ def natural_noise(side: int, seed: int = 0) -> Float[np.ndarray, "n n 3"]:
     return np.clip(0.5 + 0.18 * field / max(field.std(), 1e-12), 0.0, 1.0)
 
 
+def wave(side: int, *, cycles: float = 10.0, angle: float = 0.0) -> Float[np.ndarray, "n n"]:
+    """A sinusoid of so many cycles per image side, rising to 1 and falling to 0 along `angle` (degrees from the rows'
+    direction, so that at 0 and 90 it goes along an axis).
+    """
+    x = np.arange(side) / side
+    turn = np.deg2rad(angle)
+    return 0.5 + 0.5 * np.sin(2 * np.pi * cycles * (np.sin(turn) * x[:, None] + np.cos(turn) * x[None, :]))
+
+
+def power_law(side: int, seed: int = 0, *, exponent: float = 1.0, band: float = 0.5) -> Float[np.ndarray, " n"]:
+    """A periodic signal of `side` samples whose amplitude falls as 1/f^exponent, from 0 to 1 (Tancik et al. 2020, 5.1).
+
+    Above `band` times half the sampling rate there is nothing, so that every second sample determines it.
+    """
+    f = np.arange(side // 2 + 1)
+    draw = np.random.default_rng(seed).standard_normal((2, len(f)))
+    amplitude = np.where((f > 0) & (f < max(2, band * side / 2)), np.maximum(f, 1.0) ** -exponent, 0.0)
+    signal = np.fft.irfft(amplitude * (draw[0] + 1j * draw[1]), n=side)
+    return (signal - signal.min()) / max(np.ptp(signal), 1e-12)
+
+
 def text(side: int, seed: int = 0) -> Float[np.ndarray, "n n 3"]:
     """24 random strings on white, as in Tancik et al. 2020, appendix E.1, which leaves the details open.
 
@@ -162,8 +213,10 @@ SYNTHETIC: dict[str, Callable[..., np.ndarray]] = {
     "checkerboard": checkerboard,
     "natural_noise": natural_noise,
     "text": text,
+    "wave": wave,
+    "power_law": power_law,
 }
-DRAWN = ("natural_noise", "text")
+DRAWN = ("natural_noise", "text", "power_law")
 
 
 def _generator(spec: str) -> Callable[[int], np.ndarray]:
@@ -174,7 +227,23 @@ def _generator(spec: str) -> Callable[[int], np.ndarray]:
         return SYNTHETIC[name]
     if name not in DRAWN or not (seed.isascii() and seed.isdecimal()):
         raise Refused(f"image {spec!r}: only {' and '.join(DRAWN)} take a seed, a whole number of at least 0")
-    return partial(SYNTHETIC[name], seed=int(seed))
+    draw = SYNTHETIC[name]
+    # Wrapped, not partial: that would make the seed a keyword, hence a setting.
+    return wraps(draw)(lambda side, **own: draw(side, int(seed), **own))
+
+
+def _made(spec: str, make: Callable[[], Any], size: int, resize: str) -> Float[np.ndarray, "*grid c"]:
+    """What a source makes, as an image or a signal. Raises Refused where it fails or makes something else."""
+    try:
+        pixels = np.asarray(make(), np.float32)
+    except Exception as error:  # whatever a function of one's own may raise
+        said = str(error).strip().partition("\n")[0]
+        raise Refused(f"image {spec!r} cannot be made: {type(error).__name__}: {said}") from error
+    if pixels.ndim not in (1, 2, 3) or min(pixels.shape) < 1 or not np.isfinite(pixels).all():
+        raise Refused(f"image {spec!r} gives {pixels.shape}: an image (h, w[, c]) or a signal (n,), finite, is needed")
+    if pixels.ndim == 1:
+        return _channels(pixels)
+    return to_square(_channels(pixels), size, resize) if size else _channels(pixels)
 
 
 def _sample(name: str) -> Float[np.ndarray, "h w c"]:
@@ -266,8 +335,8 @@ def _scaled(pixels: np.ndarray) -> np.ndarray:
 
 
 def _channels(image: np.ndarray, background: float = 1.0) -> Float[np.ndarray, "h w c"]:
-    """One or three channels: gray gets its axis, alpha is composited over the background."""
-    image = np.clip(image[..., None] if image.ndim == 2 else image, 0.0, 1.0)
+    """One or three channels: gray and signals get their axis, alpha is composited over the background."""
+    image = np.clip(image[..., None] if image.ndim < 3 else image, 0.0, 1.0)
     if image.shape[-1] in (2, 4):
         alpha = image[..., -1:]
         image = image[..., :-1] * alpha + background * (1 - alpha)

@@ -1,5 +1,7 @@
 """The definitions of record: PSNR, SSIM, spectra. Predictions are clipped to [0, 1], never rounded; the peak is 1."""
 
+import math
+
 import dm_pix
 import jax.numpy as jnp
 import numpy as np
@@ -51,17 +53,36 @@ def ssim(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -
     return lax.map(total, jnp.arange(0, rows, band)).sum() / rows
 
 
+def bands(side: int) -> Int[np.ndarray, " b"]:
+    """The lowest frequency of each band, in cycles per image side: octaves 1, 2, 4, ..., the last may be short."""
+    return 2 ** np.arange(max(1, math.ceil(math.log2(max(side // 2, 1)))))
+
+
+def band_power(lines: Float[Array, "l n c"], count: int) -> Float[Array, " b"]:
+    """Power in the first `count` bands along lines of pixels, their means over lines and channels summed over a band.
+
+    Each line less its mean under a Hann window: what does not end as it began would leak into every band.
+    """
+    side = lines.shape[1]
+    frequencies = np.arange(1, side // 2 + 1)
+    band = np.minimum(np.log2(frequencies).astype(int), count - 1)
+    window = np.hanning(side + 1)[:side, None].astype(np.float32)
+    waves = jnp.fft.rfft((lines - lines.mean(1, keepdims=True)) * window, axis=1)[:, 1:]
+    power = jnp.mean(jnp.square(waves.real) + jnp.square(waves.imag), axis=(0, 2)) / side**2
+    return jnp.zeros(count).at[band].add(power)
+
+
 def spectrum(image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:
     """log10 of the power at each frequency, mean over channels, zero frequency in the middle."""
     power = np.abs(np.fft.fftshift(np.fft.fft2(image, axes=(0, 1), norm="forward"), axes=(0, 1))) ** 2
     return np.log10(power.mean(-1) + 1e-12)
 
 
-def radial_power(image: Float[np.ndarray, "h w c"]) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
-    """Frequencies, 1 to half of the shorter side, in cycles per image side, and the mean power in the ring of each."""
-    power = (np.abs(np.fft.fft2(image, axes=(0, 1), norm="forward")) ** 2).mean(-1)
-    rows, columns = (np.fft.fftfreq(side) * side for side in power.shape)
-    ring = np.rint(np.hypot(rows[:, None], columns[None, :])).astype(int).ravel()
+def radial_power(image: Float[np.ndarray, "*grid c"]) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
+    """Frequencies, 1 to half of the shortest side, in cycles per image side, and the mean power in the ring of each."""
+    power = (np.abs(np.fft.fftn(image, axes=range(image.ndim - 1), norm="forward")) ** 2).mean(-1)
+    waves = np.ix_(*(np.fft.fftfreq(side) * side for side in power.shape))
+    ring = np.rint(np.sqrt(sum(wave**2 for wave in waves))).astype(int).ravel()
     mean = np.bincount(ring, power.ravel()) / np.bincount(ring)
     frequencies = np.arange(1, min(power.shape) // 2 + 1)
     return frequencies.astype(float), mean[frequencies]

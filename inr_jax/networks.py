@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from inr_jax import sines
-from inr_jax.features import call, imported
+from inr_jax.functions import call, imported
 from inr_jax.settings import Design, Hyper, Refused, values
 
 Params = Any

@@ -28,11 +28,14 @@ import pandas as pd
 import xarray as xr
 
 from inr_jax.ensemble import Fitted, Segment
+from inr_jax.fit import Curves
 from inr_jax.grid import Grid
 from inr_jax.settings import FIELDS, Refused, Study
 
 SCORES = ("psnr_train", "psnr_heldout", "psnr_all", "ssim")
-OUTCOMES = (*SCORES, "status", "diverged_at", "seconds")
+# Measured of a member, in the table between its settings and its scores.
+MEASURED = ("rms_frequency",)
+OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds")
 ASSEMBLED = ("results.csv", "results.nc", "baselines.csv", "report.html")
 # The columns that everybody looks for stand first, in this order; all other settings follow.
 FIRST = (
@@ -42,13 +45,14 @@ FIRST = (
 
 
 class Kept(NamedTuple):
-    """Where a finished member lies: its chunk's file, its place in it, how the chunk went, its curves' steps."""
+    """Where a finished member lies: its chunk's file and its place in it, how it went, its curves' steps and bands."""
 
     path: Path
     place: int
     seconds: float
     scores: Mapping[str, Any]
     steps: np.ndarray
+    bands: int
 
 
 class Learned(NamedTuple):
@@ -56,8 +60,7 @@ class Learned(NamedTuple):
 
     params: Any
     data: Any
-    history_train: np.ndarray
-    history_heldout: np.ndarray
+    curves: Curves
 
 
 class Damaged(OSError):
@@ -193,8 +196,9 @@ class Record:
     def save_chunk(self, keys: Sequence[str], fitted: Fitted, about: Mapping[str, Any]) -> None:
         """Keep the members of a finished chunk, and their checkpoints no more; `seconds` in `about` is for all."""
         arrays = {name: array[: len(keys)] for name, array in _flat(fitted).items()}
-        scores = {name: arrays[name].tolist() for name in (*SCORES, "diverged_at")}
-        write(self.directory / chunk_name(keys), pack(arrays, {"keys": list(keys), "scores": scores, **about}))
+        scores = {name: arrays[name].tolist() for name in (*MEASURED, *SCORES, "diverged_at")}
+        said = {"keys": list(keys), "scores": scores, "bands": fitted.history_bands.shape[-1], **about}
+        write(self.directory / chunk_name(keys), pack(arrays, said))
         for path in self._checkpoints(keys):
             path.unlink(missing_ok=True)
 
@@ -231,8 +235,8 @@ class Record:
                 places = [about["keys"].index(key) for key in keys]
                 mine = {name: array[places] for name, array in arrays.items()}
                 state = _unflat(shapes(), mine, "state/", len(keys))
-                rest = {name: mine[name] for name in ("diverged_at", "history_train", "history_heldout")}
-                return Segment(about["step"], state, **rest), about
+                curves = Curves(*(mine[f"curves/{name}"] for name in Curves._fields))
+                return Segment(about["step"], state, mine["diverged_at"], curves), about
             except (Damaged, KeyError):
                 continue
         return None
@@ -247,7 +251,8 @@ class Record:
                 continue
             for place, key in enumerate(said["keys"]):
                 scores = {name: column[place] for name, column in said["scores"].items()}
-                found[key] = Kept(path, place, said["seconds"] / len(said["keys"]), scores, said["history_step"])
+                seconds, steps = said["seconds"] / len(said["keys"]), said["history_step"]
+                found[key] = Kept(path, place, seconds, scores, steps, said["bands"])
         return found
 
     def is_whole(self, asked: Mapping[str, Any], keys: Sequence[str]) -> bool:
@@ -299,7 +304,7 @@ class Record:
         own = {name: array[kept.place] for name, array in unpack(kept.path).items()}
         try:
             params, data = _unflat(shapes.params, own, "params/"), _unflat(shapes.data, own, "data/")
-            return Learned(params, data, own["history_train"], own["history_heldout"])
+            return Learned(params, data, Curves(*(own[name] for name in Curves._fields)))
         except KeyError as name:
             raise Damaged(f"{kept.path}: array {name} is not that of this member") from None
 
@@ -314,6 +319,8 @@ class Record:
         identity = (path, stat.st_mtime_ns, stat.st_size)
         if identity not in self._said:
             said = said_of(path)
+            if not set(MEASURED) <= set(said["scores"]):
+                raise Damaged(f"{path} was written by an older version, which measured less")
             # The same steps for all: a run of many members holds them once.
             steps = tuple(said["history_step"])
             self._said[identity] = said | {"history_step": self._steps.setdefault(steps, np.asarray(steps))}
@@ -348,19 +355,24 @@ class Record:
         """The training curves of the members over the union of their steps; NaN where a member was not looked at."""
         kept = self.kept()
         axis = np.unique(np.concatenate([np.zeros(0, int), *(kept[key].steps for key in keys if key in kept)]))
-        values = np.full((2, len(keys), len(axis)), np.nan, np.float32)
         rows = [row for row, key in enumerate(keys) if key in kept]
+        bands = max((kept[keys[row]].bands for row in rows), default=0)
+        shapes = {
+            name: (*("member", "step"), *(("band",) if name == "history_bands" else ())) for name in Curves._fields
+        }
+        length = {"member": len(keys), "step": len(axis), "band": bands}
+        values = {name: np.full([length[d] for d in dims], np.nan, np.float32) for name, dims in shapes.items()}
         # A chunk's file is read and verified once, for all its members.
         path_of = lambda row: kept[keys[row]].path  # noqa: E731
         for path, group in itertools.groupby(sorted(rows, key=path_of), path_of):
             arrays = unpack(path)
             for row in group:
                 place, at = kept[keys[row]].place, np.searchsorted(axis, kept[keys[row]].steps)
-                values[:, row, at] = arrays["history_train"][place], arrays["history_heldout"][place]
-        named = {
-            name: (("member", "step"), v) for name, v in zip(("history_train", "history_heldout"), values, strict=True)
-        }
-        return xr.Dataset(named, coords={"step": axis})
+                for name, curve in values.items():
+                    mine = curve[row, ..., : arrays[name].shape[-1]] if name == "history_bands" else curve[row]
+                    mine[at] = arrays[name][place]
+        named = {name: (dims, values[name]) for name, dims in shapes.items()}
+        return xr.Dataset(named, coords={"step": axis, "band": 2 ** np.arange(bands)})
 
 
 def columns(settings: Mapping[str, Any]) -> list[str]:
@@ -380,30 +392,30 @@ def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -
     points = grid.points if "case" in kept else grid.points[0]
     labels: dict[str, Any] = {name: list(values) for name, values in study.axes.items()}
     labels["case"] = [case.get("label", str(number)) for number, case in enumerate(study.cases)]
-    labels["step"] = curves["step"].to_numpy()
+    labels |= {name: curves[name].to_numpy() for name in ("step", "band")}
     variables: dict[str, Any] = {}
-    for name in (*SCORES, "seconds", "diverged_at", "status"):
+    for name in (*MEASURED, *SCORES, "seconds", "diverged_at", "status"):
         column = table[name].fillna(-1).astype(int) if name == "diverged_at" else table[name]
         column = column.astype(str) if name == "status" else column
         variables[name] = (kept, column.to_numpy()[points])
-    for name in ("history_train", "history_heldout"):
-        variables[name] = ((*kept, "step"), curves[name].to_numpy()[points])
+    for name in Curves._fields:
+        variables[name] = ((*kept, *curves[name].dims[1:]), curves[name].to_numpy()[points])
     for name in SCORES[:3]:
         variables[name] = (*variables[name], {"units": "dB"})
-    coords = {name: labels[name] for name in (*kept, "step")}
+    coords = {name: labels[name] for name in (*kept, "step", "band")}
     settings = {name: value for name, value in study.settings.items() if name not in study.axes}
     return xr.Dataset(variables, coords, {"study": study.name, "settings": json.dumps(settings, default=str)})
 
 
 def _outcome(kept: Kept | None) -> dict[str, Any]:
     if kept is None:
-        return dict.fromkeys(SCORES, np.nan) | {
+        return dict.fromkeys((*MEASURED, *SCORES), np.nan) | {
             "status": "failed",
             "diverged_at": None,
             "seconds": np.nan,
         }
     diverged_at = kept.scores["diverged_at"]
-    return {name: kept.scores[name] for name in SCORES} | {
+    return {name: kept.scores[name] for name in (*MEASURED, *SCORES)} | {
         "status": "diverged" if diverged_at >= 0 else "ok",
         "diverged_at": diverged_at if diverged_at >= 0 else None,
         "seconds": kept.seconds,

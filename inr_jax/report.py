@@ -15,15 +15,27 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from inr_jax import ensemble, figures, fit, images, tables, tasks
-from inr_jax.figures import Pictured
+from inr_jax.figures import Curve, Pictured
 from inr_jax.grid import Member
 from inr_jax.records import SCORES, Kept, Learned, Record
 from inr_jax.records import write as write_file
 
-MOST_PICTURED = 6
+# Members shown side by side: of a curve its ends and its best point, in the gallery also some between.
+MOST_PICTURED, MOST_COMPARED = 6, 3
 # Pictures behind the slider: no more, and no larger, than keeps the page light.
 MOST_SLIDES, SLIDE_SIDE = 24, 192
 PNG_DPI = 130
+# Name, figure, dimensions of what it shows, caption.
+GALLERIES = (
+    (
+        "gallery",
+        figures.gallery,
+        2,
+        "Each row one member: the target, what was fitted, the signed error (red: too bright; mean over channels), and "
+        "the power at each frequency on a logarithmic scale, zero in the middle.",
+    ),
+    ("signals", figures.signals, 1, "Each panel one member: the signal, what was fitted, and the samples trained on."),
+)
 HEADINGS = {
     "psnr_train": "train (dB)",
     "psnr_heldout": "held out (dB)",
@@ -74,8 +86,11 @@ def picture(member: Member, fitted: Learned, grid: tuple[int, ...] = ()) -> Floa
     return ensemble.render(member.design, member.hyper, fitted.params, fitted.data, grid or task.grid, task.channels)
 
 
-def representative(table: pd.DataFrame) -> list[int]:
-    """Rows of results.csv that show what a study found: its lowest, best and highest point, or each of its settings."""
+def representative(table: pd.DataFrame, most: int) -> list[int]:
+    """At most so many rows of results.csv that show what a study found: points of its best curve, or its settings.
+
+    Of a curve they are the lowest, the best and the highest, and what lies evenly between.
+    """
     good = table[(table["status"] == "ok")]
     if good.empty:
         return []
@@ -85,9 +100,11 @@ def representative(table: pd.DataFrame) -> list[int]:
         # What was searched on the way to a second stage is in the table.
         shown = tables.last_stage(good)
         told_by = [*by, *(n for n in ("label",) if n in good)]
-        return (shown.drop_duplicates(told_by) if told_by else shown).index.tolist()[: MOST_PICTURED if told_by else 1]
+        return (shown.drop_duplicates(told_by) if told_by else shown).index.tolist()[: most if told_by else 1]
     curve = _curve(good, axis)
-    return list(dict.fromkeys([curve.index[0], good[tables.criterion(good)].idxmax(), curve.index[-1]]))
+    best = curve.index.get_loc(good[tables.criterion(good)].idxmax())
+    even = np.linspace(0, len(curve) - 1, most - 1).round().astype(int)
+    return curve.index[np.unique([*even, best])].tolist()
 
 
 def _curve(good: pd.DataFrame, axis: str) -> pd.DataFrame:
@@ -105,6 +122,8 @@ def _slides(record: Record, table: pd.DataFrame, members: Sequence[Member], keys
     good = table[table["status"] == "ok"]
     axis = figures.main_axis(good) if len(good) else None
     if axis is None or len(curve := _curve(good, axis)) < 3:
+        return ""
+    if any(len(tasks.of(members[row].data).grid) != 2 for row in curve.index):
         return ""
     curve = curve.iloc[np.unique(np.linspace(0, len(curve) - 1, MOST_SLIDES).astype(int))]
     score, kept, slides = tables.criterion(good), record.kept(), []
@@ -166,50 +185,70 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
                 "Dot chart of PSNR in dB of each setting; the values are those of the table below.",
             )
         )
-    rows = representative(table)
+    if kind := figures.kinds_of_frequencies(table):
+        drawn.append(
+            Drawn(
+                "psnr_over_frequencies",
+                "PSNR over the frequencies that were used",
+                figures.over_frequencies(table, kind),
+                "Each mark one member, at the root mean square of its B: as drawn, or where B is learned as it ended.",
+                f"Scatter chart of PSNR in dB against the root mean square of the frequencies, by {kind}.",
+            )
+        )
+    rows = representative(table, MOST_PICTURED)
     if not rows:
         return drawn
+    few = representative(table, MOST_COMPARED if axis else MOST_PICTURED)
     kept, by = record.kept(), tables.told_apart(tables.summary(table))
-    curves, pictured = [], []
+    curves: list[Curve] = []
+    pictured: list[Pictured] = []
+    compared: list[Pictured] = []
     for row in rows:
         member = members[row]
         task = tasks.of(member.data)
         fitted = learned(record, kept[keys[row]], member)
         name = tables.named(table.loc[row], by)
-        curves.append((name, kept[keys[row]].steps, fitted.history_train, fitted.history_heldout))
-        if len(task.grid) == 2:
-            pictured.append(Pictured(name, np.asarray(task.image), picture(member, fitted), row))
+        each = Pictured(name, np.asarray(task.image), picture(member, fitted), np.asarray(task.train))
+        pictured.append(each)
+        if row in few:
+            curves.append(Curve(name, kept[keys[row]].steps, fitted.curves))
+            compared.append(each)
     drawn.append(
         Drawn(
             "training",
             "Training curves",
             figures.training(curves),
             "PSNR over the steps, on an even sample of the pixels of either kind; one seed each.",
-            f"Line chart of PSNR in dB over training steps for {', '.join(c[0] for c in curves)}.",
+            f"Line chart of PSNR in dB over training steps for {', '.join(c.name for c in curves)}.",
         )
     )
-    if pictured:
-        drawn.append(
-            Drawn(
-                "gallery",
-                "Gallery",
-                figures.gallery(pictured),
-                "Each row one member: the target, what was fitted, the signed error (red: too bright; mean over "
-                "channels), and the power at each frequency on a logarithmic scale, zero in the middle.",
-                "; ".join(f"{p.title}: target, prediction, error and spectra" for p in pictured),
-            )
+    drawn.append(
+        Drawn(
+            "bands",
+            "Which frequencies are learned when",
+            figures.bands(curves),
+            "The error's power over the target's in octaves of frequency, along some rows and columns of all pixels: "
+            "at 1 nothing of a band is learned. Low bands fall first; a band that never falls is out of reach.",
+            f"Line charts of relative error power over training steps, a line for each octave, for "
+            f"{', '.join(c.name for c in curves)}.",
         )
-        same = [p for p in pictured if np.array_equal(p.target, pictured[0].target)]
-        drawn.append(
-            Drawn(
-                "spectra",
-                "Power at each frequency",
-                figures.spectra(same),
-                "Radially averaged, of the target, the predictions and their errors. Where an error reaches the "
-                "target, nothing of that frequency was fitted.",
-                f"Line chart of power against frequency for {', '.join(p.title for p in same)}.",
-            )
+    )
+    for name, draw, dims, said in GALLERIES:
+        shown = [p for p in pictured if p.target.ndim - 1 == dims]
+        if shown:
+            about = f"{'; '.join(p.title for p in shown)}: target and prediction"
+            drawn.append(Drawn(name, name.capitalize(), draw(shown), said, about))
+    same = [p for p in compared if np.array_equal(p.target, compared[0].target)]
+    drawn.append(
+        Drawn(
+            "spectra",
+            "Power at each frequency",
+            figures.spectra(same),
+            "Radially averaged, of the target, the predictions and their errors. Where an error reaches the "
+            "target, nothing of that frequency was fitted.",
+            f"Line chart of power against frequency for {', '.join(p.title for p in same)}.",
         )
+    )
     return drawn
 
 

@@ -265,9 +265,11 @@ def interpolated(members: Sequence[Member]) -> pd.DataFrame:
                 "psnr_heldout": metrics.psnr(*pair),
                 "psnr_all": metrics.psnr(image, task.image),
             }
-            rows.append(dataclasses.asdict(data) | {"method": method} | {n: float(v) for n, v in scores.items()})
-    names = [f.name for f in dataclasses.fields(Data)]
-    return pd.DataFrame(rows, columns=[*names, "method", "psnr_heldout", "psnr_all"])
+            settings = {**dataclasses.asdict(data), **dict(data.own)}
+            rows.append(settings | {"method": method} | {n: float(v) for n, v in scores.items()})
+    names = [f.name for f in dataclasses.fields(Data) if f.name != "own"]
+    own = dict.fromkeys(name for each in members for name, _ in each.data.own)
+    return pd.DataFrame(rows, columns=[*names, *own, "method", "psnr_heldout", "psnr_all"])
 
 
 def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.ndarray, "*grid c"]:
@@ -292,7 +294,9 @@ def asked_for(study: Study) -> dict[str, Any]:
         "cases": [dict(case) for case in study.cases],
     }
     if "image" not in study.axes and not any("image" in case for case in study.cases):
-        image = images.load(*(study.settings[name] for name in ("image", "size", "resize", "background")))
+        spec = study.settings["image"]
+        own = {name: study.settings[name] for name in images.reads(spec)}
+        image = images.load(spec, *(study.settings[name] for name in ("size", "resize", "background")), **own)
         identity["image_digest"] = images.digest(image)
     text = json.dumps(identity, sort_keys=True)
     return {
@@ -318,7 +322,7 @@ def dry_run(loaded: Loaded) -> str:
         plan = planned(batch, study.run)
         flops = plan.step_flops * batch.design.steps * len(batch.rows)
         total += flops
-        what = f"{batch.design.encoding} + {batch.design.network} on {batch.data.image} {task.grid[1]}x{task.grid[0]}"
+        what = f"{batch.design.encoding} + {batch.design.network} on {batch.data.image} {images.said_size(task.grid)}"
         lines.append(
             f"  {what}: {len(batch.rows)} members, {batch.design.steps} steps, {plan.parameters:,} parameters each; "
             f"chunk {plan.chunk}, pixel block {plan.block or 'all'}, {plan.bytes / 2**20:.0f} MiB, "

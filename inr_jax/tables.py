@@ -30,6 +30,15 @@ def varying(table: pd.DataFrame) -> list[str]:
     return [name for name in settings if table[name].nunique(dropna=False) > 1]
 
 
+def distinguishing(table: pd.DataFrame, names: list[str]) -> list[str]:
+    """Those of the settings that tell the members apart: one that follows from those before it adds nothing."""
+    kept: list[str] = []
+    for name in names:
+        if table.groupby([*kept, name], dropna=False).ngroups > (_grouped(table, kept).ngroups if kept else 1):
+            kept.append(name)
+    return kept
+
+
 def over(table: pd.DataFrame) -> str:
     """What an interval is over: images where there are several, else seeds; empty where there is one of each."""
     several = [name for name in ("image", "seed", "split_seed") if table[name].nunique() > 1]

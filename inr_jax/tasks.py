@@ -1,5 +1,6 @@
 """Coordinates of pixels, which of them are trained on and which are held out."""
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -48,6 +49,16 @@ def coordinates(index: Int[AnyArray, " n"], grid: tuple[int, ...], domain: str =
     if domain == "signed":
         return where * (2.0 / np.maximum(sides - 1, 1)) - 1.0
     return where / sides
+
+
+def lines(grid: tuple[int, ...], axis: int, most: int) -> Int[np.ndarray, "l n"]:
+    """Row-major indices of the pixels of at most so many lines along an axis, evenly spread over the others."""
+    others = tuple(n for each, n in enumerate(grid) if each != axis)
+    total = math.prod(others)
+    which = np.linspace(0, total - 1, min(most, total)).astype(int)
+    places = [place[:, None] for place in np.unravel_index(which, others)] if others else []
+    places.insert(axis, np.arange(grid[axis])[None])
+    return np.ravel_multi_index(np.broadcast_arrays(*places), grid).astype(np.int32)
 
 
 def side(domain: str) -> float:
@@ -111,5 +122,5 @@ def _validation_part(where: np.ndarray, kind: str, part: float, seed: int, train
 @lru_cache(maxsize=8)
 def of(data: Data) -> Task:
     """The task that the data settings describe. Raises Refused where there is no such image."""
-    image = images.load(data.image, data.size, data.resize, data.background)
+    image = images.load(data.image, data.size, data.resize, data.background, **dict(data.own))
     return split(image, data.split, data.fraction, data.split_seed, data.validation)

@@ -9,7 +9,7 @@ import pytest
 
 from inr_jax import records
 from inr_jax.ensemble import Fitted, Segment
-from inr_jax.fit import State
+from inr_jax.fit import Curves, State
 from inr_jax.records import Damaged, Record
 
 PARAMS = {"network": {"params": {"Dense_0": {"kernel": np.arange(12, dtype=np.float32).reshape(2, 2, 3)}}}}
@@ -18,8 +18,10 @@ FITTED = Fitted(
     {"B": np.ones((2, 4, 2), np.float32)},
     *(np.asarray([value, value + 1], np.float32) for value in (30, 20, 25, 0.9)),
     np.asarray([-1, 7], np.int32),
+    np.ones(2, np.float32),
     np.zeros((2, 5), np.float32),
     np.full((2, 5), np.nan, np.float32),
+    np.zeros((2, 5, 3), np.float32),
 )
 ONE = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (FITTED.params, FITTED.data))
 SHAPES = State(*ONE, ())
@@ -41,7 +43,7 @@ def test_what_is_kept_comes_back_to_the_bit(tmp_path):
         learned.params["network"]["params"]["Dense_0"]["kernel"], PARAMS["network"]["params"]["Dense_0"]["kernel"][1]
     )
     np.testing.assert_array_equal(learned.data["B"], FITTED.data["B"][1])
-    assert np.isnan(learned.history_heldout).all()
+    assert np.isnan(learned.curves.history_heldout).all()
 
 
 def test_another_members_parameters_are_not_taken_for_its_own(tmp_path):
@@ -54,7 +56,8 @@ def stood(step: int) -> Segment:
     state = State(
         PARAMS, {"B": np.ones((2, 4, 2), np.float32)}, (np.arange(2, dtype=np.int32), {"m": np.zeros((2, 3))})
     )
-    return Segment(step, state, np.asarray([-1, 3], np.int32), np.full((2, 2), step, np.float32), np.zeros((2, 2)))
+    curves = Curves(np.full((2, 2), step, np.float32), np.zeros((2, 2)), np.zeros((2, 2, 3)))
+    return Segment(step, state, np.asarray([-1, 3], np.int32), curves)
 
 
 def test_the_furthest_checkpoint_comes_back_and_only_the_one_before_is_kept_beside_it(tmp_path):

@@ -1,0 +1,62 @@
+"""Which amplitudes should the frequencies have? (Tancik et al. 2020, figures 2, 3 and 5, in one dimension)
+
+Question  Every frequency 1, 2, 3, ... with amplitude 1/j^power, fitted to signals whose spectrum falls as
+          1/f^exponent, by plain gradient descent as the theory has it: which power fits which signal best, and in what
+          order are the frequencies learned?
+Command   python -m experiments.sweep --config=experiments/configs/falloff.py:powers_cpu
+          python -m experiments.sweep --config=experiments/configs/falloff.py:fit_cpu
+Cost      NOT YET
+Finding   NOT YET
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from inr_jax import sines
+from inr_jax.configuration import base
+
+VARIANTS = {
+    "powers": "figure 5: 256 samples, width 1,024, 18 powers x 3 exponents x 8 signals, 1,000 steps; for a GPU",
+    "powers_cpu": "the same at width 256 with 10 powers and 4 signals",
+    "fit": "figures 2 and 3: 64 samples, width 1,024, 50,000 steps, one signal; for a GPU",
+    "fit_cpu": "the same at width 256 with 4 signals",
+    "quick": "64 samples, width 128, 5 powers, 500 steps, one signal",
+}
+
+
+def harmonics(
+    coords: Float[Array, "n 1"], key: Array, *, frequencies: int, power: float = 1.0
+) -> Float[Array, "n 2*m"]:
+    """[a_j sin 2πjx, a_j cos 2πjx] for j = 1 ... m with a_j = 1/j^power, over the norm of a."""
+    j = jnp.arange(1, frequencies + 1, dtype=jnp.float32)
+    amplitude = j**-power
+    return jnp.concatenate(sines.turned(coords * j), axis=-1) * jnp.tile(amplitude / jnp.linalg.norm(amplitude), 2)
+
+
+def get_config(variant: str) -> ConfigDict:
+    """The settings of a variant.
+
+    The paper's loss is half the sum of squares and ours the mean, so its learning rates are multiplied by half the
+    number of training samples; and by what width lacks to 1,024, since a kernel of this parameterisation grows with it.
+    """
+    config = base(image="synthetic:power_law", encoding="experiments.configs.falloff:harmonics")
+    powers = variant.startswith("powers")
+    config.design.init, config.design.output, config.design.optimizer = "glorot", "linear", "sgd"
+    config.design.width = 1024 if variant in ("powers", "fit") else 256
+    config.size = 256 if powers else 64
+    config.design.frequencies = config.size // 4
+    config.design.steps = 1000 if powers else 50_000
+    config.hyper.learning_rate = (5e-3 if powers else 1e-5) * config.size / 4 * 1024 / config.design.width
+    config.axes.exponent = (1.0, 1.5, 2.0) if powers else (1.0,)
+    config.axes.image = tuple(f"synthetic:power_law:{seed}" for seed in range(8 if variant == "powers" else 4))
+    if variant == "powers":
+        config.axes.power = (*(step / 8 for step in range(17)), 4.0)
+    else:
+        config.axes.power = (*(step / 4 for step in range(9)), 4.0) if powers else (0.0, 0.5, 1.0, 1.5, 2.0, 4.0)
+    if variant == "fit":
+        config.axes.image = ("synthetic:power_law:0",)
+    if variant == "quick":
+        config.design.width, config.design.steps, config.hyper.learning_rate = 128, 500, 0.01
+        config.axes.image, config.axes.power = ("synthetic:power_law:0",), (0.0, 0.5, 1.0, 2.0, 4.0)
+    return config

@@ -1,0 +1,42 @@
+"""How far from its best was the exercise this project began with? Its B's length against scale, its L from 1 to 12.
+
+Question  The seed tried B's length 256, 512 and 1024 at scale 1, and L = 10. With its ten octaves on top of B and its
+          protocol: what do scale, length and L change on the rows that were trained on, and on those that were not?
+Command   python -m experiments.sweep --config=experiments/configs/seed_scales.py:length_cpu
+          python -m experiments.sweep --config=experiments/configs/seed_scales.py:octaves_cpu
+Cost      NOT YET
+Finding   NOT YET
+"""
+
+from ml_collections import ConfigDict
+
+from inr_jax.configuration import base
+
+VARIANTS = {
+    "length": "B's length 256, 512, 1024 against 6 scales: the seed's protocol at 512x512; for a GPU",
+    "octaves": "L from 1 to 12: the seed's protocol at 512x512",
+    "length_cpu": "B's length against scale at 128x128: 60 epochs of 32 steps",
+    "octaves_cpu": "L from 1 to 12 at 128x128: 60 epochs of 32 steps, 4 seeds",
+    "quick": "L = 1, 4, 7 and 10 at 64x64, 400 steps",
+}
+
+
+def get_config(variant: str) -> ConfigDict:
+    """The settings of a variant: AdamW at 1e-4, 256 pixels a step, every second row trained on."""
+    config = base()
+    config.resize, config.split = "stretch", "rows"
+    config.size = 512 if variant in ("length", "octaves") else 128
+    config.design.init, config.design.optimizer, config.design.schedule = "torch", "adamw", "plateau"
+    config.design.pixels, config.design.steps = 256, 60 * config.size**2 // 2 // 256
+    config.hyper.learning_rate, config.hyper.weight_decay = 1e-4, 1e-2
+    if variant.startswith("length"):
+        config.design.encoding, config.design.octaves = "octaves", 10
+        config.axes.frequencies, config.axes.scale = (256, 512, 1024), (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+    else:
+        config.design.encoding = "dyadic"
+        config.axes.octaves = tuple(range(1, 13))
+    if variant == "octaves_cpu":
+        config.axes.seed = (0, 1, 2, 3)
+    if variant == "quick":
+        config.size, config.design.steps, config.axes.octaves = 64, 400, (1, 4, 7, 10)
+    return config

@@ -1,0 +1,36 @@
+"""Functions that read settings by their keyword parameters: the package's and those of one's own."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from inr_jax.settings import Refused
+
+
+def imported(path: str) -> Callable:
+    """The function that `module:function` names; raises Refused if there is none."""
+    module, _, name = path.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever a module of one's own may raise
+        said = str(error).strip().partition("\n")[0]
+        raise Refused(f"{path!r} cannot be imported: {type(error).__name__}: {said}") from error
+    if not callable(function):
+        raise Refused(f"{path!r} is no function")
+    return function
+
+
+def keywords(function: Callable) -> list[inspect.Parameter]:
+    """A function's keyword-only parameters: the settings that it reads."""
+    return [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
+def reads(function: Callable) -> set[str]:
+    """The names of the settings that a function reads."""
+    return {parameter.name for parameter in keywords(function)}
+
+
+def call(function: Callable, *args, values: dict[str, Any]) -> Any:
+    """The function's result, with those of the settings that it reads."""
+    return function(*args, **{name: values[name] for name in reads(function) if name in values})
