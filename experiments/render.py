@@ -1,6 +1,7 @@
 """Draw any member of a run at any size: python -m experiments.render RUN --member=ROW --size=WxH --out=FILE
 
 ROW is the member's row in results.csv, from 0. FILE.png has 8 bits, clipped; FILE.npy is float32, (h, w, c), unclipped.
+Of a signal the size is its number of samples, and the file an .npy, (n, c).
 """
 
 import io
@@ -28,8 +29,10 @@ def main(argv: Sequence[str]) -> int:
     if out.suffix not in (".png", ".npy"):
         raise Refused(f"--out={out} has no known ending; allowed: .png, .npy")
     image = study.rendered(record, _row(arguments.required("member", USAGE)), _grid(arguments.size))
+    if out.suffix == ".png" and image.ndim != 3:
+        raise Refused(f"--out={out}: this member is of a signal, which is no picture; allowed: .npy")
     records.write(out, images.to_png(image) if out.suffix == ".png" else _npy(image))
-    print(f"{out}: {image.shape[1]}x{image.shape[0]}")
+    print(f"{out}: {images.said_size(image.shape[:-1])}")
     return 0
 
 
@@ -46,13 +49,13 @@ def _row(text: str) -> int:
 
 
 def _grid(text: str) -> tuple[int, ...]:
-    """(h, w) of WxH; empty for the image's own."""
+    """(h, w) of WxH, (n,) of N; empty for the image's own."""
     if not text:
         return ()
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+    sides = text.split("x")
+    if not all(side.isdecimal() and int(side) for side in sides):
         raise Refused(f"--size={text} is not WxH in pixels, for example 1024x768")
-    return int(height), int(width)
+    return tuple(int(side) for side in reversed(sides))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
         raise
     except Exception as error:
         raise Refused(f"--config={path}: {type(error).__name__}: {error}") from error
-    named = [_flat(config), *cases], [config.axes, config.second, *_texts(overrides)]
+    named = [_flat(config), *cases], [*(dict(config[g].items()) for g in ("axes", "second")), *_texts(overrides)]
     own = _bring(config, *named)
     _override(config, [pair for pair in overrides if not pair[0].startswith(("axes.", "second."))], cases)
     settings = _flat(config)

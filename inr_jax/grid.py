@@ -145,7 +145,7 @@ def own_fields(
     found: dict[str, dataclasses.Field] = {}
     named = [(kind, s[kind]) for s in settings for kind in kinds if kind in s]
     named += [(kind, value) for a in axes for kind in kinds for value in a.get(kind, ())]
-    for kind, name in dict.fromkeys(named):
+    for kind, name in dict.fromkeys(pair for pair in named if isinstance(pair[1], str)):
         function = images.source(name) if kind == "image" else functions.imported(name) if ":" in name else None
         for parameter in functions.keywords(function) if function else ():
             if parameter.name in (*FIELDS, "side"):

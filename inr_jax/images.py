@@ -334,7 +334,7 @@ def _scaled(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32)
 
 
-def _channels(image: np.ndarray, background: float = 1.0) -> Float[np.ndarray, "h w c"]:
+def _channels(image: np.ndarray, background: float = 1.0) -> Float[np.ndarray, "*grid c"]:
     """One or three channels: gray and signals get their axis, alpha is composited over the background."""
     image = np.clip(image[..., None] if image.ndim < 3 else image, 0.0, 1.0)
     if image.shape[-1] in (2, 4):

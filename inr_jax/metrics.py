@@ -58,7 +58,7 @@ def bands(side: int) -> Int[np.ndarray, " b"]:
     return 2 ** np.arange(max(1, math.ceil(math.log2(max(side // 2, 1)))))
 
 
-def band_power(lines: Float[Array, "l n c"], count: int) -> Float[Array, " b"]:
+def band_power(lines: Float[AnyArray, "l n c"], count: int) -> Float[Array, " b"]:
     """Power in the first `count` bands along lines of pixels, their means over lines and channels summed over a band.
 
     Each line less its mean under a Hann window: what does not end as it began would leak into every band.

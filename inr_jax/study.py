@@ -284,6 +284,9 @@ def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.n
     if members.keys[row] not in kept:
         raise Refused(f"--member={row} was not fitted")
     member = members.grid.members[row]
+    own = tasks.of(member.data).grid
+    if grid and len(grid) != len(own):
+        raise Refused(f"--size={images.said_size(grid)} does not fit a member of {images.said_size(own)}")
     return report.picture(member, report.learned(record, kept[members.keys[row]], member), grid)
 
 

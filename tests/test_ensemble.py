@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import inr_jax as inr
-from inr_jax import ensemble, fit, planner
+from inr_jax import ensemble, fit, images, metrics, planner, tasks
 from inr_jax.settings import Hyper, member_of
 
 IMAGE = np.random.default_rng(0).random((12, 12, 3)).astype(np.float32)
@@ -229,3 +229,35 @@ def test_a_function_of_ones_own_that_fails_is_refused_by_its_name():
 
 def broken(coords, key, *, scale=1.0):
     raise ValueError("three is wrong\nand more")
+
+
+def test_the_curves_hold_what_is_left_of_each_octave_from_nothing_learned_to_nearly_all():
+    image = images.load("synthetic:natural_noise:1", 32)
+    fits = inr.fit_many(
+        inr.Design(frequencies=64, width=64, depth=2, steps=300, init="glorot"),
+        inr.hypers(scale=[1, 8], learning_rate=[3e-3]),
+        tasks.split(image, "all"),
+    )
+    left = fits.history_bands
+    assert left.shape == (2, len(fits.history_step), len(metrics.bands(32)))
+    assert (left[:, 0] > 0.5).all() and (left[:, -1] < left[:, 0]).all()
+    # Spectral bias: a small scale leaves more of the high octaves than of the low ones, and than a large scale.
+    assert left[0, -1, -1] > 10 * left[0, -1, 0] and left[0, -1, -1] > left[1, -1, -1]
+    # At the end they are those of the picture that comes out.
+    picture = fits.predict(1, (32, 32)).clip(0, 1).reshape(-1, 3)
+    lines = [tasks.lines((32, 32), axis, fit.CURVE_LINES) for axis in (0, 1)]
+    powers = [
+        sum(np.asarray(metrics.band_power(each[line], left.shape[-1])) for line in lines)
+        for each in (picture - image.reshape(-1, 3), image.reshape(-1, 3))
+    ]
+    np.testing.assert_allclose(left[1, -1], powers[0] / powers[1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "loguniform"])
+def test_the_frequencies_root_mean_square_is_that_of_b_and_none_where_there_is_no_b(family):
+    settings = inr.hypers(scale=[1, 4])
+    fits = inr.fit_many(dataclasses.replace(DESIGN, family=family, steps=0), settings, TASK)
+    np.testing.assert_allclose(fits.rms_frequency, np.sqrt((fits.data["B"] ** 2).mean((1, 2))), rtol=1e-6)
+    np.testing.assert_allclose(fits.rms_frequency[1] / fits.rms_frequency[0], 4, rtol=1e-6)
+    plain = inr.fit_many(dataclasses.replace(DESIGN, encoding="identity", steps=0), settings, TASK)
+    assert np.isnan(plain.rms_frequency).all()

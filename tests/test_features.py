@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from inr_jax import features, tasks
+from inr_jax import features, functions, tasks
 from inr_jax.settings import Refused
 
 SETTINGS = dict(frequencies=16, octaves=10, family="gaussian", scale=4.0, anisotropy=1.0, side=1.0)
@@ -21,8 +21,8 @@ def encoded(name, coords, key=KEY, **changed):
     """The features and B, as the package makes them."""
     values = SETTINGS | changed
     encoding = features.lookup(name)
-    B = features.call(encoding.draw, key, coords.shape[-1], values=values)
-    return np.asarray(features.call(encoding.encode, coords, B, values=values)), np.asarray(B)
+    B = functions.call(encoding.draw, key, coords.shape[-1], values=values)
+    return np.asarray(functions.call(encoding.encode, coords, B, values=values)), np.asarray(B)
 
 
 def waves(angle):
@@ -217,8 +217,8 @@ def test_encodings_are_the_same_under_jit_and_vmap_over_scales(name):
     @jax.jit
     @jax.vmap
     def member(scale):
-        B = features.call(encoding.draw, KEY, 2, values=SETTINGS | {"scale": scale})
-        return features.call(encoding.encode, coords, B, values=SETTINGS)
+        B = functions.call(encoding.draw, KEY, 2, values=SETTINGS | {"scale": scale})
+        return functions.call(encoding.encode, coords, B, values=SETTINGS)
 
     for scale, got in zip(scales, member(scales), strict=True):
         wanted, _ = encoded(name, coords, scale=scale)
@@ -229,10 +229,10 @@ def test_encodings_are_the_same_under_jit_and_vmap_over_scales(name):
 @pytest.mark.parametrize("name", features.ENCODINGS)
 def test_gradients_to_coordinates_and_frequencies_are_finite(name):
     encoding = features.lookup(name)
-    B = features.call(encoding.draw, KEY, 2, values=SETTINGS)
+    B = functions.call(encoding.draw, KEY, 2, values=SETTINGS)
 
     def total(coords, B):
-        return features.call(encoding.encode, coords, B, values=SETTINGS).sum()
+        return functions.call(encoding.encode, coords, B, values=SETTINGS).sum()
 
     for gradient in jax.grad(total, argnums=(0, 1))(points().at[0].set(0.0), B):
         assert np.isfinite(gradient).all()
@@ -265,8 +265,8 @@ def own_module(tmp_path, monkeypatch):
 def test_ones_own_function_gets_its_settings_and_the_members_key(own_module, named, given):
     coords = points()
     encoding = features.lookup(f"{own_module}:sharp" if named else sharp)
-    assert features.reads(encoding.encode) == {"sharpness", "octaves"}
-    assert not features.reads(encoding.draw)
+    assert functions.reads(encoding.encode) == {"sharpness", "octaves"}
+    assert not functions.reads(encoding.draw)
     got, B = encoded(f"{own_module}:sharp" if named else sharp, coords, octaves=2, **given)
     assert B.dtype == np.uint32
     phase = np.asarray(jax.random.uniform(KEY, (2,)), np.float64)
@@ -287,6 +287,6 @@ def test_keyword_only_parameters_are_what_a_function_reads():
     def function(a, b=1, *, c, d=2):
         return (a, b, c, d)
 
-    assert features.reads(function) == {"c", "d"}
-    assert [p.default for p in features.keywords(function) if p.name == "d"] == [2]
-    assert features.call(function, 0, values={"a": 9, "b": 9, "c": 3, "e": 9}) == (0, 1, 3, 2)
+    assert functions.reads(function) == {"c", "d"}
+    assert [p.default for p in functions.keywords(function) if p.name == "d"] == [2]
+    assert functions.call(function, 0, values={"a": 9, "b": 9, "c": 3, "e": 9}) == (0, 1, 3, 2)

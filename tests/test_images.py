@@ -1,7 +1,9 @@
 """Images: what is read is what is in the file, from 0 to 1."""
 
 import os
+import re
 import struct
+import sys
 import zlib
 
 import imageio.v3 as iio
@@ -48,7 +50,7 @@ def save(path, pixels, **how):
 
 
 def is_image(image):
-    return image.dtype == np.float32 and image.ndim == 3 and image.min() >= 0 and image.max() <= 1
+    return image.dtype == np.float32 and image.ndim in (2, 3) and image.min() >= 0 and image.max() <= 1
 
 
 @pytest.mark.parametrize("name", images.SAMPLES)
@@ -267,14 +269,18 @@ def test_what_is_too_fine_for_the_new_size_becomes_gray(resize):
 @pytest.mark.parametrize("name", images.SYNTHETIC)
 def test_every_synthetic_image_is_in_range_and_always_the_same(name, side):
     image = images.load(f"synthetic:{name}", side)
-    assert image.shape[:2] == (side, side)
+    assert image.shape[:-1] == grid_of(name, side)
     assert is_image(image)
     np.testing.assert_array_equal(image, images.load(f"synthetic:{name}", side))
 
 
+def grid_of(name: str, side: int) -> tuple[int, ...]:
+    return (side,) if name == "power_law" else (side, side)
+
+
 @pytest.mark.parametrize("name", images.SYNTHETIC)
 def test_a_synthetic_image_has_a_size_of_its_own(name):
-    assert images.load(f"synthetic:{name}").shape[:2] == (512, 512)
+    assert images.load(f"synthetic:{name}").shape[:-1] == grid_of(name, 512)
 
 
 def test_the_zone_plates_local_frequency_grows_to_a_quarter_of_the_sampling_rate():
@@ -413,3 +419,60 @@ def test_text_is_dark_strings_on_white():
     colors, counts = np.unique(images.to_bytes(page).reshape(-1, 3), axis=0, return_counts=True)
     inks = colors[(counts > 60) & (colors < 250).any(1)]
     assert len(inks) > 5 and (np.sort(counts)[::-1][:25].sum() / counts.sum()) > 0.85
+
+
+@pytest.mark.parametrize(("angle", "changes"), [(0, "columns"), (90, "rows")])
+def test_a_wave_has_its_cycles_along_its_angle(angle, changes):
+    wave = images.load("synthetic:wave", 64, cycles=5.0, angle=float(angle))[..., 0]
+    line, other = (wave[0], wave[:, 0]) if changes == "columns" else (wave[:, 0], wave[0])
+    assert np.ptp(other) < 1e-6
+    np.testing.assert_allclose(line, 0.5 + 0.5 * np.sin(2 * np.pi * 5 * np.arange(64) / 64), atol=1e-6)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
+def test_a_power_laws_amplitude_falls_as_it_says_up_to_its_band(exponent):
+    signals = [images.load(f"synthetic:power_law:{seed}", 512, exponent=exponent) for seed in range(60)]
+    assert all(s.shape == (512, 1) and s.min() == 0 and s.max() == 1 for s in signals)
+    amplitude = np.sqrt(np.mean([np.abs(np.fft.rfft(s[:, 0] / s.std())) ** 2 for s in signals], axis=0))
+    assert amplitude[128:].max() < 1e-3 * amplitude[1:128].min()
+    slope = np.polyfit(np.log(np.arange(1, 128)), np.log(amplitude[1:128]), 1)[0]
+    assert slope == pytest.approx(-exponent, abs=0.1)
+
+
+SOURCE = """
+import numpy as np
+def gray(side, *, level=0.25): return np.full((side, side), level)
+def wide(side): return np.ones((20, 40, 3)) * np.linspace(0, 1, 40)[:, None]
+def line(side, *, turns=2): return np.sin(np.arange(side) * turns)
+def fails(side): raise KeyError("lost")
+def nothing(side): return np.full((side, side), np.nan)
+def deep(side): return np.zeros((side, side, 3, 2))
+"""
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    (tmp_path / "own_sources.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("own_sources", None)
+
+
+def test_a_function_of_ones_own_is_an_image_or_a_signal_and_its_keywords_are_settings(sources):
+    assert images.reads("own_sources:gray") == {"level"} and images.reads("astronaut") == set()
+    np.testing.assert_array_equal(images.load("own_sources:gray", 8, level=0.75), np.full((8, 8, 1), 0.75))
+    assert images.load("own_sources:wide", 8).shape == (8, 8, 3) and images.load("own_sources:wide").shape == (
+        20,
+        40,
+        3,
+    )
+    assert images.load("own_sources:line", 30).shape == (30, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("fails", "lost"), ("nothing", "finite"), ("deep", "(8, 8, 3, 2)"), ("absent", "absent")]
+)
+def test_a_function_that_makes_no_image_is_refused_in_one_line(sources, name, says):
+    with pytest.raises(Refused, match=re.escape(says)) as refused:
+        images.load(f"own_sources:{name}", 8)
+    assert "\n" not in str(refused.value) and name in str(refused.value)

@@ -174,6 +174,28 @@ def test_members_are_rendered_at_any_size_as_pictures(run, tmp_path):
     assert iio.imread(out).shape == (40, 70, 3)
 
 
+def test_a_signal_is_swept_over_its_sources_own_setting_and_rendered_as_numbers(tmp_path, capsys):
+    out, file = tmp_path / "run", tmp_path / "member.npy"
+    own = ["--config.image=synthetic:power_law:1", "--config.axes.exponent=0.5,2", "--config.band=0.25"]
+    table = swept(out, *SMALL, *own, "--config.axes.scale=1,2,4", "--config.axes.seed=0")
+    assert (
+        sorted(table["exponent"]) == [0.5] * 3 + [2] * 3
+        and (table["band"] == 0.25).all()
+        and table["ssim"].isna().all()
+    )
+    assert (out / "figures" / "signals.svg").exists() and not (out / "figures" / "gallery.png").exists()
+    assert table["exponent"][5] == 2 and told(render.main, [str(out), "--member=5", f"--out={file}"]) == 0
+    drawn, target = np.load(file), images.load("synthetic:power_law:1", 32, exponent=2.0, band=0.25)
+    psnr = -10 * math.log10(np.mean(np.square(drawn.clip(0, 1).astype(np.float64) - target)))
+    assert drawn.shape == (32, 1) and abs(psnr - table["psnr_all"][5]) < 1e-3
+    assert told(render.main, [str(out), "--member=1", "--size=100", f"--out={file}"]) == 0 and len(np.load(file)) == 100
+    for wrong in ([f"--out={tmp_path / 'a.png'}"], [f"--out={file}", "--size=9x9"]):
+        assert told(render.main, [str(out), "--member=1", *wrong]) == 2
+    with xr.open_dataset(out / "results.nc", engine="h5netcdf") as results:
+        assert results.history_bands.dims[-2:] == ("step", "band") and results.band.to_numpy().tolist() == [1, 2, 4, 8]
+        assert np.isfinite(results.history_bands).all()
+
+
 @pytest.mark.parametrize("arguments", [["--member=99"], ["--member=x"], ["--member=0", "--size=3"], ["--member=-1"]])
 def test_members_and_sizes_that_are_not_there_are_refused(run, tmp_path, arguments, capsys):
     assert told(render.main, [str(run), *arguments, f"--out={tmp_path / 'a.png'}"]) == 2

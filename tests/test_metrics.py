@@ -167,3 +167,37 @@ def test_radial_power_is_the_mean_over_rings_of_the_transforms_power(shape):
                     )
                     ring.append(np.mean(np.abs((image * wave[..., None]).mean((0, 1))) ** 2))
         assert mean == pytest.approx(np.mean(ring), rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(32,), (9, 14, 12)])
+def test_radial_power_of_signals_and_volumes_has_a_waves_power_at_its_frequency(shape):
+    wave = np.cos(2 * np.pi * 3 * np.arange(shape[-1]) / shape[-1])
+    frequencies, power = metrics.radial_power(np.broadcast_to(wave, shape)[..., None])
+    assert frequencies[power.argmax()] == 3 and np.delete(power, power.argmax()).max() < 1e-12
+
+
+@pytest.mark.parametrize(("side", "lowest"), [(64, [1, 2, 4, 8, 16]), (100, [1, 2, 4, 8, 16, 32]), (2, [1]), (5, [1])])
+def test_bands_are_octaves_up_to_half_the_side(side, lowest):
+    assert metrics.bands(side).tolist() == lowest
+
+
+@pytest.mark.parametrize(("frequency", "band"), [(1, 0), (3, 1), (5, 2), (11, 3), (20, 4), (32, 4)])
+def test_a_waves_power_is_in_its_octave(frequency, band):
+    x = np.arange(64) / 64
+    lines = np.stack([np.cos(2 * np.pi * frequency * x + phase) for phase in (0.3, 1.0)])[..., None]
+    power = np.asarray(metrics.band_power(jnp.asarray(lines, jnp.float32), 5))
+    assert power.argmax() == band and power[band] > 2 * np.delete(power, band).max()
+
+
+def test_band_power_is_numpys_transform_under_its_window_summed_over_octaves():
+    lines = np.random.default_rng(0).random((3, 48, 2))
+    waves = np.fft.rfft((lines - lines.mean(1, keepdims=True)) * np.hanning(49)[:48, None], axis=1) / 48
+    power = (np.abs(waves) ** 2).mean((0, 2))
+    wanted = [power[low : (25 if low == 16 else 2 * low)].sum() for low in (1, 2, 4, 8, 16)]
+    np.testing.assert_allclose(metrics.band_power(jnp.asarray(lines, jnp.float32), 5), wanted, rtol=1e-4)
+
+
+def test_a_slope_does_not_leak_into_high_bands():
+    slope = jnp.linspace(0, 1, 64)[None, :, None]
+    power = np.asarray(metrics.band_power(slope, 5))
+    assert power[-1] < 1e-6 * power[0]

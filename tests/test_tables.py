@@ -81,3 +81,11 @@ def test_what_diverged_or_failed_is_counted_marked_and_in_no_mean_and_no_best(st
     winner = tables.best(summed)
     assert winner.place == 0
     assert "1 of 2" in tables.as_text(summed, winner) and status in tables.as_text(summed, winner)
+
+
+def test_a_setting_that_follows_from_others_is_not_needed_to_tell_members_apart():
+    members = drawn(1, 2).assign(encoding="gaussian", angle=0.0)
+    other = members.assign(encoding="basic", scale=np.nan)
+    both = pd.concat([members, other, members.assign(angle=3.0)])
+    assert tables.distinguishing(both, ["size", "encoding", "scale", "angle"]) == ["encoding", "scale", "angle"]
+    assert tables.distinguishing(both.assign(family=both["encoding"]), ["encoding", "family"]) == ["encoding"]

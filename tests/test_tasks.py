@@ -188,3 +188,13 @@ def test_a_task_is_a_pytree_that_jit_and_vmap_take_as_an_argument():
     members = jax.vmap(lambda k, t: k * t.colors[t.heldout].mean(), in_axes=(0, None))
     wanted = np.arange(3) * image[1::2, 1::2].mean()
     np.testing.assert_allclose(members(jnp.arange(3.0), task), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("grid", "axis"), [((6, 9), 0), ((6, 9), 1), ((7,), 0), ((3, 4, 5), 1)])
+def test_lines_follow_one_axis_and_spread_over_the_others(grid, axis):
+    found = tasks.lines(grid, axis, 4)
+    assert found.shape == (min(4, int(np.prod(grid)) // grid[axis]), grid[axis])
+    places = np.stack(np.unravel_index(found, grid), -1)
+    assert (places[..., axis] == np.arange(grid[axis])).all()
+    others = np.delete(places, axis, -1)
+    assert (others == others[:, :1]).all() and len(np.unique(others[:, 0], axis=0)) == len(found)
