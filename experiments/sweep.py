@@ -37,12 +37,10 @@ def main(argv: Sequence[str]) -> int:
 def _outcome(record: Record) -> str:
     """The table, the best setting, the baselines, and where the report is."""
     table = pd.read_csv(record.directory / "results.csv")
-    summed = tables.summary(table)
-    winner = tables.best(summed)
+    summed, winner, said = tables.found(table)
     baselines = pd.read_csv(record.directory / "baselines.csv")
     lines = [tables.as_text(summed, winner), f"({tables.spread_said(table)})", tables.baseline_text(baselines)]
-    lines += [tables.describe(table, summed, winner)] if winner else []
-    return "\n".join([*filter(None, lines), f"report: {record.directory / 'report.html'}"])
+    return "\n".join([*filter(None, [*lines, said]), f"report: {record.directory / 'report.html'}"])
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:
         _in_decades(axes)
     axes.set_xlabel(_with_unit(axis))
     axes.set_ylabel("PSNR (dB)")
-    axes.legend(fontsize=8, frameon=False) if len(groups) < 3 else _legend_above(figure, axes)
+    axes.legend(fontsize=8, frameon=False) if len(groups) < 3 else _legend_above(figure, axes, columns=2)
     return figure
 
 

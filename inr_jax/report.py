@@ -253,8 +253,7 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
 
 
 def _parts(record: Record, table, baselines, drawn: Sequence[Drawn], pictures: dict[str, bytes]) -> dict[str, str]:
-    run, summed = record.run, tables.summary(table)
-    winner = tables.best(summed)
+    run, (summed, winner, said) = record.run, tables.found(table)
     counts = table["status"].value_counts()
     sections = [
         f'<h2>{escape(d.heading)}</h2><figure><img src="{_data(pictures[d.name])}" alt="{escape(d.alternative)}">'
@@ -267,7 +266,7 @@ def _parts(record: Record, table, baselines, drawn: Sequence[Drawn], pictures: d
     return {
         "title": escape(f"{run['study']}: {run['variant']}"),
         "lead": escape(f"{len(table)} members on {tables.images_of(table)}" + (f"; {bad}" if bad else "")),
-        "finding": escape(tables.describe(table, summed, winner)) if winner else "Nothing could be fitted.",
+        "finding": escape(said) or "Nothing could be fitted.",
         "figures": "\n".join(sections),
         "table_note": f"{note}; PSNR is of clipped predictions. A header sorts. Every member is in results.csv.",
         "table": _table(summed, winner),

@@ -1,13 +1,16 @@
 """Results as people read them: grouped over seeds, the best named, and honest about what chose it."""
 
+import contextlib
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import scipy.stats
 
+from inr_jax import images
 from inr_jax.grid import REMARKS
 from inr_jax.records import OUTCOMES, SCORES
+from inr_jax.settings import Refused
 
 # What a mean is taken over: repetitions of a setting, not settings.
 REPEATED = ("seed", "split_seed", "image")
@@ -22,6 +25,14 @@ class Best(NamedTuple):
 
     place: int
     score: str
+
+
+class Found(NamedTuple):
+    """A study's summary, its best row (None where there is none to name), and the finding as a line, if any."""
+
+    summed: pd.DataFrame
+    winner: Best | None
+    said: str
 
 
 def varying(table: pd.DataFrame) -> list[str]:
@@ -105,6 +116,26 @@ def best(summed: pd.DataFrame) -> Best | None:
     whole = (rows[list(BAD)] == 0).all(axis=1)
     rows = rows[whole] if whole.any() else rows
     return Best(int(rows[score].idxmax()), score) if rows[score].notna().any() else None
+
+
+def found(table: pd.DataFrame) -> Found:
+    """What a study found. Where what is fitted has settings of its own that vary, the best is that of the mean."""
+    summed, problems = summary(table), problems_of(table)
+    settings = table.drop(columns=problems)
+    averaged = summary(settings)
+    winner = best(averaged)
+    said = describe(settings, averaged, winner) if winner else ""
+    over = f" (mean over {', '.join(problems)})" if said and problems else ""
+    return Found(summed, None if problems else winner, said + over)
+
+
+def problems_of(table: pd.DataFrame) -> list[str]:
+    """The settings that vary and belong to what is fitted, not to who fits: those of the images' own sources."""
+    own: set[str] = set()
+    for spec in table["image"].unique():
+        with contextlib.suppress(Refused):  # a source that is no longer there
+            own |= images.reads(spec)
+    return [name for name in varying(table) if name in own]
 
 
 def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best) -> str:

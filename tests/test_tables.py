@@ -83,6 +83,16 @@ def test_what_diverged_or_failed_is_counted_marked_and_in_no_mean_and_no_best(st
     assert "1 of 2" in tables.as_text(summed, winner) and status in tables.as_text(summed, winner)
 
 
+def test_what_is_fitted_is_no_setting_to_be_best_the_best_is_that_of_the_mean_over_it():
+    rows = [(1.0, "synthetic:wave", 0, 20.0, "ok"), (4.0, "synthetic:wave", 0, 24.0, "ok")] * 2
+    members = table(rows).assign(angle=[0.0, 0.0, 45.0, 45.0])
+    members.loc[2, "psnr_heldout"] = 27.0
+    found = tables.found(members)
+    assert found.winner is None and len(found.summed) == 4 and tables.problems_of(members) == ["angle"]
+    assert "best: scale 4: 24.00 dB" in found.said and "(mean over angle)" in found.said.replace("  ", " ")
+    assert tables.found(members[members["angle"] == 45.0]).said.startswith("best: scale 1: 27.00")
+
+
 def test_a_setting_that_follows_from_others_is_not_needed_to_tell_members_apart():
     members = drawn(1, 2).assign(encoding="gaussian", angle=0.0)
     other = members.assign(encoding="basic", scale=np.nan)
