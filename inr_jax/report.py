@@ -41,6 +41,7 @@ HEADINGS = {
     "psnr_heldout": "held out (dB)",
     "psnr_all": "all pixels (dB)",
     "ssim": "SSIM",
+    "behind": "to the best (dB)",
     "published": "published (dB)",
 }
 
@@ -268,7 +269,8 @@ def _parts(record: Record, table, baselines, drawn: Sequence[Drawn], pictures: d
         "lead": escape(f"{len(table)} members on {tables.images_of(table)}" + (f"; {bad}" if bad else "")),
         "finding": escape(said) or "Nothing could be fitted.",
         "figures": "\n".join(sections),
-        "table_note": f"{note}; PSNR is of clipped predictions. A header sorts. Every member is in results.csv.",
+        "table_note": f"{note}; PSNR is of clipped predictions. To the best: the mean difference on the same seed, or "
+        "of several images on the same image. A header sorts. Every member is in results.csv.",
         "table": _table(summed, winner),
         "baselines": _baseline_table(baselines),
         "run": _definitions(_told(run)),
@@ -301,7 +303,7 @@ def _table(summed: pd.DataFrame, winner: tables.Best | None) -> str:
     """The summary as a sortable HTML table, the best row marked."""
     settings = tables.settings_of(summed)
     remarks = [n for n in ("label",) if n in summed]
-    scores = [n for n in (*SCORES, "published") if n in summed and summed[n].notna().any()]
+    scores = [n for n in (*SCORES, "behind", "published") if n in summed and summed[n].notna().any()]
     names = [*remarks, *scores, *settings] if remarks else [*settings, *scores]
     names += ["members", *(bad for bad in tables.BAD if summed[bad].any())]
     head = "".join(f'<th scope="col"><button>{escape(HEADINGS.get(n, n))}</button></th>' for n in names)
@@ -316,7 +318,7 @@ def _table(summed: pd.DataFrame, winner: tables.Best | None) -> str:
 
 
 def _shown(row: pd.Series, name: str) -> str:
-    if name not in SCORES:
+    if name not in (*SCORES, "behind"):
         return tables.cell(row[name])
     return tables.spread(row[name], row[f"{name}_half"], 4 if name == "ssim" else 2)
 

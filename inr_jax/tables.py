@@ -69,9 +69,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     Means are over the seeds of an image first, then over images; spreads are over images, or where there is one over
     seeds. Diverged and failed members are counted and enter no mean.
     """
-    by = [name for name in varying(table) if name not in REPEATED] + [name for name in REMARKS if name in table]
-    scores = {score: table[score].where(table["status"] == "ok") for score in SCORES}
-    good = table.assign(**scores, **{bad: table["status"] == bad for bad in BAD})
+    by, good = _told_by(table), _good(table)
     grouped = _grouped(good, by)
     each = good if over(table) != "image" else _grouped(good, [*by, "image"])[[*SCORES]].mean().reset_index()
     units = _grouped(each, by)
@@ -80,6 +78,31 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         out |= {score: units[score].mean(), f"{score}_half": units[score].agg(half_interval)}
     out |= {"members": grouped.size()} | {bad: grouped[bad].sum() for bad in BAD}
     return pd.DataFrame(out).reset_index(drop=not by)
+
+
+def behind(table: pd.DataFrame, winner: Best) -> pd.DataFrame:
+    """How far each row of the summary lies from the best one, in dB: `behind`, and what stands behind ± (`_half`).
+
+    Differences are of the same seed, or where there are several images of the same image: what makes one image harder
+    than another is in both and falls out. NaN for the best itself, and where nothing is shared.
+    """
+    unit, good = over(table) or "seed", _good(table)
+    rows = [group.groupby(unit)[winner.score].mean() for _, group in _grouped(good, _told_by(table))]
+    apart = [(row - rows[winner.place]).dropna() for row in rows]
+    apart[winner.place] = apart[winner.place].iloc[:0]
+    halves = [half_interval(each) for each in apart]
+    return pd.DataFrame({"behind": [each.mean() for each in apart], "behind_half": halves})
+
+
+def _told_by(table: pd.DataFrame) -> list[str]:
+    """What the rows of a summary differ in."""
+    return [name for name in varying(table) if name not in REPEATED] + [name for name in REMARKS if name in table]
+
+
+def _good(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without the scores of those that went wrong, and a column for each way to."""
+    scores = {score: table[score].where(table["status"] == "ok") for score in SCORES}
+    return table.assign(**scores, **{bad: table["status"] == bad for bad in BAD})
 
 
 def half_interval(scores: pd.Series) -> float:
@@ -125,8 +148,9 @@ def found(table: pd.DataFrame) -> Found:
     averaged = summary(settings)
     winner = best(averaged)
     said = describe(settings, averaged, winner) if winner else ""
-    over = f" (mean over {', '.join(problems)})" if said and problems else ""
-    return Found(summed, None if problems else winner, said + over)
+    if problems:
+        return Found(summed, None, said and f"{said} (mean over {', '.join(problems)})")
+    return Found(summed.join(behind(table, winner)) if winner and over(table) else summed, winner, said)
 
 
 def problems_of(table: pd.DataFrame) -> list[str]:
@@ -178,6 +202,9 @@ def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
         if summed[score].notna().any():
             digits = 4 if score == "ssim" else 2
             shown[score] = [spread(m, s, digits) for m, s in zip(summed[score], summed[f"{score}_half"], strict=True)]
+    if "behind" in summed:
+        pairs = zip(summed["behind"], summed["behind_half"], strict=True)
+        shown["to the best"] = [spread(mean, half, 2) for mean, half in pairs]
     if "published" in summed:
         shown["published"] = [cell(value) for value in summed["published"]]
     for bad in BAD:
@@ -189,7 +216,7 @@ def as_text(summed: pd.DataFrame, winner: Best | None) -> str:
 
 def settings_of(summed: pd.DataFrame) -> list[str]:
     """The columns of a summary that are settings."""
-    apart = (*OUTCOMES, *REMARKS, "members", *BAD)
+    apart = (*OUTCOMES, *REMARKS, "members", "behind", *BAD)
     return [name for name in summed.columns if not name.endswith("_half") and name not in apart]
 
 

@@ -83,6 +83,20 @@ def test_what_diverged_or_failed_is_counted_marked_and_in_no_mean_and_no_best(st
     assert "1 of 2" in tables.as_text(summed, winner) and status in tables.as_text(summed, winner)
 
 
+def test_what_lies_behind_the_best_is_compared_on_the_same_image():
+    # Images differ by 10 dB, settings by 1 dB on each: unpaired, that is nothing.
+    scores = {(1.0, image): 20.0 + 10 * image + 0.1 * (image % 2) for image in range(4)}
+    scores |= {(4.0, image): 19.0 + 10 * image for image in range(4)}
+    members = table((scale, f"{image}.png", 0, score, "ok") for (scale, image), score in scores.items())
+    found = tables.found(members)
+    assert found.winner.place == 0 and found.summed["psnr_heldout_half"].min() > 10
+    apart = [-1.0, -1.1, -1.0, -1.1]
+    low, high = scipy.stats.t.interval(0.95, 3, np.mean(apart), scipy.stats.sem(apart))
+    assert np.isnan(found.summed["behind"][0])
+    np.testing.assert_allclose(found.summed.loc[1, ["behind", "behind_half"]].tolist(), [-1.05, (high - low) / 2])
+    assert "-1.05 ± 0.09" in tables.as_text(found.summed, found.winner)
+
+
 def test_what_is_fitted_is_no_setting_to_be_best_the_best_is_that_of_the_mean_over_it():
     rows = [(1.0, "synthetic:wave", 0, 20.0, "ok"), (4.0, "synthetic:wave", 0, 24.0, "ok")] * 2
     members = table(rows).assign(angle=[0.0, 0.0, 45.0, 45.0])
