@@ -39,18 +39,17 @@ class Loaded(NamedTuple):
     chosen: Callable[..., None] | None
 
 
-def base(**functions: str) -> ConfigDict:
+def base(image: str = "", encoding: str = "", network: str = "") -> ConfigDict:
     """Every field at its default, and every axis empty, also of a second stage: what a study file starts from.
 
-    With the `image`, `encoding` or `network` of the given name, and the fields that this function brings.
+    With the image, encoding or network of the given name, and the fields that this function brings.
     """
     config = ConfigDict(_defaults(Data))
     config.design, config.hyper, config.run = map(ConfigDict, map(_defaults, (Design, Hyper, Run)))
     config.axes, config.second = (ConfigDict(dict.fromkeys(FIELDS, ())) for _ in range(2))
-    for kind, name in functions.items():
-        group = config if kind == "image" else config.design
-        group[kind] = name
-    _bring(config.lock(), [functions], [])
+    config.image = image or config.image
+    config.design.encoding, config.design.network = encoding or config.design.encoding, network or config.design.network
+    _bring(config.lock(), [_flat(config)], [])
     return config
 
 
@@ -79,6 +78,9 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
         if not name.startswith(("axes.", "second.", "run.")) and name.rpartition(".")[2] in swept:
             short = name.rpartition(".")[2]
             raise Refused(f"--config.{name}={text}: this study sweeps {short}; use --config.axes.{short}={text}")
+    # Without the fields of functions that overrides have put others in the place of.
+    live = FIELDS | own_fields([settings, *cases], [swept, second])
+    settings, swept, second = ({n: v for n, v in some.items() if n in live} for some in (settings, swept, second))
     study = Study(
         name=Path(path).stem,
         variant=variant,

@@ -138,11 +138,11 @@ def fit_chunk(
     return Fitted(params, data, **scores._asdict(), **outcome | segment.curves._asdict())
 
 
-def rms_frequency(B: Any) -> Float[np.ndarray, " m"]:
+def rms_frequency(B: np.ndarray) -> Float[np.ndarray, " m"]:
     """The root mean square of the entries of each member's B, in cycles per image side; NaN where there are none."""
-    known = isinstance(B, np.ndarray) and np.issubdtype(B.dtype, np.floating) and B.size
-    members = len(jax.tree.leaves(B)[0])
-    return np.sqrt(np.mean(np.square(B), axis=(1, 2))) if known else np.full(members, np.nan, np.float32)
+    # An encoding of one's own has a key, in whole numbers, where others have B.
+    known = np.issubdtype(B.dtype, np.floating) and B.size
+    return np.sqrt(np.mean(np.square(B), axis=(1, 2))) if known else np.full(len(B), np.nan, np.float32)
 
 
 def planned(design: Design, hypers: Hyper, task: Task, chunk: int = 0, block: int = 0) -> Plan:

@@ -107,6 +107,9 @@ ENCODINGS: dict[str, Encoding] = {
     "octaves": Encoding(random_frequencies, octaves),
 }
 
+# Those whose frequencies may be parameters.
+LEARNABLE = ("basic", "positional", "gaussian", "octaves")
+
 
 def lookup(encoding: str | Callable) -> Encoding:
     """The encoding of that name, or one's own: `f(coords, key, *, ...)`, as a function or as `module:function`.

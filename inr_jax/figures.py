@@ -65,12 +65,22 @@ def band_said(table: pd.DataFrame) -> str:
     return f"bands {kind} {number} {units}" if units else "one seed and one image each"
 
 
+def lines_of(table: pd.DataFrame, axis: str) -> tuple[list[str], list[tuple[tuple, pd.DataFrame]]]:
+    """The settings beside the axis, and the members by their values: what is a line of `against`, the best first."""
+    others = [name for name in tables.varying(table) if name not in (*tables.REPEATED, axis)]
+    groups = list(table[table[axis].notna()].groupby(others, sort=False, dropna=False)) if others else [((), table)]
+    score = tables.criterion(table)
+
+    def best(group: pd.DataFrame) -> float:
+        return np.nan_to_num(group[group["status"] == "ok"].groupby(axis)[score].mean().max(), nan=-np.inf)
+
+    return others, sorted(groups, key=lambda pair: -best(pair[1]))
+
+
 def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:
     """PSNR against one setting: training and held-out pixels, with a band (see `band_said`)."""
     figure, axes = _canvas(7.2, 4.4)
-    others = [name for name in tables.varying(table) if name not in (*tables.REPEATED, axis)]
-    groups = list(table[table[axis].notna()].groupby(others, sort=False, dropna=False)) if others else [((), table)]
-    groups.sort(key=lambda pair: -np.nan_to_num(pair[1]["psnr_heldout"].max(), nan=pair[1]["psnr_train"].max()))
+    others, groups = lines_of(table, axis)
     short = tables.distinguishing(table, others)
     for number, (values, group) in enumerate(groups[:MOST_LINES]):
         name = ", ".join(f"{n} {tables.cell(v)}" for n, v in zip(others, values, strict=True) if n in short)
@@ -96,21 +106,24 @@ def kinds_of_frequencies(table: pd.DataFrame) -> str | None:
 
 
 def over_frequencies(table: pd.DataFrame, kind: str) -> Figure:
-    """PSNR of every member against the root mean square of its actual frequencies, a panel for each other setting.
+    """PSNR of every member against the root mean square of its B, a panel for each of its other settings.
 
     As figures 4 and 9 of Tancik et al. 2020: with a few frequencies drawn, their spread is not what was asked for.
     """
     score = tables.criterion(table)
-    good = table[(table["status"] == "ok") & table["rms_frequency"].notna()]
+    good = table[(table["status"] == "ok") & table["rms_frequency"].notna() & table[kind].notna()]
     others = [n for n in tables.varying(good) if n not in (*tables.REPEATED, "scale", kind)]
     panels = list(good.groupby(others, sort=False, dropna=False))[:MOST_PANELS] if others else [((), good)]
+    kinds, named = good[kind].unique().tolist(), set()
     figure = Figure(figsize=(1.4 + 3.4 * len(panels), 4.2), layout="constrained")
     drawn = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (values, panel) in zip(drawn, panels, strict=True):
         _plain(axes)
-        for number, (value, group) in enumerate(panel.groupby(kind, sort=False)):
+        for value, group in panel.groupby(kind, sort=False):
+            number = kinds.index(value)
             style = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
-            name = f"{kind} {tables.cell(value)}" if axes is drawn[0] else ""
+            name = "" if value in named else f"{kind} {tables.cell(value)}"
+            named.add(value)
             axes.plot(
                 group["rms_frequency"], group[score], linestyle="none", markersize=4, alpha=0.7, label=name, **style
             )
@@ -152,7 +165,7 @@ def surface(table: pd.DataFrame, x: str, y: str) -> Figure:
         axes.plot(
             summed.loc[bad, x], summed.loc[bad, y], "x", color="#D55E00", markersize=5, label="diverged or failed"
         )
-    winner = tables.best(summed)
+    winner = None if {x, y} & set(tables.problems_of(table)) else tables.best(summed)
     if winner:
         best = summed.iloc[winner.place]
         axes.plot(best[x], best[y], "*", color="white", markeredgecolor="black", markersize=14, label="best")
@@ -161,7 +174,8 @@ def surface(table: pd.DataFrame, x: str, y: str) -> Figure:
     )
     axes.set_xlabel(_with_unit(x))
     axes.set_ylabel(_with_unit(y))
-    _legend_above(figure, axes, columns=2)
+    if bad.any() or winner:
+        _legend_above(figure, axes, columns=2)
     return figure
 
 
@@ -218,16 +232,17 @@ def bands(curves: Sequence[Curve]) -> Figure:
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for empty in panels[len(curves) :]:
         empty.set_axis_off()
-    most = max(c.curves.history_bands.shape[-1] for c in curves)
+    widest = max(curves, key=lambda c: c.curves.history_bands.shape[-1])
+    most = widest.curves.history_bands.shape[-1]
     for axes, (name, steps, (_, _, left)) in zip(panels, curves, strict=False):
         _plain(axes)
-        for band in range(left.shape[-1]):
+        for band in np.flatnonzero(np.isfinite(left).any(0)).tolist():
             low, high = 2**band, 2 ** (band + 1) - 1
             said = f"{low} to {high}" if high > low else f"{low}"
             said = said if band < most - 1 else f"{low} and above"
             color = colormaps["viridis"](0.9 * band / max(1, most - 1))
             style = (0, (1 + band, 0.7 * (most - 1 - band) + 1e-9))
-            axes.plot(steps, left[:, band], color=color, linestyle=style, label=said if axes is panels[0] else "")
+            axes.plot(steps, left[:, band], color=color, linestyle=style, label=said if name == widest.name else "")
         axes.set_yscale("log")
         axes.axhline(1.0, color="#777777", linewidth=1)
         _steps_axis(axes, curves)
@@ -269,16 +284,16 @@ def gallery(pictured: Sequence[Pictured]) -> Figure:
 
 
 def signals(pictured: Sequence[Pictured]) -> Figure:
-    """For each member, a panel: the signal, what was fitted, and where it was trained on; a few periods are enough."""
+    """For each member, a panel: the signal, what was fitted, and where it was trained on."""
     figure = Figure(figsize=(8.6, 1.9 * len(pictured) + 0.4), layout="constrained")
     for axes, each in zip(figure.subplots(len(pictured), 1, squeeze=False)[:, 0], pictured, strict=True):
         _plain(axes)
         x, psnr = np.arange(len(each.target)) / len(each.target), float(metrics.psnr(each.prediction, each.target))
         axes.plot(x, each.target.mean(-1), color="black", linewidth=2.5, alpha=0.35, label="target")
         axes.plot(x, each.prediction.mean(-1), color=COLORS[0], linewidth=1.2, label="fitted")
-        axes.plot(
-            x[each.train], each.target.mean(-1)[each.train], ".", color=COLORS[1], markersize=3, label="trained on"
-        )
+        size = 3 if len(each.train) <= 100 else 1
+        known = each.target.mean(-1)[each.train]
+        axes.plot(x[each.train], known, ".", color=COLORS[1], markersize=size, label="trained on")
         axes.set_title(f"{each.title}: {psnr:.2f} dB over all samples", fontsize=9)
     handles, names = axes.get_legend_handles_labels()
     figure.legend(handles, names, fontsize=8, frameon=False, loc="outside upper right", ncols=3)

@@ -25,6 +25,8 @@ from inr_jax.tasks import Task, coordinates, lines, side
 CURVE_PIXELS = 4096
 # And at so many lines along each axis, or as many as make that many pixels.
 CURVE_LINES = 16
+# Below this part of its whole power a target has nothing in a band but rounding.
+SILENT = 1e-9
 
 
 class State(NamedTuple):
@@ -88,7 +90,7 @@ def reads(design: Design) -> set[str]:
     readers = (encoding.draw, encoding.encode, network, OPTIMIZERS[design.optimizer])
     named = set().union(*map(functions.reads, readers))
     always = {"encoding", "domain", "network", "optimizer", "schedule", "steps", "pixels", "loss"}
-    learnable = {"learn_frequencies"} if functions.reads(encoding.draw) else set()
+    learnable = {"learn_frequencies"} if design.encoding in features.LEARNABLE else set()
     return named | always | learnable | {"learning_rate", "seed"}
 
 
@@ -206,7 +208,8 @@ def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> Curve
     """A point of the training curves.
 
     PSNR in dB on an even sample of the training pixels and of the held-out ones, and along some lines of pixels the
-    error's power over the target's in each of `metrics.bands`: 1 where nothing of a band is learned, 0 where all is.
+    error's power over the target's in each of `metrics.bands`: 1 where nothing of a band is learned, 0 where all is,
+    NaN where the target has nothing there.
     """
 
     def sampled(where):
@@ -221,7 +224,8 @@ def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> Curve
         target = task.colors[where]
         errors += metrics.band_power(jnp.clip(colors, 0.0, 1.0) - target, count)
         targets += metrics.band_power(target, count)
-    return Curves(sampled(task.train), sampled(task.heldout), errors / targets)
+    left = jnp.where(targets > SILENT * targets.sum(), errors / targets, jnp.nan)
+    return Curves(sampled(task.train), sampled(task.heldout), left)
 
 
 def _loss_and_gradient(design: Design, hyper: Hyper, task: Task, state: State, index: Int[Array, " n"], block: int):

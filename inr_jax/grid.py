@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from inr_jax import features, fit, functions, images, networks
+from inr_jax.fit import Scores
 from inr_jax.settings import (
     FIELDS,
     Data,
@@ -27,6 +28,14 @@ from inr_jax.settings import (
 # Words about a member that are no settings of it: its name in tables, a figure from elsewhere to stand beside it, and
 # in which stage of a study of two it was asked for.
 REMARKS = ("label", "published", "stage")
+
+# What a setting of one's own may not be called: it is a column or a dimension of the results already.
+RESERVED = (
+    *REMARKS,
+    *Scores._fields,
+    *("rms_frequency", "status", "diverged_at", "seconds", "members", "behind", "failed", "diverged", "pruned"),
+    *("case", "member", "step", "octave", "own", "side"),
+)
 
 MOST_MEMBERS = 1_000_000
 
@@ -94,7 +103,9 @@ def member(chosen: Mapping[str, Any], known: Mapping[str, dataclasses.Field]) ->
     remarks = {name: chosen[name] for name in REMARKS if name in chosen}
     for name in set(chosen) - set(known) - set(REMARKS):
         raise Refused(f"setting {name!r} is not known; {nearest(name, known)}")
-    values = {name: convert(name, chosen[name], field) for name, field in known.items() if name in chosen}
+    # Fields of functions that only a case names have no base value.
+    defaults = {name: field.default for name, field in known.items() if name not in FIELDS}
+    values = {n: convert(n, v, known[n]) for n, v in (defaults | dict(chosen)).items() if n in known}
     data, design = Data(**_of(Data, values)), networks.resolved(Design(**_of(Design, values)))
     check(design)
     read = fit.reads(design) | _data_reads(data)
@@ -147,14 +158,17 @@ def own_fields(
     named += [(kind, value) for a in axes for kind in kinds for value in a.get(kind, ())]
     for kind, name in dict.fromkeys(pair for pair in named if isinstance(pair[1], str)):
         function = images.source(name) if kind == "image" else functions.imported(name) if ":" in name else None
-        for parameter in functions.keywords(function) if function else ():
-            if parameter.name in (*FIELDS, "side"):
+        for own, default in ((each.name, each.default) for each in (functions.keywords(function) if function else ())):
+            if kind != "image" and own in (*FIELDS, "side"):
                 continue
-            if parameter.name in found and found[parameter.name].default != parameter.default:
-                raise Refused(f"{name}: its setting {parameter.name!r} has another default than another function's")
-            if not isinstance(parameter.default, int | float | str | bool):
-                raise Refused(f"{name}: its setting {parameter.name!r} needs a default: a number, a text or a bool")
-            found[parameter.name] = setting(parameter.default, f"a setting of {name}")
+            if own in (*FIELDS, *RESERVED) or own.endswith("_half"):
+                raise Refused(f"{kind} {name!r}: its setting {own!r} needs another name, that one is taken")
+            if not isinstance(default, int | float | str | bool):
+                raise Refused(f"{kind} {name!r}: its setting {own!r} needs a default: a number, a text or a bool")
+            before = found.get(own, setting(default, f"a setting of {name}"))
+            if (type(before.default), before.default) != (type(default), default):
+                raise Refused(f"{kind} {name!r}: its setting {own!r} has another default than another function's")
+            found[own] = before
     return found
 
 
@@ -169,12 +183,7 @@ def check(design: Design) -> None:
     networks.lookup(design.network)
     if design.encoding == "positional" and design.frequencies < 2:
         raise Refused(f"frequencies={design.frequencies} is too few for encoding='positional': at least 2")
-    if design.learn_frequencies and design.encoding not in (
-        "gaussian",
-        "octaves",
-        "positional",
-        "basic",
-    ):
+    if design.learn_frequencies and design.encoding not in features.LEARNABLE:
         raise Refused(f"learn_frequencies=True needs an encoding with a B, not {design.encoding!r}")
 
 
@@ -189,7 +198,7 @@ def _without(group: Any, read: set[str]) -> Any:
 
 def _data_reads(data: Data) -> set[str]:
     read = {"image", "size", "split", "validation"}
-    read |= {"resize"} if data.size else set()
+    read |= {"resize"} if data.size and not data.image.startswith("synthetic:") else set()
     read |= {"background"} if images.is_file(data.image) else set()
     read |= images.reads(data.image)
     read |= {"fraction"} if data.split == "random" else set()

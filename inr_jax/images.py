@@ -38,6 +38,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".
 # A file that says it is larger is not decoded: a few kilobytes can claim to be gigabytes.
 MOST_PIXELS = 2**27
 FONT = os.path.join(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+# How far beyond 0 and 1 a source may be by its arithmetic.
+ROUNDING = 1e-5
 MODULE_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -180,7 +182,7 @@ def wave(side: int, *, cycles: float = 10.0, angle: float = 0.0) -> Float[np.nda
 def power_law(side: int, seed: int = 0, *, exponent: float = 1.0, band: float = 0.5) -> Float[np.ndarray, " n"]:
     """A periodic signal of `side` samples whose amplitude falls as 1/f^exponent, from 0 to 1 (Tancik et al. 2020, 5.1).
 
-    Above `band` times half the sampling rate there is nothing, so that every second sample determines it.
+    From `band` times half the sampling rate on there is nothing: up to 0.5, every second sample determines it.
     """
     f = np.arange(side // 2 + 1)
     draw = np.random.default_rng(seed).standard_normal((2, len(f)))
@@ -235,12 +237,20 @@ def _generator(spec: str) -> Callable[[int], np.ndarray]:
 def _made(spec: str, make: Callable[[], Any], size: int, resize: str) -> Float[np.ndarray, "*grid c"]:
     """What a source makes, as an image or a signal. Raises Refused where it fails or makes something else."""
     try:
-        pixels = np.asarray(make(), np.float32)
+        pixels = _scaled(np.asarray(make()))
     except Exception as error:  # whatever a function of one's own may raise
         said = str(error).strip().partition("\n")[0]
         raise Refused(f"image {spec!r} cannot be made: {type(error).__name__}: {said}") from error
     if pixels.ndim not in (1, 2, 3) or min(pixels.shape) < 1 or not np.isfinite(pixels).all():
         raise Refused(f"image {spec!r} gives {pixels.shape}: an image (h, w[, c]) or a signal (n,), finite, is needed")
+    if pixels.min() < -ROUNDING or pixels.max() > 1 + ROUNDING:
+        raise Refused(
+            f"image {spec!r} has values from {pixels.min():.4g} to {pixels.max():.4g}: they must be in [0, 1]"
+        )
+    if pixels.ndim == 1 and size and len(pixels) != size:
+        raise Refused(
+            f"image {spec!r} gives {len(pixels)} samples where size={size} asks for as many; size=0 takes any"
+        )
     if pixels.ndim == 1:
         return _channels(pixels)
     return to_square(_channels(pixels), size, resize) if size else _channels(pixels)

@@ -66,10 +66,11 @@ def band_power(lines: Float[AnyArray, "l n c"], count: int) -> Float[Array, " b"
     side = lines.shape[1]
     frequencies = np.arange(1, side // 2 + 1)
     band = np.minimum(np.log2(frequencies).astype(int), count - 1)
+    sums = (band[:, None] == np.arange(count)).astype(np.float32)
     window = np.hanning(side + 1)[:side, None].astype(np.float32)
     waves = jnp.fft.rfft((lines - lines.mean(1, keepdims=True)) * window, axis=1)[:, 1:]
     power = jnp.mean(jnp.square(waves.real) + jnp.square(waves.imag), axis=(0, 2)) / side**2
-    return jnp.zeros(count).at[band].add(power)
+    return jnp.matmul(power, sums, precision=lax.Precision.HIGHEST)
 
 
 def spectrum(image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:

@@ -358,9 +358,9 @@ class Record:
         rows = [row for row, key in enumerate(keys) if key in kept]
         bands = max((kept[keys[row]].bands for row in rows), default=0)
         shapes = {
-            name: (*("member", "step"), *(("band",) if name == "history_bands" else ())) for name in Curves._fields
+            name: (*("member", "step"), *(("octave",) if name == "history_bands" else ())) for name in Curves._fields
         }
-        length = {"member": len(keys), "step": len(axis), "band": bands}
+        length = {"member": len(keys), "step": len(axis), "octave": bands}
         values = {name: np.full([length[d] for d in dims], np.nan, np.float32) for name, dims in shapes.items()}
         # A chunk's file is read and verified once, for all its members.
         path_of = lambda row: kept[keys[row]].path  # noqa: E731
@@ -372,7 +372,7 @@ class Record:
                     mine = curve[row, ..., : arrays[name].shape[-1]] if name == "history_bands" else curve[row]
                     mine[at] = arrays[name][place]
         named = {name: (dims, values[name]) for name, dims in shapes.items()}
-        return xr.Dataset(named, coords={"step": axis, "band": 2 ** np.arange(bands)})
+        return xr.Dataset(named, coords={"step": axis, "octave": 2 ** np.arange(bands)})
 
 
 def columns(settings: Mapping[str, Any]) -> list[str]:
@@ -392,7 +392,7 @@ def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -
     points = grid.points if "case" in kept else grid.points[0]
     labels: dict[str, Any] = {name: list(values) for name, values in study.axes.items()}
     labels["case"] = [case.get("label", str(number)) for number, case in enumerate(study.cases)]
-    labels |= {name: curves[name].to_numpy() for name in ("step", "band")}
+    labels |= {name: curves[name].to_numpy() for name in ("step", "octave")}
     variables: dict[str, Any] = {}
     for name in (*MEASURED, *SCORES, "seconds", "diverged_at", "status"):
         column = table[name].fillna(-1).astype(int) if name == "diverged_at" else table[name]
@@ -402,7 +402,7 @@ def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -
         variables[name] = ((*kept, *curves[name].dims[1:]), curves[name].to_numpy()[points])
     for name in SCORES[:3]:
         variables[name] = (*variables[name], {"units": "dB"})
-    coords = {name: labels[name] for name in (*kept, "step", "band")}
+    coords = {name: labels[name] for name in (*kept, "step", "octave")}
     settings = {name: value for name, value in study.settings.items() if name not in study.axes}
     return xr.Dataset(variables, coords, {"study": study.name, "settings": json.dumps(settings, default=str)})
 

@@ -36,6 +36,7 @@ GALLERIES = (
     ),
     ("signals", figures.signals, 1, "Each panel one member: the signal, what was fitted, and the samples trained on."),
 )
+PAIRED = "To the best: the mean difference on the same seed, or of several images on the same image. "
 HEADINGS = {
     "psnr_train": "train (dB)",
     "psnr_heldout": "held out (dB)",
@@ -164,6 +165,8 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
             )
         )
     elif axis:
+        lines = len(figures.lines_of(table, axis)[1])
+        fewer = f" Of {lines} lines the {figures.MOST_LINES} that reach most." if lines > figures.MOST_LINES else ""
         drawn.append(
             Drawn(
                 f"psnr_against_{axis}",
@@ -171,7 +174,7 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
                 figures.against(table, axis, baselines),
                 f"{len(table)} members; {figures.band_said(table)}. Solid: held-out pixels; dotted: training pixels; "
                 "grey: interpolation of the training pixels without a network. Settings that only the training pixels "
-                "like are overfitted.",
+                f"like are overfitted.{fewer}",
                 f"Line chart of PSNR in dB against {axis}; the values are those of the table below.",
             )
         )
@@ -192,7 +195,8 @@ def _drawn(record: Record, table, baselines, members: Sequence[Member], keys: Se
                 "psnr_over_frequencies",
                 "PSNR over the frequencies that were used",
                 figures.over_frequencies(table, kind),
-                "Each mark one member, at the root mean square of its B: as drawn, or where B is learned as it ended.",
+                "Each mark one member, at the root mean square of its B: as drawn, or where B is learned as it ended."
+                f" At most {figures.MOST_PANELS} panels.",
                 f"Scatter chart of PSNR in dB against the root mean square of the frequencies, by {kind}.",
             )
         )
@@ -269,8 +273,8 @@ def _parts(record: Record, table, baselines, drawn: Sequence[Drawn], pictures: d
         "lead": escape(f"{len(table)} members on {tables.images_of(table)}" + (f"; {bad}" if bad else "")),
         "finding": escape(said) or "Nothing could be fitted.",
         "figures": "\n".join(sections),
-        "table_note": f"{note}; PSNR is of clipped predictions. To the best: the mean difference on the same seed, or "
-        "of several images on the same image. A header sorts. Every member is in results.csv.",
+        "table_note": f"{note}; PSNR is of clipped predictions. {PAIRED if 'behind' in summed else ''}"
+        "A header sorts. Every member is in results.csv.",
         "table": _table(summed, winner),
         "baselines": _baseline_table(baselines),
         "run": _definitions(_told(run)),

@@ -247,7 +247,7 @@ def images_of(table: pd.DataFrame) -> str:
     """Which images a table is about, their size and split."""
     names = table["image"].unique()
     told = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    sizes = "x".join(2 * [str(table["size"].iloc[0])]) if table["size"].iloc[0] else "full size"
+    sizes = " and ".join(f"{size} a side" if size else "full size" for size in table["size"].unique())
     return f"{told}, {sizes}, split {', '.join(table['split'].unique())}"
 
 

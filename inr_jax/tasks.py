@@ -55,7 +55,8 @@ def lines(grid: tuple[int, ...], axis: int, most: int) -> Int[np.ndarray, "l n"]
     """Row-major indices of the pixels of at most so many lines along an axis, evenly spread over the others."""
     others = tuple(n for each, n in enumerate(grid) if each != axis)
     total = math.prod(others)
-    which = np.linspace(0, total - 1, min(most, total)).astype(int)
+    count = min(most, total)
+    which = ((np.arange(count) + 0.5) * total / count).astype(int)
     places = [place[:, None] for place in np.unravel_index(which, others)] if others else []
     places.insert(axis, np.arange(grid[axis])[None])
     return np.ravel_multi_index(np.broadcast_arrays(*places), grid).astype(np.int32)

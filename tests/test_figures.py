@@ -12,7 +12,8 @@ NONE = pd.DataFrame({"method": [], "psnr_heldout": [], "psnr_all": []})
 
 
 def members(**columns) -> pd.DataFrame:
-    made = pd.DataFrame(columns)
+    made = pd.DataFrame({name: value for name, value in columns.items() if name != "image"})
+    made = made.assign(image=columns["image"]) if "image" in columns else made
     same = {"image": "a", "seed": 0, "split_seed": 0, "size": 8, "split": "quarter", "validation": 0.0}
     outcome = {"status": "ok", "diverged_at": np.nan, "seconds": 1.0, "ssim": 0.5}
     scores = {name: made["psnr_heldout"] for name in ("psnr_train", "psnr_all")}
@@ -46,6 +47,37 @@ def test_members_of_each_kind_stand_at_the_frequencies_they_have_in_a_panel_for_
     assert marks == [[[[1.9, 20]], [[2.3, 21]]], [[[1.9, 30]], [[2.3, 31]]]]
     markers = [line.get_marker() for line in panels[0].get_lines()]
     assert len(set(markers)) == 2
+
+
+def test_a_kind_keeps_its_mark_where_another_is_missing():
+    columns = {"family": ["gaussian", "laplace", "laplace"], "exponent": [1, 1, 2], "scale": [2.0] * 3}
+    first, second = figures.over_frequencies(members(**columns, psnr_heldout=[20.0, 21.0, 31.0]), "family").axes
+    assert first.get_lines()[1].get_marker() == second.get_lines()[0].get_marker()
+    assert texts(first) == ["family gaussian", "family laplace"] and texts(second) == []
+
+
+def test_the_lines_that_are_shown_are_those_that_reach_most_and_what_went_wrong_is_last():
+    table = members(
+        scale=[1.0, 2.0] * 4, width=[1, 1, 2, 2, 3, 3, 4, 4], psnr_heldout=[20.0, 19, np.nan, np.nan, 25, 24, 60, 60]
+    )
+    table.loc[table["width"] == 2, "status"] = "failed"
+    table.loc[table["width"] == 4, "status"] = "diverged"
+    _, groups = figures.lines_of(table, "scale")
+    assert [int(group["width"].iloc[0]) for _, group in groups][:2] == [3, 1]
+
+
+def test_no_star_stands_on_an_easier_problem():
+    angles = np.repeat([0.0, 10, 20, 30, 40], 5)
+    table = members(image="synthetic:wave", angle=angles, scale=[1.0, 2, 4, 8, 16] * 5, psnr_heldout=np.arange(25.0))
+    other = table.rename(columns={"angle": "omega_0"})
+    star = lambda figure: [line for line in figure.axes[0].get_lines() if line.get_marker() == "*"]  # noqa: E731
+    assert not star(figures.surface(table, "scale", "angle")) and star(figures.surface(other, "scale", "omega_0"))
+
+
+def test_octaves_that_the_target_does_not_have_are_left_out():
+    left = np.stack([np.full(3, 0.5), np.full(3, np.nan), np.full(3, 0.1)], 1).astype(np.float32)
+    figure = figures.bands([Curve("it", np.arange(3), Curves(np.zeros(3), np.zeros(3), left))])
+    assert texts(figure.axes[0]) == ["1", "4 and above"]
 
 
 def test_each_octave_has_its_line_over_the_steps():

@@ -1,6 +1,7 @@
 """Axes and cases to members: each distinct one once, named by what it is."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -109,3 +110,69 @@ def test_an_own_encoding_brings_its_own_fields_which_may_be_axes(tmp_path, monke
     assert made.members[0].settings["scale"] is None
     with pytest.raises(Refused, match="sharpnes"):
         configuration.load(str(path), [("axes.sharpnes", "1,2")])
+
+
+def test_a_sources_settings_are_axes_also_where_only_a_case_names_it():
+    made = grid.grid(study({"angle": (0.0, 45.0)}, [{"image": "synthetic:wave"}, {"image": "astronaut"}], size=16))
+    assert [m.data.own for m in made.members[:2]] == [
+        (("angle", 0.0), ("cycles", 10.0)),
+        (("angle", 45.0), ("cycles", 10.0)),
+    ]
+    # The photograph reads no angle: it is one member.
+    assert len(made.members) == 3 and made.members[2].settings["angle"] is None
+
+
+def written(tmp_path, body: str, start: str):
+    (tmp_path / "own_functions.py").write_text("import numpy as np\n" + body)
+    path = tmp_path / "own_study.py"
+    path.write_text(
+        "from inr_jax.configuration import base\nVARIANTS = {'full': ''}\n"
+        f"def get_config(variant):\n    config = {start}\n    config.size = 8\n    return config\n"
+    )
+    return str(path)
+
+
+@pytest.fixture
+def own_functions(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("own_functions", None)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("def f(side, *, seed=0): return np.zeros((side, side))", "'seed'"),
+        ("def f(side, *, status=0): return np.zeros((side, side))", "'status'"),
+        ("def f(side, *, octave=0): return np.zeros((side, side))", "'octave'"),
+        ("def f(side, *, level_half=0): return np.zeros((side, side))", "'level_half'"),
+        ("def f(side, *, level): return np.zeros((side, side))", "default"),
+    ],
+)
+def test_a_sources_keyword_that_is_taken_already_or_has_no_default_is_refused_by_name(
+    tmp_path, own_functions, body, says
+):
+    with pytest.raises(Refused, match=says):
+        configuration.load(written(tmp_path, body, "base(image='own_functions:f')"))
+
+
+def test_two_functions_share_a_setting_only_if_it_is_the_same(tmp_path, own_functions):
+    body = "def f(side, *, power=1): return np.zeros((side, side))\n"
+    body += "def g(coords, key, *, power={}): return coords ** power"
+    start = "base(image='own_functions:f', encoding='own_functions:g')"
+    with pytest.raises(Refused, match="power"):
+        configuration.load(written(tmp_path, body.format("1.0"), start))
+    sys.modules.pop("own_functions")
+    loaded = configuration.load(written(tmp_path, body.format("1"), start), [("axes.power", "1,2")])
+    made = grid.grid(loaded.study).members
+    assert [(m.data.own, m.design.own) for m in made] == [(((("power", n)),),) * 2 for n in (1, 2)]
+
+
+def test_another_image_or_encoding_takes_the_place_of_the_studys_with_its_settings():
+    for study_file, override in (
+        ("axis_aligned", ("image", "astronaut")),
+        ("falloff", ("design.encoding", "gaussian")),
+    ):
+        asked = configuration.load(f"experiments/configs/{study_file}.py:quick", [override]).study
+        assert not {"angle", "power"} & {*asked.settings, *asked.axes}
+        assert grid.grid(asked).members

@@ -50,7 +50,7 @@ def save(path, pixels, **how):
 
 
 def is_image(image):
-    return image.dtype == np.float32 and image.ndim in (2, 3) and image.min() >= 0 and image.max() <= 1
+    return image.dtype == np.float32 and image.ndim == 3 and image.min() >= 0 and image.max() <= 1
 
 
 @pytest.mark.parametrize("name", images.SAMPLES)
@@ -270,7 +270,7 @@ def test_what_is_too_fine_for_the_new_size_becomes_gray(resize):
 def test_every_synthetic_image_is_in_range_and_always_the_same(name, side):
     image = images.load(f"synthetic:{name}", side)
     assert image.shape[:-1] == grid_of(name, side)
-    assert is_image(image)
+    assert is_image(image if image.ndim == 3 else image[None])
     np.testing.assert_array_equal(image, images.load(f"synthetic:{name}", side))
 
 
@@ -443,7 +443,10 @@ SOURCE = """
 import numpy as np
 def gray(side, *, level=0.25): return np.full((side, side), level)
 def wide(side): return np.ones((20, 40, 3)) * np.linspace(0, 1, 40)[:, None]
-def line(side, *, turns=2): return np.sin(np.arange(side) * turns)
+def line(side, *, turns=2): return 0.5 + 0.5 * np.sin(np.arange(side) * turns)
+def bytes(side): return np.arange(side * side, dtype=np.uint8).reshape(side, side)
+def waves(side): return np.sin(np.arange(side))
+def long(side): return np.zeros(side + 1)
 def fails(side): raise KeyError("lost")
 def nothing(side): return np.full((side, side), np.nan)
 def deep(side): return np.zeros((side, side, 3, 2))
@@ -466,11 +469,18 @@ def test_a_function_of_ones_own_is_an_image_or_a_signal_and_its_keywords_are_set
         40,
         3,
     )
-    assert images.load("own_sources:line", 30).shape == (30, 1)
+    np.testing.assert_allclose(
+        images.load("own_sources:line", 30, turns=1)[:, 0], 0.5 + 0.5 * np.sin(range(30)), rtol=1e-6
+    )
+    np.testing.assert_allclose(images.load("own_sources:bytes", 8)[..., 0].ravel() * 255, np.arange(64), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("fails", "lost"), ("nothing", "finite"), ("deep", "(8, 8, 3, 2)"), ("absent", "absent")]
+    ("name", "says"),
+    [
+        *[("fails", "lost"), ("nothing", "finite"), ("deep", "(8, 8, 3, 2)"), ("absent", "absent")],
+        *[("waves", "[0, 1]"), ("long", "9 samples")],
+    ],
 )
 def test_a_function_that_makes_no_image_is_refused_in_one_line(sources, name, says):
     with pytest.raises(Refused, match=re.escape(says)) as refused:

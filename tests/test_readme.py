@@ -4,10 +4,13 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import inr_jax as inr
+from inr_jax import configuration
 
 README = Path("README.md").read_text()
+FINDINGS = Path("experiments/README.md").read_text()
 
 
 def test_the_python_of_the_readme_runs_as_printed(capsys):
@@ -40,5 +43,19 @@ def test_every_study_of_the_readme_is_there_and_every_study_is_in_the_readme():
     assert linked == {path.name for path in Path("experiments/configs").glob("*.py")}
 
 
+@pytest.mark.parametrize("path", sorted(Path("experiments/configs").glob("*.py")), ids=lambda path: path.stem)
+def test_every_study_has_its_command_and_its_table_among_the_findings(path):
+    (section,) = re.findall(rf"^## `{path.name}`.*?\n(.*?)(?=^## |\Z)", FINDINGS, re.S | re.M)
+    commands = re.findall(rf"python -m experiments.sweep --config={path}(?::(\w+))?", section)
+    assert commands and set(filter(None, commands)) <= set(configuration._module(str(path)).VARIANTS)
+    assert re.search(r"^\|---", section, re.M)
+
+
+def test_every_picture_that_is_shown_is_there_and_every_picture_there_is_shown():
+    shown = set(re.findall(r"\((?:\.\./)?(docs/[^)]+)\)", README + FINDINGS))
+    assert shown == {str(path) for path in Path("docs").iterdir()}
+
+
 def test_nothing_is_left_to_be_filled_in():
-    assert not re.findall(r"\b[A-Z]+_[A-Z]+\b", README.replace("JAX_", ""))
+    for text in (README, FINDINGS, *(path.read_text() for path in Path("experiments/configs").glob("*.py"))):
+        assert not re.findall(r"NOT YET|TODO|[A-Z]+(?:MIN|MEAN|FINDING|SECTION)\b", text)

@@ -3,8 +3,9 @@
 Question  Sinusoids at every angle: positional frequencies lie on the axes, Gaussian ones everywhere. Is what lies
           between the axes fitted worse?
 Command   python -m experiments.sweep --config=experiments/configs/axis_aligned.py:cpu
-Cost      NOT YET
-Finding   NOT YET
+Cost      Two CPU cores: cpu 6 minutes, quick half a minute. paper 13 hours there, so a GPU.
+Finding   Yes: on the training pixels it reaches 48 to 52 dB on an axis and 37 to 42 beside it, Gaussian features 41 to
+          46 at every angle. On held-out pixels that shows at 10 cycles only (28 on an axis, 24 to 25 beside it).
 """
 
 from collections.abc import Callable

@@ -2,8 +2,9 @@
 
 Question  Networks of 2, 4 and 8 layers on B of 8 to 1,024 rows: does a deeper network need fewer frequencies?
 Command   python -m experiments.sweep --config=experiments/configs/depth_by_length.py:cpu
-Cost      NOT YET
-Finding   NOT YET
+Cost      Two CPU cores: cpu 5 minutes, quick a minute. paper 7 hours there, so a GPU.
+Finding   Yes: on 64x64, 8 layers on 8 rows reach what 2 layers reach on 128 (24.3 and 24.2 dB over all pixels). More
+          rows add 0.5 dB to deep networks; the paper's larger images gain 3 dB there.
 """
 
 from collections.abc import Callable
@@ -41,7 +42,7 @@ def get_config(variant: str) -> ConfigDict:
 
 
 def cases(add: Callable, variant: str) -> None:
-    """Every depth on every length, beside what the paper's figure shows."""
+    """Every depth on every length, beside what the paper's figure shows, which is over all pixels."""
     for depth, printed in PRINTED.items():
         for frequencies, published in zip(LENGTHS, printed, strict=True):
             if variant != "quick" or frequencies in (8, 64):

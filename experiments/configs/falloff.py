@@ -5,8 +5,10 @@ Question  Every frequency 1, 2, 3, ... with amplitude 1/j^power, fitted to signa
           order are the frequencies learned?
 Command   python -m experiments.sweep --config=experiments/configs/falloff.py:powers_cpu
           python -m experiments.sweep --config=experiments/configs/falloff.py:fit_cpu
-Cost      NOT YET
-Finding   NOT YET
+Cost      Two CPU cores: powers_cpu 2 minutes, fit_cpu 1, quick half a minute. powers an hour there, fit 10 minutes.
+Finding   Amplitudes that fall a little slower than the signal's own: powers 0.75, 1 and 1.5 are best for exponents 1,
+          1.5 and 2 (the paper: 0.75, 1, 1.25). Without a falloff all frequencies are learned together and the samples
+          between are noise; with too steep a one the high frequencies are not reached.
 """
 
 import jax.numpy as jnp

@@ -5,8 +5,11 @@ Question  Gaussian, uniform, log-uniform and Laplacian rows of B, against the ro
           1/f^exponent.
 Command   python -m experiments.sweep --config=experiments/configs/families.py:image_cpu
           python -m experiments.sweep --config=experiments/configs/families.py:line_cpu
-Cost      NOT YET
-Finding   NOT YET
+Cost      Two CPU cores: image_cpu 3 minutes, line_cpu 5, quick half a minute. image 29 hours there, so a GPU; line 34
+          minutes.
+Finding   The width alone. On the astronaut the four families reach within 0.35 dB of each other at their best scales
+          (21.38 to 21.73 dB held out), and lie on one curve but for the log-uniform one, which falls first. On signals
+          the best width halves with each half of exponent (16, 8, 4 cycles for 0.5, 1, 1.5), whatever the family.
 """
 
 from ml_collections import ConfigDict

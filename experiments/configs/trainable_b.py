@@ -2,8 +2,9 @@
 
 Question  With B a parameter instead of data: does training find better frequencies than were drawn, at any scale?
 Command   python -m experiments.sweep --config=experiments/configs/trainable_b.py:cpu
-Cost      NOT YET
-Finding   NOT YET
+Cost      Two CPU cores: cpu 4 minutes, quick half a minute. paper 11 hours there, so a GPU.
+Finding   No. At every scale the difference on the same seed is at most a tenth of a dB (21.75 against 21.75 at the best
+          scale, 17.87 against 17.78 at scale 8), and B's width moves by 9 % at the smallest scale, less elsewhere.
 """
 
 from ml_collections import ConfigDict
