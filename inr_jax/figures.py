@@ -132,7 +132,7 @@ def over_frequencies(table: pd.DataFrame, kind: str) -> Figure:
         axes.set_title(", ".join(f"{n} {tables.cell(v)}" for n, v in zip(others, values, strict=True)), fontsize=9)
         axes.set_xlabel("rms of B's entries (cycles per image side)")
     drawn[0].set_ylabel(f"PSNR on {'held-out' if score == 'psnr_heldout' else 'training'} pixels (dB)")
-    figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=4)
+    figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=2 * min(2, len(panels)))
     return figure
 
 
