@@ -31,7 +31,7 @@ def get_config(variant: str) -> ConfigDict:
     config.hyper.learning_rate, config.hyper.weight_decay = 1e-4, 1e-2
     if variant.startswith("length"):
         config.design.encoding, config.design.octaves = "octaves", 10
-        config.axes.frequencies, config.axes.scale = (256, 512, 1024), (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+        config.axes.frequencies, config.axes.scale = (256, 512, 1024), (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
     else:
         config.design.encoding = "dyadic"
         config.axes.octaves = tuple(range(1, 13))
