@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from inr_jax import baselines, ensemble, fit, images, metrics, report, signals, tasks
+from inr_jax import baselines, ensemble, fit, images, metrics, plates, report, signals, tasks
 from inr_jax.configuration import Loaded, collected
 from inr_jax.ensemble import Fitted, Segment
 from inr_jax.grid import Batch, Grid, Member, batches, grid, identity
@@ -287,7 +287,7 @@ def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.n
     own = tasks.of(member.data).grid
     if grid and len(grid) != len(own):
         raise Refused(f"--size={images.said_size(grid)} does not fit a member of {images.said_size(own)}")
-    return report.picture(member, report.learned(record, kept[members.keys[row]], member), grid)
+    return plates.picture(member, plates.learned(record, kept[members.keys[row]], member), grid)
 
 
 def asked_for(study: Study) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Figures: what is drawn is what the table says."""
+"""Figures and charts: what is drawn is what the table says."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from inr_jax import figures
+from inr_jax import charts, figures
 from inr_jax.figures import Curve, Pictured
 from inr_jax.fit import Curves
 
@@ -27,7 +27,7 @@ def texts(axes) -> list[str]:
 
 def test_the_published_values_stand_at_their_setting_beside_our_own():
     table = members(frequencies=[8, 16, 32], psnr_heldout=[20.0, 22.0, 23.0], published=[17.6, 21.8, 23.9])
-    (axes,) = figures.against(table, "frequencies", NONE).axes
+    (axes,) = charts.against(table, "frequencies", NONE).axes
     lines = {line.get_label(): line for line in axes.get_lines()}
     (published,) = (line for label, line in lines.items() if "published" in label)
     np.testing.assert_array_equal(published.get_xydata(), [[8, 17.6], [16, 21.8], [32, 23.9]])
@@ -39,9 +39,9 @@ def test_members_of_each_kind_stand_at_the_frequencies_they_have_in_a_panel_for_
     values = ["gaussian", "laplace"] if kind == "family" else [False, True]
     columns = {"scale": [2.0, 2.0] * 2, kind: values * 2, "rms_frequency": [1.9, 2.3] * 2, "exponent": [1, 1, 2, 2]}
     table = members(**columns, psnr_heldout=[20.0, 21.0, 30.0, 31.0])
-    assert figures.kinds_of_frequencies(table) == kind
-    assert figures.kinds_of_frequencies(table[table[kind] == values[0]]) is None
-    panels = figures.over_frequencies(table, kind).axes
+    assert charts.kinds_of_frequencies(table) == kind
+    assert charts.kinds_of_frequencies(table[table[kind] == values[0]]) is None
+    panels = charts.over_frequencies(table, kind).axes
     assert [panel.get_title() for panel in panels] == ["exponent 1", "exponent 2"]
     marks = [[line.get_xydata().tolist() for line in panel.get_lines()] for panel in panels]
     assert marks == [[[[1.9, 20]], [[2.3, 21]]], [[[1.9, 30]], [[2.3, 31]]]]
@@ -51,7 +51,7 @@ def test_members_of_each_kind_stand_at_the_frequencies_they_have_in_a_panel_for_
 
 def test_a_kind_keeps_its_mark_where_another_is_missing():
     columns = {"family": ["gaussian", "laplace", "laplace"], "exponent": [1, 1, 2], "scale": [2.0] * 3}
-    first, second = figures.over_frequencies(members(**columns, psnr_heldout=[20.0, 21.0, 31.0]), "family").axes
+    first, second = charts.over_frequencies(members(**columns, psnr_heldout=[20.0, 21.0, 31.0]), "family").axes
     assert first.get_lines()[1].get_marker() == second.get_lines()[0].get_marker()
     assert texts(first) == ["family gaussian", "family laplace"] and texts(second) == []
 
@@ -62,7 +62,7 @@ def test_the_lines_that_are_shown_are_those_that_reach_most_and_what_went_wrong_
     )
     table.loc[table["width"] == 2, "status"] = "failed"
     table.loc[table["width"] == 4, "status"] = "diverged"
-    _, groups = figures.lines_of(table, "scale")
+    _, groups = charts.lines_of(table, "scale")
     assert [int(group["width"].iloc[0]) for _, group in groups][:2] == [3, 1]
 
 
@@ -71,7 +71,7 @@ def test_no_star_stands_on_an_easier_problem():
     table = members(image="synthetic:wave", angle=angles, scale=[1.0, 2, 4, 8, 16] * 5, psnr_heldout=np.arange(25.0))
     other = table.rename(columns={"angle": "omega_0"})
     star = lambda figure: [line for line in figure.axes[0].get_lines() if line.get_marker() == "*"]  # noqa: E731
-    assert not star(figures.surface(table, "scale", "angle")) and star(figures.surface(other, "scale", "omega_0"))
+    assert not star(charts.surface(table, "scale", "angle")) and star(charts.surface(other, "scale", "omega_0"))
 
 
 def test_octaves_that_the_target_does_not_have_are_left_out():

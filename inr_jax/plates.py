@@ -1,0 +1,192 @@
+"""Which figures a study's report shows, and what is said of each."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from inr_jax import charts, ensemble, figures, fit, tables, tasks
+from inr_jax.figures import Curve, Pictured
+from inr_jax.grid import Member
+from inr_jax.records import Kept, Learned, Record
+
+# Members shown side by side: of a curve its ends and its best point, in the gallery also some between.
+MOST_PICTURED, MOST_COMPARED = 6, 3
+# Name, figure, dimensions of what it shows, caption.
+GALLERIES = (
+    (
+        "gallery",
+        figures.gallery,
+        2,
+        "Each row one member: the target, what was fitted, the signed error (red: too bright; mean over channels), and "
+        "the power at each frequency on a logarithmic scale, zero in the middle.",
+    ),
+    ("signals", figures.signals, 1, "Each panel one member: the signal, what was fitted, and the samples trained on."),
+)
+
+
+class Plate(NamedTuple):
+    """A figure with its file name, heading, caption, and what a screen reader says."""
+
+    name: str
+    heading: str
+    figure: Figure
+    caption: str
+    alternative: str
+
+
+def of(
+    record: Record, table: pd.DataFrame, baselines: pd.DataFrame, members: Sequence[Member], keys: Sequence[str]
+) -> list[Plate]:
+    """The figures of a study: its scores, then the curves and pictures of members that represent it."""
+    made = [_scores(table, baselines)]
+    if kind := charts.kinds_of_frequencies(table):
+        made.append(
+            Plate(
+                "psnr_over_frequencies",
+                "PSNR over the frequencies that were used",
+                charts.over_frequencies(table, kind),
+                "Each mark one member, at the root mean square of its B: as drawn, or where B is learned as it ended."
+                f" At most {charts.MOST_PANELS} panels.",
+                f"Scatter chart of PSNR in dB against the root mean square of the frequencies, by {kind}.",
+            )
+        )
+    rows = representative(table, MOST_PICTURED)
+    if not rows:
+        return made
+    few = representative(table, MOST_COMPARED if charts.main_axis(table) else MOST_PICTURED)
+    kept, by = record.kept(), tables.told_apart(tables.summary(table))
+    curves: dict[int, Curve] = {}
+    pictured: dict[int, Pictured] = {}
+    for row in rows:
+        member, there = members[row], kept[keys[row]]
+        task, fitted, name = tasks.of(member.data), learned(record, there, member), tables.named(table.loc[row], by)
+        curves[row] = Curve(name, there.steps, fitted.curves)
+        pictured[row] = Pictured(name, np.asarray(task.image), picture(member, fitted), np.asarray(task.train))
+    compared = [pictured[row] for row in few]
+    return [*made, *_curves([curves[row] for row in few]), *_pictures(list(pictured.values())), _spectra(compared)]
+
+
+def learned(record: Record, kept: Kept, member: Member) -> Learned:
+    """What a finished member learned, verified. Raises Damaged if the file holds something else."""
+    return record.learned(kept, fit.shapes(member.design, member.hyper, tasks.of(member.data)))
+
+
+def picture(member: Member, fitted: Learned, grid: tuple[int, ...] = ()) -> Float[np.ndarray, "*grid c"]:
+    """What the member learned as an image, unclipped, on a grid of any size (none: its own image's)."""
+    task = tasks.of(member.data)
+    return ensemble.render(member.design, member.hyper, fitted.params, fitted.data, grid or task.grid, task.channels)
+
+
+def representative(table: pd.DataFrame, most: int) -> list[int]:
+    """At most so many rows of results.csv that show what a study found: points of its best curve, or its settings.
+
+    Of a curve they are the lowest, the best and the highest, and what lies evenly between.
+    """
+    good = table[(table["status"] == "ok")]
+    if good.empty:
+        return []
+    axis = charts.main_axis(good)
+    by = [name for name in tables.varying(table) if name not in tables.REPEATED]
+    if axis is None:
+        # What was searched on the way to a second stage is in the table.
+        shown = tables.last_stage(good)
+        told_by = [*by, *(n for n in ("label",) if n in good)]
+        return (shown.drop_duplicates(told_by) if told_by else shown).index.tolist()[: most if told_by else 1]
+    curve = best_curve(good, axis)
+    best = curve.index.get_loc(good[tables.criterion(good)].idxmax())
+    even = np.linspace(0, len(curve) - 1, most - 1).round().astype(int)
+    return curve.index[np.unique([*even, best])].tolist()
+
+
+def best_curve(good: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """The members that differ from the best one only along the axis, in its order."""
+    winner = good.loc[good[tables.criterion(good)].idxmax()]
+    by = [name for name in tables.varying(good) if name not in (*tables.REPEATED, axis)]
+    same = good[[*by, *tables.REPEATED]].apply(
+        lambda row: all(tables.cell(row[n]) == tables.cell(winner[n]) for n in row.index), axis=1
+    )
+    return good[same].sort_values(axis)
+
+
+def _scores(table: pd.DataFrame, baselines: pd.DataFrame) -> Plate:
+    """The figure of the scores that fits what varies."""
+    axis, plane = charts.main_axis(table), charts.surface_axes(table)
+    if plane:
+        x, y = plane
+        return Plate(
+            f"psnr_over_{x}_and_{y}",
+            f"PSNR over {x} and {y}",
+            charts.surface(table, x, y),
+            f"{len(table)} members. Star: the best setting; crosses: a member diverged or failed.",
+            f"Heat map of PSNR in dB over {x} and {y}; the values are those of the table below.",
+        )
+    if axis:
+        lines = len(charts.lines_of(table, axis)[1])
+        fewer = f" Of {lines} lines the {charts.MOST_LINES} that reach most." if lines > charts.MOST_LINES else ""
+        return Plate(
+            f"psnr_against_{axis}",
+            f"PSNR against {axis}",
+            charts.against(table, axis, baselines),
+            f"{len(table)} members; {charts.band_said(table)}. Solid: held-out pixels; dotted: training pixels; "
+            "grey: interpolation of the training pixels without a network. Settings that only the training pixels "
+            f"like are overfitted.{fewer}",
+            f"Line chart of PSNR in dB against {axis}; the values are those of the table below.",
+        )
+    return Plate(
+        "psnr_compared",
+        "PSNR of each setting",
+        charts.compared(table, baselines),
+        f"{len(table)} members; {tables.spread_said(table)}. "
+        "Grey: interpolation of the training pixels without a network.",
+        "Dot chart of PSNR in dB of each setting; the values are those of the table below.",
+    )
+
+
+def _curves(curves: Sequence[Curve]) -> list[Plate]:
+    """What was seen of these members on the way."""
+    names = ", ".join(curve.name for curve in curves)
+    return [
+        Plate(
+            "training",
+            "Training curves",
+            figures.training(curves),
+            "PSNR over the steps, on an even sample of the pixels of either kind; one seed each.",
+            f"Line chart of PSNR in dB over training steps for {names}.",
+        ),
+        Plate(
+            "bands",
+            "Which frequencies are learned when",
+            figures.bands(curves),
+            "The error's power over the target's in octaves of frequency, along some rows and columns of all pixels: "
+            "at 1 nothing of a band is learned. Low bands fall first; a band that never falls is out of reach.",
+            f"Line charts of relative error power over training steps, a line for each octave, for {names}.",
+        ),
+    ]
+
+
+def _pictures(pictured: Sequence[Pictured]) -> list[Plate]:
+    """What came out of these members: images and signals apart."""
+    made = []
+    for name, draw, dims, said in GALLERIES:
+        shown = [p for p in pictured if p.target.ndim - 1 == dims]
+        if shown:
+            about = f"{'; '.join(p.title for p in shown)}: target and prediction"
+            made.append(Plate(name, name.capitalize(), draw(shown), said, about))
+    return made
+
+
+def _spectra(compared: Sequence[Pictured]) -> Plate:
+    """The spectra of those that were fitted to what the first one was."""
+    same = [p for p in compared if np.array_equal(p.target, compared[0].target)]
+    return Plate(
+        "spectra",
+        "Power at each frequency",
+        figures.spectra(same),
+        "Radially averaged, of the target, the predictions and their errors. Where an error reaches the "
+        "target, nothing of that frequency was fitted.",
+        f"Line chart of power against frequency for {', '.join(p.title for p in same)}.",
+    )
