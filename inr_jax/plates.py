@@ -127,13 +127,14 @@ def _scores(table: pd.DataFrame, baselines: pd.DataFrame) -> Plate:
     if axis:
         lines = len(charts.lines_of(table, axis)[1])
         fewer = f" Of {lines} lines the {charts.MOST_LINES} that reach most." if lines > charts.MOST_LINES else ""
+        bars = " Bars: published values, as their source defines them." if "published" in table else ""
         return Plate(
             f"psnr_against_{axis}",
             f"PSNR against {axis}",
             charts.against(table, axis, baselines),
             f"{len(table)} members; {charts.band_said(table)}. Solid: held-out pixels; dotted: training pixels; "
             "grey: interpolation of the training pixels without a network. Settings that only the training pixels "
-            f"like are overfitted.{fewer}",
+            f"like are overfitted.{fewer}{bars}",
             f"Line chart of PSNR in dB against {axis}; the values are those of the table below.",
         )
     return Plate(
