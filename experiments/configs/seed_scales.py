@@ -4,8 +4,11 @@ Question  The seed tried B's length 256, 512 and 1024 at scale 1, and L = 10. Wi
           protocol: what do scale, length and L change on the rows that were trained on, and on those that were not?
 Command   python -m experiments.sweep --config=experiments/configs/seed_scales.py:length_cpu
           python -m experiments.sweep --config=experiments/configs/seed_scales.py:octaves_cpu
-Cost      NOT YET
-Finding   NOT YET
+Cost      Two CPU cores: length_cpu 27 minutes beside other work, octaves_cpu 4, quick half a minute. length 3 hours
+          there at least, octaves 7 minutes at least.
+Finding   On the astronaut at 128x128 L = 7 is best (21.34 dB on held-out rows) and L = 10 3.3 dB behind. Scale 1 is ten
+          to twenty times too large for ten octaves: 0.05 to 0.1 gains 3 to 4 dB on held-out rows (25.39 against 21.48
+          with 512 rows of B), four times the rows 1.3 dB. Linear interpolation of the rows: 25.51.
 """
 
 from ml_collections import ConfigDict
