@@ -9,8 +9,9 @@ BIN := .venv/bin
 demo: $(READY)
 	$(BIN)/python -m experiments.sweep --config=experiments/configs/scale.py:quick
 
+# Two at a time: most of a test is compiling, which keeps one core busy.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 faults: $(READY)
 	$(BIN)/python -m tests.faults
