@@ -269,12 +269,14 @@ class Record:
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
 
     def set_damaged_aside(self) -> list[str]:
-        """Rename the files of which an array is not what was written; one line for each."""
+        """Rename the files that are not what was written, or lack what is measured now; a line for each."""
         lines = []
         paths = [path for folder in ("members", "checkpoints") for path in (self.directory / folder).glob("[!.]*.npz")]
         for path in [self.directory / "run.json", *sorted(paths)]:
             try:
                 _ = self.run if path.name == "run.json" else unpack(path)
+                if path.parent.name == "members":
+                    self._said_of(path)
             except Damaged as damaged:
                 aside = path.with_name(f"{path.name}.damaged")
                 with contextlib.suppress(FileNotFoundError):  # another process was done with it, or faster
