@@ -40,7 +40,7 @@ def band_said(table: pd.DataFrame) -> str:
 def lines_of(table: pd.DataFrame, axis: str) -> tuple[list[str], list[tuple[tuple, pd.DataFrame]]]:
     """The settings beside the axis, and the members by their values: what is a line of `against`, the best first."""
     others = [name for name in tables.varying(table) if name not in (*tables.REPEATED, axis)]
-    groups = list(table[table[axis].notna()].groupby(others, sort=False, dropna=False)) if others else [((), table)]
+    groups = _groups(table[table[axis].notna()], others)
     score = tables.criterion(table)
 
     def best(group: pd.DataFrame) -> float:
@@ -55,7 +55,7 @@ def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:
     others, groups = lines_of(table, axis)
     short = tables.distinguishing(table, others)
     for number, (values, group) in enumerate(groups[:MOST_LINES]):
-        name = ", ".join(f"{n} {tables.cell(v)}" for n, v in zip(others, values, strict=True) if n in short)
+        name = _called({n: v for n, v in zip(others, values, strict=True) if n in short})
         for score, said in (("psnr_train", "training pixels"), ("psnr_heldout", "held-out pixels")):
             _band(axes, group, axis, score, number, f"{name} {said}".strip())
         if "published" in group and group["published"].notna().any():
@@ -85,7 +85,7 @@ def over_frequencies(table: pd.DataFrame, kind: str) -> Figure:
     score = tables.criterion(table)
     good = table[(table["status"] == "ok") & table["rms_frequency"].notna() & table[kind].notna()]
     others = [n for n in tables.varying(good) if n not in (*tables.REPEATED, "scale", kind)]
-    panels = list(good.groupby(others, sort=False, dropna=False))[:MOST_PANELS] if others else [((), good)]
+    panels = _groups(good, others)[:MOST_PANELS]
     kinds, named = good[kind].unique().tolist(), set()
     figure = Figure(figsize=(1.4 + 3.4 * len(panels), 4.2), layout="constrained")
     drawn = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -101,9 +101,9 @@ def over_frequencies(table: pd.DataFrame, kind: str) -> Figure:
             )
         if _logarithmic(panel["rms_frequency"]):
             in_decades(axes)
-        axes.set_title(", ".join(f"{n} {tables.cell(v)}" for n, v in zip(others, values, strict=True)), fontsize=9)
+        axes.set_title(_called(dict(zip(others, values, strict=True))), fontsize=9)
         axes.set_xlabel("rms of B's entries (cycles per image side)")
-    drawn[0].set_ylabel(f"PSNR on {'held-out' if score == 'psnr_heldout' else 'training'} pixels (dB)")
+    drawn[0].set_ylabel(f"PSNR on {tables.pixels_of(score)} pixels (dB)")
     figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=2 * min(2, len(panels)))
     return figure
 
@@ -141,9 +141,7 @@ def surface(table: pd.DataFrame, x: str, y: str) -> Figure:
     if winner:
         best = summed.iloc[winner.place]
         axes.plot(best[x], best[y], "*", color="white", markeredgecolor="black", markersize=14, label="best")
-    figure.colorbar(
-        image, ax=axes, label=f"PSNR on {'held-out' if score == 'psnr_heldout' else 'training'} pixels (dB)"
-    )
+    figure.colorbar(image, ax=axes, label=f"PSNR on {tables.pixels_of(score)} pixels (dB)")
     axes.set_xlabel(_with_unit(x))
     axes.set_ylabel(_with_unit(y))
     if bad.any() or winner:
@@ -180,6 +178,16 @@ def compared(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     axes.set_xlabel("PSNR (dB)")
     legend_above(figure, axes, columns=3)
     return figure
+
+
+def _groups(table: pd.DataFrame, by: list[str]) -> list[tuple[tuple, pd.DataFrame]]:
+    """The members by their values of these settings; all together where there are none."""
+    return list(table.groupby(by, sort=False, dropna=False)) if by else [((), table)]
+
+
+def _called(values: dict[str, Any]) -> str:
+    """Settings and their values, as a name."""
+    return ", ".join(f"{name} {tables.cell(value)}" for name, value in values.items())
 
 
 def _logarithmic(values: pd.Series) -> bool:

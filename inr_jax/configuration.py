@@ -68,8 +68,8 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
         raise
     except Exception as error:
         raise Refused(f"--config={path}: {type(error).__name__}: {error}") from error
-    named = [_flat(config), *cases], [*(dict(config[g].items()) for g in ("axes", "second")), *_texts(overrides)]
-    own = _bring(config, *named)
+    stages = [dict(config[group].items()) for group in ("axes", "second")]
+    own = _bring(config, [_flat(config), *cases], [*stages, *_texts(overrides)])
     _override(config, [pair for pair in overrides if not pair[0].startswith(("axes.", "second."))], cases)
     settings = _flat(config)
     known = FIELDS | own

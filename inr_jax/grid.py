@@ -29,11 +29,14 @@ from inr_jax.settings import (
 # in which stage of a study of two it was asked for.
 REMARKS = ("label", "published", "stage")
 
+# What is found out about a member, as columns: measured of it, its scores, how it ended.
+SCORES = Scores._fields
+MEASURED = ("rms_frequency",)
+OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds")
 # What a setting of one's own may not be called: it is a column or a dimension of the results already.
 RESERVED = (
-    *REMARKS,
-    *Scores._fields,
-    *("rms_frequency", "status", "diverged_at", "seconds", "members", "behind", "failed", "diverged", "pruned"),
+    *(*REMARKS, *OUTCOMES),
+    *("members", "behind", "failed", "diverged", "pruned"),
     *("case", "member", "step", "octave", "own", "side"),
 )
 
@@ -108,14 +111,15 @@ def member(chosen: Mapping[str, Any], known: Mapping[str, dataclasses.Field]) ->
     values = {n: convert(n, v, known[n]) for n, v in (defaults | dict(chosen)).items() if n in known}
     data, design = Data(**_of(Data, values)), networks.resolved(Design(**_of(Design, values)))
     check(design)
-    read = fit.reads(design) | _data_reads(data)
+    of_data, of_fit = _data_reads(data), fit.reads(design)
+    read = of_data | of_fit
     settings = {name: value if name in read else None for name, value in values.items()}
     settings |= {name: getattr(design, name) for name in ("init", "output") if name in read}
     # What is not read becomes what it is by default: one program, one member.
     data, design, hyper = (_without(each, read) for each in (data, design, Hyper(**_of(Hyper, values))))
     own = {name: value for name, value in values.items() if name not in FIELDS and name in read}
-    data = dataclasses.replace(data, own=tuple(sorted((n, own[n]) for n in images.reads(data.image))))
-    own = {name: value for name, value in own.items() if name in fit.reads(design)}
+    data = dataclasses.replace(data, own=tuple(sorted((n, v) for n, v in own.items() if n in of_data)))
+    own = {name: value for name, value in own.items() if name in of_fit}
     design = dataclasses.replace(design, own=tuple(sorted(static(own).items())))
     hyper = dataclasses.replace(hyper, own={name: value for name, value in own.items() if name not in static(own)})
     return Member(data, design, hyper, settings, remarks)
@@ -157,8 +161,7 @@ def own_fields(
     named = [(kind, s[kind]) for s in settings for kind in kinds if kind in s]
     named += [(kind, value) for a in axes for kind in kinds for value in a.get(kind, ())]
     for kind, name in dict.fromkeys(pair for pair in named if isinstance(pair[1], str)):
-        function = images.source(name) if kind == "image" else functions.imported(name) if ":" in name else None
-        for own, default in ((each.name, each.default) for each in (functions.keywords(function) if function else ())):
+        for own, default in _keywords(kind, name).items():
             if kind != "image" and own in (*FIELDS, "side"):
                 continue
             if own in (*FIELDS, *RESERVED) or own.endswith("_half"):
@@ -170,6 +173,12 @@ def own_fields(
                 raise Refused(f"{kind} {name!r}: its setting {own!r} has another default than another function's")
             found[own] = before
     return found
+
+
+def _keywords(kind: str, name: str) -> dict[str, Any]:
+    """The keyword parameters of the function that this setting names, with their defaults; none where it names none."""
+    function = images.source(name) if kind == "image" else functions.imported(name) if ":" in name else None
+    return {each.name: each.default for each in functions.keywords(function)} if function else {}
 
 
 def static(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -171,9 +171,7 @@ def natural_noise(side: int, seed: int = 0) -> Float[np.ndarray, "n n 3"]:
 
 
 def wave(side: int, *, cycles: float = 10.0, angle: float = 0.0) -> Float[np.ndarray, "n n"]:
-    """A sinusoid of so many cycles per image side, rising to 1 and falling to 0 along `angle` (degrees from the rows'
-    direction, so that at 0 and 90 it goes along an axis).
-    """
+    """A sinusoid of so many cycles per image side, from 0 to 1; `angle` in degrees: 0 along a row, 90 down a column."""
     x = np.arange(side) / side
     turn = np.deg2rad(angle)
     return 0.5 + 0.5 * np.sin(2 * np.pi * cycles * (np.sin(turn) * x[:, None] + np.cos(turn) * x[None, :]))
@@ -247,13 +245,16 @@ def _made(spec: str, make: Callable[[], Any], size: int, resize: str) -> Float[n
         raise Refused(
             f"image {spec!r} has values from {pixels.min():.4g} to {pixels.max():.4g}: they must be in [0, 1]"
         )
-    if pixels.ndim == 1 and size and len(pixels) != size:
+    image = _channels(pixels)
+    if not size:
+        return image
+    if pixels.ndim > 1:
+        return to_square(image, size, resize)
+    if len(pixels) != size:
         raise Refused(
             f"image {spec!r} gives {len(pixels)} samples where size={size} asks for as many; size=0 takes any"
         )
-    if pixels.ndim == 1:
-        return _channels(pixels)
-    return to_square(_channels(pixels), size, resize) if size else _channels(pixels)
+    return image
 
 
 def _sample(name: str) -> Float[np.ndarray, "h w c"]:

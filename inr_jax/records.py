@@ -29,13 +29,14 @@ import xarray as xr
 
 from inr_jax.ensemble import Fitted, Segment
 from inr_jax.fit import Curves
-from inr_jax.grid import Grid
+from inr_jax.grid import MEASURED, OUTCOMES, SCORES, Grid
 from inr_jax.settings import FIELDS, Refused, Study
 
-SCORES = ("psnr_train", "psnr_heldout", "psnr_all", "ssim")
-# Measured of a member, in the table between its settings and its scores.
-MEASURED = ("rms_frequency",)
-OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds")
+CURVE_DIMENSIONS = {
+    "history_train": ("member", "step"),
+    "history_heldout": ("member", "step"),
+    "history_bands": ("member", "step", "octave"),
+}
 ASSEMBLED = ("results.csv", "results.nc", "baselines.csv", "report.html")
 # The columns that everybody looks for stand first, in this order; all other settings follow.
 FIRST = (
@@ -359,11 +360,10 @@ class Record:
         axis = np.unique(np.concatenate([np.zeros(0, int), *(kept[key].steps for key in keys if key in kept)]))
         rows = [row for row, key in enumerate(keys) if key in kept]
         bands = max((kept[keys[row]].bands for row in rows), default=0)
-        shapes = {
-            name: (*("member", "step"), *(("octave",) if name == "history_bands" else ())) for name in Curves._fields
-        }
         length = {"member": len(keys), "step": len(axis), "octave": bands}
-        values = {name: np.full([length[d] for d in dims], np.nan, np.float32) for name, dims in shapes.items()}
+        values = {
+            name: np.full([length[dim] for dim in dims], np.nan, np.float32) for name, dims in CURVE_DIMENSIONS.items()
+        }
         # A chunk's file is read and verified once, for all its members.
         path_of = lambda row: kept[keys[row]].path  # noqa: E731
         for path, group in itertools.groupby(sorted(rows, key=path_of), path_of):
@@ -371,9 +371,10 @@ class Record:
             for row in group:
                 place, at = kept[keys[row]].place, np.searchsorted(axis, kept[keys[row]].steps)
                 for name, curve in values.items():
-                    mine = curve[row, ..., : arrays[name].shape[-1]] if name == "history_bands" else curve[row]
-                    mine[at] = arrays[name][place]
-        named = {name: (dims, values[name]) for name, dims in shapes.items()}
+                    # A smaller image has fewer octaves.
+                    there: Any = (row, at, *map(slice, arrays[name].shape[2:]))
+                    curve[there] = arrays[name][place]
+        named = {name: (dims, values[name]) for name, dims in CURVE_DIMENSIONS.items()}
         return xr.Dataset(named, coords={"step": axis, "octave": 2 ** np.arange(bands)})
 
 

@@ -14,9 +14,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from inr_jax import charts, images, plates, tables, tasks
-from inr_jax.grid import Member
+from inr_jax.grid import SCORES, Member
 from inr_jax.plates import Plate, best_curve, learned, picture
-from inr_jax.records import SCORES, Record
+from inr_jax.records import Record
 from inr_jax.records import write as write_file
 
 # Pictures behind the slider: no more, and no larger, than keeps the page light.
@@ -67,8 +67,7 @@ def _slides(record: Record, table: pd.DataFrame, members: Sequence[Member], keys
         member, full = members[row], tasks.of(members[row].data).grid
         shrunk = max(1.0, max(full) / SLIDE_SIDE)
         image = picture(member, learned(record, kept[keys[row]], member), tuple(round(side / shrunk) for side in full))
-        pixels = "held-out" if score == "psnr_heldout" else "training"
-        text = f"{axis} {tables.cell(told[axis])}: {told[score]:.2f} dB on {pixels} pixels"
+        text = f"{axis} {tables.cell(told[axis])}: {told[score]:.2f} dB on {tables.pixels_of(score)} pixels"
         slides.append({"text": text, "source": _data(images.to_png(image))})
     best = int(np.argmax(curve[score]))
     return (

@@ -8,8 +8,7 @@ import pandas as pd
 import scipy.stats
 
 from inr_jax import images
-from inr_jax.grid import REMARKS
-from inr_jax.records import OUTCOMES, SCORES
+from inr_jax.grid import OUTCOMES, REMARKS, SCORES
 from inr_jax.settings import Refused
 
 # What a mean is taken over: repetitions of a setting, not settings.
@@ -45,7 +44,7 @@ def distinguishing(table: pd.DataFrame, names: list[str]) -> list[str]:
     """Those of the settings that tell the members apart: one that follows from those before it adds nothing."""
     kept: list[str] = []
     for name in names:
-        if table.groupby([*kept, name], dropna=False).ngroups > (_grouped(table, kept).ngroups if kept else 1):
+        if _grouped(table, [*kept, name]).ngroups > _grouped(table, kept).ngroups:
             kept.append(name)
     return kept
 
@@ -124,6 +123,11 @@ def criterion(table: pd.DataFrame) -> str:
     return "psnr_heldout" if table["psnr_heldout"].notna().any() else "psnr_train"
 
 
+def pixels_of(score: str) -> str:
+    """Which pixels a score that is a criterion is of, as an adjective."""
+    return "held-out" if score == "psnr_heldout" else "training"
+
+
 def last_stage(table: pd.DataFrame) -> pd.DataFrame:
     """Of a study of two stages the rows of the second, which is what the first was for; else all."""
     return table[table["stage"] == table["stage"].max()] if "stage" in table else table
@@ -145,7 +149,7 @@ def found(table: pd.DataFrame) -> Found:
     """What a study found. Where what is fitted has settings of its own that vary, the best is that of the mean."""
     summed, problems = summary(table), problems_of(table)
     settings = table.drop(columns=problems)
-    averaged = summary(settings)
+    averaged = summary(settings) if problems else summed
     winner = best(averaged)
     said = describe(settings, averaged, winner) if winner else ""
     if problems:
@@ -176,7 +180,7 @@ def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best) -> str:
     else:
         who = "oracle: chosen on the held-out pixels that it is reported on"
     both = f", {row['psnr_all']:.2f} dB over all pixels" if winner.score == "psnr_heldout" else ""
-    pixels = "held-out" if winner.score == "psnr_heldout" else "training"
+    pixels = pixels_of(winner.score)
     return f"best: {named(row, told_apart(summed))}: {row[winner.score]:.2f} dB on {pixels} pixels{both} ({who})"
 
 
