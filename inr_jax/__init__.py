@@ -4,6 +4,6 @@ __version__ = "0.1.0"
 
 from inr_jax import images, metrics, settings, tasks
 from inr_jax.ensemble import Fits, fit_many
-from inr_jax.regression import ScaleCurve, scale_curve
 from inr_jax.settings import Design, Hyper, Refused, hypers
 from inr_jax.tasks import Task
+from inr_jax.theory import ScaleCurve, best_scale, scale_curve

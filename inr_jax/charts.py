@@ -49,8 +49,11 @@ def lines_of(table: pd.DataFrame, axis: str) -> tuple[list[str], list[tuple[tupl
     return others, sorted(groups, key=lambda pair: -best(pair[1]))
 
 
-def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:
-    """PSNR against one setting: training and held-out pixels, with a band (see `band_said`)."""
+def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame, foreseen: pd.DataFrame | None = None) -> Figure:
+    """PSNR against one setting: training and held-out pixels, with a band (see `band_said`).
+
+    `foreseen`: what the kernel says of members, by their row in the table.
+    """
     figure, axes = canvas(7.2, 4.4)
     others, groups = lines_of(table, axis)
     short = tables.distinguishing(table, others)
@@ -58,11 +61,17 @@ def against(table: pd.DataFrame, axis: str, baselines: pd.DataFrame) -> Figure:
         name = _called({n: v for n, v in zip(others, values, strict=True) if n in short})
         for score, said in (("psnr_train", "training pixels"), ("psnr_heldout", "held-out pixels")):
             _band(axes, group, axis, score, number, f"{name} {said}".strip())
+        if foreseen is not None:
+            kernel = (
+                foreseen.loc[foreseen.index.intersection(group.index)].groupby(axis)["psnr_heldout"].mean().dropna()
+            )
+            said = f"{name} kernel regression, held-out pixels".strip()
+            axes.plot(kernel.index, kernel, color=COLORS[number % len(COLORS)], linestyle="--", label=said)
         if "published" in group and group["published"].notna().any():
             printed = group.groupby(axis)["published"].mean()
             style: dict[str, Any] = {"color": COLORS[number % len(COLORS)], "markersize": 12, "linestyle": "none"}
             axes.plot(printed.index, printed, marker="_", markeredgewidth=2, label=f"{name} published", **style)
-    _reference(axes, baselines)
+    reference(axes, baselines)
     if _logarithmic(table[axis]):
         in_decades(axes)
     axes.set_xlabel(_with_unit(axis))
@@ -77,7 +86,7 @@ def kinds_of_frequencies(table: pd.DataFrame) -> str | None:
     return next((name for name in ("family", "learn_frequencies") if drawn[name].nunique() > 1), None)
 
 
-def over_frequencies(table: pd.DataFrame, kind: str) -> Figure:
+def over_frequencies(table: pd.DataFrame, kind: str, baselines: pd.DataFrame) -> Figure:
     """PSNR of every member against the root mean square of its B, a panel for each of its other settings.
 
     As figures 4 and 9 of Tancik et al. 2020: with a few frequencies drawn, their spread is not what was asked for.
@@ -99,6 +108,7 @@ def over_frequencies(table: pd.DataFrame, kind: str) -> Figure:
             axes.plot(
                 group["rms_frequency"], group[score], linestyle="none", markersize=4, alpha=0.7, label=name, **style
             )
+        reference(axes, tables.baselines_of(baselines, panel), named=axes is drawn[0])
         if _logarithmic(panel["rms_frequency"]):
             in_decades(axes)
         axes.set_title(_called(dict(zip(others, values, strict=True))), fontsize=9)
@@ -173,7 +183,7 @@ def compared(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
             markeredgewidth=2,
             label="published",
         )
-    _reference(axes, baselines, vertical=True)
+    reference(axes, baselines, vertical=True)
     axes.set_yticks(rows, names, fontsize=8)
     axes.set_xlabel("PSNR (dB)")
     legend_above(figure, axes, columns=3)
@@ -229,7 +239,7 @@ def _band(axes: Axes, group: pd.DataFrame, axis: str, score: str, number: int, n
             axes.plot(bad, np.full(len(bad), bottom), mark, color=color, label=f"{name}: {status}")
 
 
-def _reference(axes: Axes, baselines: pd.DataFrame, vertical: bool = False) -> None:
+def reference(axes: Axes, baselines: pd.DataFrame, vertical: bool = False, named: bool = True) -> None:
     """Linear and cubic interpolation's PSNR (means over images) as dashed grey lines."""
     score = "psnr_all" if vertical else "psnr_heldout"
     for method, value in tables.baseline_means(baselines)[score].items():
@@ -240,5 +250,5 @@ def _reference(axes: Axes, baselines: pd.DataFrame, vertical: bool = False) -> N
             color="#777777",
             linewidth=1,
             linestyle=style,
-            label=f"{method} interpolation, {'all' if vertical else 'held-out'} pixels",
+            label=f"{method} interpolation, {'all' if vertical else 'held-out'} pixels" if named else None,
         )

@@ -32,17 +32,26 @@ class Pictured(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A member's name, the steps at which it was looked at, and what was seen."""
+    """A member's name, the steps at which it was looked at, what was seen, and what the kernel predicts, if it does."""
 
     name: str
     steps: np.ndarray
     curves: Curves
+    predicted: Curves | None = None
+
+
+class Eigenvalues(NamedTuple):
+    """A name, frequencies in cycles per image side, and a kernel's eigenvalue at each."""
+
+    name: str
+    frequencies: Float[np.ndarray, " f"]
+    values: Float[np.ndarray, " f"]
 
 
 def training(curves: Sequence[Curve]) -> Figure:
     """PSNR over the steps: dotted on training, solid on held-out pixels."""
     figure, axes = canvas(7.2, 4.0)
-    for number, (name, steps, (train, heldout, _)) in enumerate(curves):
+    for number, (name, steps, (train, heldout, _), _) in enumerate(curves):
         color = COLORS[number % len(COLORS)]
         axes.plot(steps, train, color=color, label=f"{name}: training pixels", **STYLE["train"])
         if np.isfinite(heldout).any():
@@ -53,8 +62,42 @@ def training(curves: Sequence[Curve]) -> Figure:
     return figure
 
 
+def predicted(curves: Sequence[Curve]) -> Figure:
+    """PSNR over the steps, on training and on held-out pixels: marks as observed, dashed lines as predicted."""
+    figure = Figure(figsize=(8.6, 3.8), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, field, said in zip(panels, Curves._fields, ("training pixels", "held-out pixels"), strict=False):
+        plain(axes)
+        for number, (name, steps, observed, theory) in enumerate(curves):
+            color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+            label = name if axes is panels[0] else ""
+            axes.plot(steps, getattr(observed, field), marker, color=color, markersize=4, label=label)
+            axes.plot(steps, getattr(theory, field), "--", color=color)
+        _steps_axis(axes, curves)
+        axes.set_title(said, fontsize=9)
+    panels[0].set_ylabel("PSNR (dB)")
+    legend_above(figure, panels[0], columns=2 if len(curves) < 5 else 3)
+    return figure
+
+
+def eigenvalues(lines: Sequence[Eigenvalues]) -> Figure:
+    """A kernel's eigenvalue over the frequency, a line for each kernel."""
+    figure, axes = canvas(7.2, 4.2)
+    for number, (name, frequencies, values) in enumerate(lines):
+        color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+        axes.plot(frequencies, values, color=color, marker=marker, markersize=4, markevery=0.1, label=name)
+    axes.set_yscale("log")
+    axes.set_xlabel("frequency (cycles per image side)")
+    axes.set_ylabel("eigenvalue, kernel 1 at zero difference")
+    legend_above(figure, axes, columns=2 if len(lines) < 5 else 3)
+    return figure
+
+
 def bands(curves: Sequence[Curve]) -> Figure:
-    """What is left of each band of frequencies over the steps, a panel for each member: spectral bias as a picture."""
+    """What is left of each band of frequencies over the steps, a panel for each member: spectral bias as a picture.
+
+    Where there is a prediction it is dashed, and what was observed solid, with marks that tell the bands apart.
+    """
     columns = min(3, len(curves))
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(1.6 + 3.0 * columns, 0.4 + 3.2 * rows), layout="constrained")
@@ -63,15 +106,18 @@ def bands(curves: Sequence[Curve]) -> Figure:
         empty.set_axis_off()
     widest = max(curves, key=lambda c: c.curves.history_bands.shape[-1])
     most = widest.curves.history_bands.shape[-1]
-    for axes, (name, steps, (_, _, left)) in zip(panels, curves, strict=False):
+    for axes, (name, steps, (_, _, left), theory) in zip(panels, curves, strict=False):
         plain(axes)
         for band in np.flatnonzero(np.isfinite(left).any(0)).tolist():
             low, high = 2**band, 2 ** (band + 1) - 1
             said = f"{low} to {high}" if high > low else f"{low}"
             said = said if band < most - 1 else f"{low} and above"
             color = colormaps["viridis"](0.9 * band / max(1, most - 1))
-            style = (0, (1 + band, 0.7 * (most - 1 - band) + 1e-9))
-            axes.plot(steps, left[:, band], color=color, linestyle=style, label=said if name == widest.name else "")
+            style: dict[str, Any] = {"linestyle": (0, (1 + band, 0.7 * (most - 1 - band) + 1e-9))}
+            if theory is not None:
+                style = {"marker": MARKERS[band % len(MARKERS)], "markersize": 4}
+                axes.plot(steps, theory.history_bands[:, band], "--", color=color)
+            axes.plot(steps, left[:, band], color=color, label=said if name == widest.name else "", **style)
         axes.set_yscale("log")
         axes.axhline(1.0, color="#777777", linewidth=1)
         _steps_axis(axes, curves)

@@ -205,7 +205,12 @@ def evaluate(design: Design, hyper: Hyper, task: Task, state: State, tile: int) 
 
 
 def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> Curves:
-    """A point of the training curves.
+    """A point of the training curves: what `looked_at` says of the network as it is."""
+    return looked_at(task, lambda index: _predict_at(design, hyper, task, state, index))
+
+
+def looked_at(task: Task, colors_of: Callable[[Int[AnyArray, " n"]], Float[AnyArray, "n c"]]) -> Curves:
+    """What the training curves say of whatever gives these colours to pixels, by their row-major indices.
 
     PSNR in dB on an even sample of the training pixels and of the held-out ones, and along some lines of pixels the
     error's power over the target's in each of `metrics.bands`: 1 where nothing of a band is learned, 0 where all is,
@@ -214,13 +219,13 @@ def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> Curve
 
     def sampled(where):
         where = where[np.linspace(0, len(where) - 1, min(len(where), CURVE_PIXELS)).astype(int)]
-        return _psnr_at(_predict_at(design, hyper, task, state, where), task, where)
+        return _psnr_at(colors_of(where), task, where)
 
     count = len(metrics.bands(max(task.grid)))
     errors, targets = jnp.zeros(count), jnp.zeros(count)
     for axis, length in enumerate(task.grid):
         where = lines(task.grid, axis, min(CURVE_LINES, max(1, CURVE_PIXELS // length)))
-        colors = _predict_at(design, hyper, task, state, where.ravel()).reshape(*where.shape, task.channels)
+        colors = colors_of(where.ravel()).reshape(*where.shape, task.channels)
         target = task.colors[where]
         errors += metrics.band_power(jnp.clip(colors, 0.0, 1.0) - target, count)
         targets += metrics.band_power(target, count)
@@ -254,7 +259,7 @@ def _predict_at(
     return predict(design, hyper, state.params, state.data, coords, task.channels)
 
 
-def _psnr_at(colors: Float[Array, "n c"], task: Task, index: Int[AnyArray, " n"]) -> Float[Array, ""]:
+def _psnr_at(colors: Float[AnyArray, "n c"], task: Task, index: Int[AnyArray, " n"]) -> Float[Array, ""]:
     return metrics.psnr(colors, task.colors[index]) if len(index) else jnp.asarray(jnp.nan, jnp.float32)
 
 

@@ -82,8 +82,14 @@ def spectrum(image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:
 def radial_power(image: Float[np.ndarray, "*grid c"]) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
     """Frequencies, 1 to half of the shortest side, in cycles per image side, and the mean power in the ring of each."""
     power = (np.abs(np.fft.fftn(image, axes=range(image.ndim - 1), norm="forward")) ** 2).mean(-1)
-    waves = np.ix_(*(np.fft.fftfreq(side) * side for side in power.shape))
+    frequencies, mean = radial(power)
+    return frequencies[1:], mean[1:]
+
+
+def radial(transform: Float[np.ndarray, "*grid"]) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
+    """Frequencies, 0 to half of the shortest side, in cycles per image side, and a transform's mean in each ring."""
+    waves = np.ix_(*(np.fft.fftfreq(side) * side for side in transform.shape))
     ring = np.rint(np.sqrt(sum(wave**2 for wave in waves))).astype(int).ravel()
-    mean = np.bincount(ring, power.ravel()) / np.bincount(ring)
-    frequencies = np.arange(1, min(power.shape) // 2 + 1)
+    mean = np.bincount(ring, transform.ravel()) / np.bincount(ring)
+    frequencies = np.arange(min(transform.shape) // 2 + 1)
     return frequencies.astype(float), mean[frequencies]

@@ -1,6 +1,7 @@
 """Which figures a study's report shows, and what is said of each."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +9,12 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from inr_jax import charts, ensemble, figures, fit, tables, tasks
-from inr_jax.figures import Curve, Pictured
+from inr_jax import charts, ensemble, figures, fit, spectra, tables, tasks
+from inr_jax.figures import Curve, Eigenvalues, Pictured
 from inr_jax.grid import Member
 from inr_jax.records import Kept, Learned, Record
+from inr_jax.regression import NotConverged
+from inr_jax.settings import Refused
 
 # Members shown side by side: of a curve its ends and its best point, in the gallery also some between.
 MOST_PICTURED, MOST_COMPARED = 6, 3
@@ -27,6 +30,12 @@ GALLERIES = (
     ("signals", figures.signals, 1, "Each panel one member: the signal, what was fitted, and the samples trained on."),
 )
 
+KERNEL = (
+    "Dashed: kernel regression with the network's neural tangent kernel and its own frequencies, which is not trained: "
+    "what a network of infinite width learns in endless time. It sees where the scale is too large; it does not see "
+    "that a short training leaves small scales unfinished, nor what a network gains by learning features."
+)
+
 
 class Plate(NamedTuple):
     """A figure with its file name, heading, caption, and what a screen reader says."""
@@ -39,16 +48,24 @@ class Plate(NamedTuple):
 
 
 def of(
-    record: Record, table: pd.DataFrame, baselines: pd.DataFrame, members: Sequence[Member], keys: Sequence[str]
+    record: Record,
+    table: pd.DataFrame,
+    baselines: pd.DataFrame,
+    members: Sequence[Member],
+    keys: Sequence[str],
+    foreseen: pd.DataFrame | None = None,
 ) -> list[Plate]:
-    """The figures of a study: its scores, then the curves and pictures of members that represent it."""
-    made = [_scores(table, baselines)]
+    """The figures of a study: its scores, then the curves and pictures of members that represent it.
+
+    `foreseen`: what the kernel says of members, by their number.
+    """
+    made = [_scores(table, baselines, None if foreseen is None or foreseen.empty else foreseen)]
     if kind := charts.kinds_of_frequencies(table):
         made.append(
             Plate(
                 "psnr_over_frequencies",
                 "PSNR over the frequencies that were used",
-                charts.over_frequencies(table, kind),
+                charts.over_frequencies(table, kind, baselines),
                 "Each mark one member, at the root mean square of its B: as drawn, or where B is learned as it ended."
                 f" At most {charts.MOST_PANELS} panels.",
                 f"Scatter chart of PSNR in dB against the root mean square of the frequencies, by {kind}.",
@@ -58,16 +75,23 @@ def of(
     if not rows:
         return made
     few = representative(table, MOST_COMPARED if charts.main_axis(table) else MOST_PICTURED)
+    theory = _settings(table, MOST_PICTURED) if record.run["run"].get("theory") else []
     kept, by = record.kept(), tables.told_apart(tables.summary(table))
     curves: dict[int, Curve] = {}
     pictured: dict[int, Pictured] = {}
-    for row in rows:
+    for row in dict.fromkeys([*rows, *theory]):
         member, there = members[row], kept[keys[row]]
         task, fitted, name = tasks.of(member.data), learned(record, there, member), tables.named(table.loc[row], by)
         curves[row] = Curve(name, there.steps, fitted.curves)
-        pictured[row] = Pictured(name, np.asarray(task.image), picture(member, fitted), np.asarray(task.train))
-    compared = [pictured[row] for row in few]
-    return [*made, *_curves([curves[row] for row in few]), *_pictures(list(pictured.values())), _spectra(compared)]
+        if row in rows:
+            pictured[row] = Pictured(name, np.asarray(task.image), picture(member, fitted), np.asarray(task.train))
+    return [
+        *made,
+        *_theory([(members[row], curves[row]) for row in theory]),
+        *_curves([curves[row] for row in few]),
+        *_pictures(list(pictured.values())),
+        _spectra([pictured[row] for row in few]),
+    ]
 
 
 def learned(record: Record, kept: Kept, member: Member) -> Learned:
@@ -112,7 +136,15 @@ def best_curve(good: pd.DataFrame, axis: str) -> pd.DataFrame:
     return good[same].sort_values(axis)
 
 
-def _scores(table: pd.DataFrame, baselines: pd.DataFrame) -> Plate:
+def _settings(table: pd.DataFrame, most: int) -> list[int]:
+    """A row of results.csv for each setting, or where these are more than so many, those that represent them."""
+    good = table[table["status"] == "ok"]
+    by = [name for name in tables.varying(table) if name not in tables.REPEATED]
+    each = good.drop_duplicates(by) if by else good[:1]
+    return each.index.tolist() if len(each) <= most else representative(table, most)
+
+
+def _scores(table: pd.DataFrame, baselines: pd.DataFrame, foreseen: pd.DataFrame | None) -> Plate:
     """The figure of the scores that fits what varies."""
     axis, plane = charts.main_axis(table), charts.surface_axes(table)
     if plane:
@@ -127,14 +159,15 @@ def _scores(table: pd.DataFrame, baselines: pd.DataFrame) -> Plate:
     if axis:
         lines = len(charts.lines_of(table, axis)[1])
         fewer = f" Of {lines} lines the {charts.MOST_LINES} that reach most." if lines > charts.MOST_LINES else ""
+        theory = "" if foreseen is None else f" {KERNEL}"
         bars = " Bars: published values, as their source defines them." if "published" in table else ""
         return Plate(
             f"psnr_against_{axis}",
             f"PSNR against {axis}",
-            charts.against(table, axis, baselines),
+            charts.against(table, axis, baselines, foreseen),
             f"{len(table)} members; {charts.band_said(table)}. Solid: held-out pixels; dotted: training pixels; "
             "grey: interpolation of the training pixels without a network. Settings that only the training pixels "
-            f"like are overfitted.{fewer}{bars}",
+            f"like are overfitted.{fewer}{bars}{theory}",
             f"Line chart of PSNR in dB against {axis}; the values are those of the table below.",
         )
     return Plate(
@@ -165,6 +198,60 @@ def _curves(curves: Sequence[Curve]) -> list[Plate]:
             "The error's power over the target's in octaves of frequency, along some rows and columns of all pixels: "
             "at 1 nothing of a band is learned. Low bands fall first; a band that never falls is out of reach.",
             f"Line charts of relative error power over training steps, a line for each octave, for {names}.",
+        ),
+    ]
+
+
+def _theory(shown: Sequence[tuple[Member, Curve]]) -> list[Plate]:
+    """What the kernel says of those of these members that have one."""
+    lines: list[Eigenvalues] = []
+    curves: list[Curve] = []
+    for (data, design, hyper), curve in ((member[:3], curve) for member, curve in shown):
+        task = tasks.of(data)
+        with suppress(Refused, NotConverged):
+            line = Eigenvalues(curve.name, *spectra.eigenvalues(design, hyper, task.grid, task.channels))
+            # Members that differ in what no kernel reads share a line.
+            if not any(np.array_equal(line.values, each.values) for each in lines):
+                lines.append(line)
+            curves.append(curve._replace(predicted=spectra.curves(design, hyper, task, curve.steps)))
+    return [*(_eigenvalues(lines) if lines else []), *(_predicted(curves) if curves else [])]
+
+
+def _eigenvalues(lines: Sequence[Eigenvalues]) -> list[Plate]:
+    """The kernels' spectra."""
+    return [
+        Plate(
+            "ntk_spectra",
+            "How fast each frequency is learned, by the kernel",
+            figures.eigenvalues(lines),
+            "Eigenvalues of the neural tangent kernel between all pixels, over the frequency of their waves; the mean "
+            "over all frequencies is 1. Gradient descent shrinks the error of each at a rate in proportion.",
+            f"Line chart of the kernel's eigenvalues against frequency for {', '.join(line.name for line in lines)}.",
+        )
+    ]
+
+
+def _predicted(curves: Sequence[Curve]) -> list[Plate]:
+    """The training that the kernel predicts beside that which was observed."""
+    said = (
+        "Dashed: gradient flow from 0 with the neural tangent kernel, the mean over networks of infinite width. Marks: "
+        "one network, which starts at a random function instead."
+    )
+    names = ", ".join(curve.name for curve in curves)
+    return [
+        Plate(
+            "predicted_training",
+            "Training as the kernel predicts it",
+            figures.predicted(curves),
+            said,
+            f"Line charts of PSNR in dB over training steps, predicted and observed, for {names}.",
+        ),
+        Plate(
+            "predicted_bands",
+            "Which frequencies are learned when, as the kernel predicts it",
+            figures.bands(curves),
+            f"The error's power over the target's in octaves of frequency. {said}",
+            f"Line charts of relative error power over training steps, predicted and observed, for {names}.",
         ),
     ]
 

@@ -37,7 +37,11 @@ def write(record: Record, members: Sequence[Member], keys: Sequence[str]) -> Non
     """Write report.html, and figures/ with every figure as PNG and SVG, from what the record holds."""
     table = pd.read_csv(record.directory / "results.csv")
     baselines = pd.read_csv(record.directory / "baselines.csv")
-    drawn = plates.of(record, table, baselines, members, keys)
+    predicted = record.directory / "prediction.csv"
+    foreseen = (
+        pd.read_csv(predicted, index_col="member") if record.run["run"].get("theory") and predicted.is_file() else None
+    )
+    drawn = plates.of(record, table, baselines, members, keys, foreseen)
     pictures = {each.name: _png(each.figure) for each in drawn}
     for each in drawn:
         svg = io.BytesIO()

@@ -139,6 +139,8 @@ class Run:
         60.0, "seconds between two checkpoints of an unfinished chunk, at most", "seconds", low=0.0
     )
     history: int = setting(24, "points of the training curves that are kept", low=2, high=10_000)
+    theory: bool = setting(False, "the report also shows what kernel regression predicts without training")
+    centre: bool = setting(False, "axes.scale are multiples of the scale that the kernel chooses from training pixels")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,14 +16,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from inr_jax import baselines, ensemble, fit, images, metrics, plates, report, signals, tasks
+from inr_jax import baselines, ensemble, fit, foresight, images, metrics, plates, report, signals, tasks, theory
 from inr_jax.configuration import Loaded, collected
 from inr_jax.ensemble import Fitted, Segment
 from inr_jax.grid import Batch, Grid, Member, batches, grid, identity
 from inr_jax.machine import Stopwatch, device, provenance
 from inr_jax.planner import Plan
 from inr_jax.progress import Pace, Progress
-from inr_jax.records import Record, chunk_name, refuse_other
+from inr_jax.records import Learned, Record, chunk_name, refuse_other
+from inr_jax.regression import NotConverged
 from inr_jax.settings import Data, Refused, Run, Study, member_of
 
 # How long to wait for another process that only writes run.json.
@@ -43,7 +44,7 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
     The record, and a line for each member that failed. Raises Refused, before anything is written, where the request
     cannot be met; BlockingIOError where another process fits the same members; Stopped where a signal asks for it.
     """
-    study = loaded.study
+    study = centred(loaded.study)
     first = members_of(study)
     if study.second:  # wrong values of it are refused now, not when the first stage is done
         members_of(dataclasses.replace(study, axes=study.second, cases=({},)))
@@ -71,6 +72,25 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
         assemble(record, members, study)
         record.save_run(finished=time.strftime("%Y-%m-%d %H:%M:%S"), files=record.digests())
     return record, list(failed.values())
+
+
+def centred(study: Study) -> Study:
+    """The study whose axis of scales, if `run.centre` asks for it, stands for multiples of the kernel's choice.
+
+    That is made from training pixels alone; of several images, splits or designs it is the geometric mean.
+    Raises Refused where there is no such axis, or no member has a kernel.
+    """
+    if not study.run.centre:
+        return study
+    if "scale" not in study.axes:
+        raise Refused("run.centre=True needs axes.scale: multiples of the scale that the kernel chooses")
+    members = grid(study).members
+    found = {foresight.problem(each): None for each in members}
+    chosen = [theory.best_scale(design, tasks.of(data)).scale for data, design in found]
+    centre = float(f"{np.exp(np.mean(np.log(chosen))):.3g}")
+    _say([f"scales are multiples of {centre:g} cycles, which the kernel chooses from the training pixels"])
+    values = tuple(float(f"{multiple * centre:.3g}") for multiple in study.axes["scale"])
+    return dataclasses.replace(study, axes={**study.axes, "scale": tuple(dict.fromkeys(values))})
 
 
 def begin(record: Record, about: dict[str, Any], chosen: list[dict[str, Any]], plans: dict[str, Any]) -> None:
@@ -244,6 +264,11 @@ def assemble(record: Record, members: Members, study: Study) -> None:
     record.save_dataset(study, made, table, record.curves(keys))
     record.save_run(**record.seconds())
     record.save_table(interpolated(made.members), "baselines.csv")
+    if study.run.theory:
+        try:
+            record.save_table(foresight.foresee(made.members).table.reset_index(names="member"), "prediction.csv")
+        except NotConverged as error:
+            _say([f"no prediction: {error}"])
     report.write(record, made.members, keys)
 
 
@@ -272,8 +297,8 @@ def interpolated(members: Sequence[Member]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*names, *own, "method", "psnr_heldout", "psnr_all"])
 
 
-def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.ndarray, "*grid c"]:
-    """The image of the member in that row of results.csv, unclipped, on a grid of any size (none: its own image's).
+def finished(record: Record, row: int) -> tuple[Member, Learned]:
+    """The member in that row of results.csv, and what it learned.
 
     Raises Refused where there is no such member, or it was not fitted.
     """
@@ -284,10 +309,19 @@ def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.n
     if members.keys[row] not in kept:
         raise Refused(f"--member={row} was not fitted")
     member = members.grid.members[row]
+    return member, plates.learned(record, kept[members.keys[row]], member)
+
+
+def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.ndarray, "*grid c"]:
+    """The image of the member in that row of results.csv, unclipped, on a grid of any size (none: its own image's).
+
+    Raises Refused where there is no such member, or it was not fitted.
+    """
+    member, fitted = finished(record, row)
     own = tasks.of(member.data).grid
     if grid and len(grid) != len(own):
         raise Refused(f"--size={images.said_size(grid)} does not fit a member of {images.said_size(own)}")
-    return plates.picture(member, plates.learned(record, kept[members.keys[row]], member), grid)
+    return plates.picture(member, fitted, grid)
 
 
 def asked_for(study: Study) -> dict[str, Any]:
@@ -315,7 +349,7 @@ def asked_for(study: Study) -> dict[str, Any]:
 
 def dry_run(loaded: Loaded) -> str:
     """What would be done, as text: members, batches, chunk sizes, memory and work. Nothing is fitted or written."""
-    study = loaded.study
+    study = centred(loaded.study)
     members = members_of(study).grid.members
     swept = " x ".join(f"{len(values)} {name}" for name, values in study.axes.items())
     lines = [f"{study.name}:{study.variant}: {len(members)} members" + (f" ({swept})" if swept else "")]

@@ -235,6 +235,12 @@ def told_apart(summed: pd.DataFrame) -> list[str]:
     ]
 
 
+def baselines_of(baselines: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The interpolations of what these members are fitted to."""
+    shared = [name for name in baselines.columns if name in table and name not in SCORES]
+    return baselines.merge(table[shared].drop_duplicates(), on=shared) if shared else baselines
+
+
 def baseline_means(baselines: pd.DataFrame) -> pd.DataFrame:
     """PSNR of each interpolation, means over images."""
     return baselines.groupby("method", sort=False)[["psnr_heldout", "psnr_all"]].mean()

@@ -41,7 +41,7 @@ def test_members_of_each_kind_stand_at_the_frequencies_they_have_in_a_panel_for_
     table = members(**columns, psnr_heldout=[20.0, 21.0, 30.0, 31.0])
     assert charts.kinds_of_frequencies(table) == kind
     assert charts.kinds_of_frequencies(table[table[kind] == values[0]]) is None
-    panels = charts.over_frequencies(table, kind).axes
+    panels = charts.over_frequencies(table, kind, NONE).axes
     assert [panel.get_title() for panel in panels] == ["exponent 1", "exponent 2"]
     marks = [[line.get_xydata().tolist() for line in panel.get_lines()] for panel in panels]
     assert marks == [[[[1.9, 20]], [[2.3, 21]]], [[[1.9, 30]], [[2.3, 31]]]]
@@ -51,7 +51,7 @@ def test_members_of_each_kind_stand_at_the_frequencies_they_have_in_a_panel_for_
 
 def test_a_kind_keeps_its_mark_where_another_is_missing():
     columns = {"family": ["gaussian", "laplace", "laplace"], "exponent": [1, 1, 2], "scale": [2.0] * 3}
-    first, second = charts.over_frequencies(members(**columns, psnr_heldout=[20.0, 21.0, 31.0]), "family").axes
+    first, second = charts.over_frequencies(members(**columns, psnr_heldout=[20.0, 21.0, 31.0]), "family", NONE).axes
     assert first.get_lines()[1].get_marker() == second.get_lines()[0].get_marker()
     assert texts(first) == ["family gaussian", "family laplace"] and texts(second) == []
 

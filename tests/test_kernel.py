@@ -7,12 +7,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from inr_jax import ensemble, features, fit, kernel, networks, tasks
 from inr_jax.settings import Design, Hyper, Refused, hypers
 
 GRID = (7, 6)
 SMALL = Design(frequencies=32, width=64, depth=2, steps=0)
+# The quantiles of each family of frequencies, of standard deviation 1.
+QUANTILES = {
+    "gaussian": scipy.stats.norm.ppf,
+    "uniform": scipy.stats.uniform(-(3**0.5), 2 * 3**0.5).ppf,
+    "loguniform": lambda q: scipy.stats.loguniform.ppf(q, 1, 1000) / scipy.stats.loguniform(1, 1000).moment(2) ** 0.5,
+    "laplace": scipy.stats.laplace(scale=0.5**0.5).ppf,
+}
 
 
 def pairs_of(differences, index):
@@ -47,44 +55,58 @@ def encoded(design, hyper):
 )
 def test_the_correlation_is_that_of_the_encoded_pixels(encoding, hyper, domain):
     design = dataclasses.replace(SMALL, encoding=encoding, domain=domain)
-    B = kernel.frequencies(design, hyper, 2)
-    steps = kernel.spacing(design, GRID)
-    offsets = [np.arange(1 - n, n) * step for n, step in zip(GRID, steps, strict=True)]
-    rho = pairs_of(kernel.correlation(B, offsets), np.arange(42))
+    waves = kernel.waves(design, hyper, GRID, GRID)
+    both_ways = tuple(np.concatenate([w[:0:-1].conj(), w]) for w in waves)
+    rho = pairs_of(kernel.correlation(both_ways), np.arange(42))
     feature = encoded(design, hyper)
     np.testing.assert_allclose(rho, feature @ feature.T, atol=1e-5)
 
 
-def test_the_correlation_of_a_signal_is_the_mean_cosine():
-    B = np.asarray([[0.5], [1.25], [4.0]])
-    x = np.linspace(-1, 1, 9)
-    expected = np.cos(2 * np.pi * x[:, None] * B[:, 0]).mean(1)
-    np.testing.assert_allclose(kernel.correlation(B, [x]), expected, atol=1e-12)
-
-
-def test_the_correlation_of_a_volume_is_the_mean_cosine():
-    B = np.random.default_rng(0).normal(size=(5, 3))
-    offsets = [np.linspace(-1, 1, n) for n in (2, 3, 4)]
-    points = np.stack(np.meshgrid(*offsets, indexing="ij"), axis=-1)
+@pytest.mark.parametrize("grid", [(9,), (4, 5), (2, 3, 4)])
+def test_the_correlation_of_drawn_frequencies_is_their_mean_cosine(grid):
+    hyper, reach = Hyper(scale=2.0), tuple(n + 2 for n in grid)
+    points = np.stack(np.indices(reach), axis=-1) / np.asarray(grid)
+    B = kernel.frequencies(SMALL, hyper, len(grid))
     expected = np.cos(2 * np.pi * points @ B.T).mean(-1)
-    np.testing.assert_allclose(kernel.correlation(B, offsets), expected, atol=1e-12)
+    # Coordinates are float32's.
+    np.testing.assert_allclose(kernel.correlation(kernel.waves(SMALL, hyper, grid, reach)), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["gaussian", "uniform", "laplace"])
+@pytest.mark.parametrize("family", QUANTILES)
+def test_the_closed_form_is_the_mean_cosine_over_the_family(family):
+    x = np.asarray([0.0, 1e-3, 0.02, 0.1, -0.3, 0.7, 2.0])
+    b = QUANTILES[family]((np.arange(400_000) + 0.5) / 400_000)
+    assert np.mean(b**2) == pytest.approx(1, rel=1e-3)
+    (line,) = kernel.expected_lines(Design(family=family), Hyper(scale=1.0), [x])
+    np.testing.assert_allclose(line, np.cos(2 * np.pi * x[:, None] * b).mean(1), atol=1e-5)
+    assert line[0] == 1.0
+
+
+@pytest.mark.parametrize("family", QUANTILES)
 def test_many_frequencies_approach_the_closed_form(family):
     design = Design(family=family, frequencies=200_000)
     hyper = Hyper(scale=2.0, anisotropy=1.5)
-    offsets = [np.linspace(0, 0.3, 4), np.linspace(-0.3, 0.3, 5)]
-    drawn = kernel.correlation(kernel.frequencies(design, hyper, 2), offsets)
-    expected = kernel.expected_correlation(design, hyper, offsets)
-    np.testing.assert_allclose(drawn, expected, atol=5 / 200_000**0.5)
+    grid, reach = (10, 14), (4, 5)
+    drawn = kernel.correlation(kernel.waves(design, hyper, grid, reach))
+    endless = kernel.correlation(kernel.waves(design, hyper, grid, reach, drawn=False))
+    assert drawn.shape == endless.shape == reach
+    np.testing.assert_allclose(drawn, endless, atol=5 / 200_000**0.5)
 
 
 def test_the_gaussian_closed_form_is_the_gaussian_of_each_axis_scale():
     offsets = [np.asarray([0.1]), np.asarray([-0.05])]
-    rho = kernel.expected_correlation(Design(), Hyper(scale=2.0, anisotropy=0.5), offsets)
+    rows, columns = kernel.expected_lines(Design(), Hyper(scale=2.0, anisotropy=0.5), offsets)
     expected = np.exp(-2 * np.pi**2 * ((2.0 * 0.1) ** 2 + (1.0 * 0.05) ** 2))
-    np.testing.assert_allclose(rho, [[expected]])
+    np.testing.assert_allclose(rows * columns, [expected])
+
+
+def test_fixed_frequencies_are_the_same_whether_drawn_or_endless():
+    for encoding in ("basic", "positional"):
+        design = dataclasses.replace(SMALL, encoding=encoding)
+        drawn, endless = (kernel.waves(design, Hyper(scale=2.0), GRID, GRID, d) for d in (True, False))
+        for a, b in zip(drawn, endless, strict=True):
+            assert a.shape[1] > 1
+            np.testing.assert_array_equal(a, b)
 
 
 def test_frequencies_are_those_that_a_fit_draws():
@@ -122,8 +144,8 @@ def test_the_nngp_is_the_covariance_of_the_outputs_at_the_start(init):
     B = kernel.frequencies(design, Hyper(), 2)
     coords = jnp.asarray([[0.1, 0.2], [0.12, 0.21]])
     apart = np.asarray(coords[1] - coords[0], np.float64)
-    rho = kernel.correlation(B, [np.asarray([0.0, apart[0]]), np.asarray([0.0, apart[1]])])
-    expected = kernel.kernels(design, np.diag(rho), 64).nngp
+    rho = np.asarray([1.0, np.cos(2 * np.pi * B @ apart).mean()])
+    expected = kernel.kernels(design, rho, 64).nngp
     feature = features.fourier(coords, jnp.asarray(B, jnp.float32), side=1.0)
 
     @jax.jit
@@ -209,6 +231,34 @@ def test_the_kernel_is_positive_definite_even_and_one_at_zero():
     assert np.linalg.eigvalsh(pairs_of(ntk, np.arange(42))).min() > 0
 
 
+@pytest.mark.parametrize("init", ["flax", "torch", "glorot"])
+def test_arrays_of_numpy_and_of_jax_have_the_same_kernels_in_double_precision(init):
+    design = dataclasses.replace(SMALL, init=init, depth=3)
+    rho = np.linspace(-0.999, 0.999, 101)
+    ours = kernel.kernels(design, rho, 64)
+    waves = kernel.waves(design, Hyper(scale=3.0), GRID, (9, 6))
+    differences = kernel.of_differences(design, waves)
+    with kernel.double():
+        theirs = kernel.kernels(design, jnp.asarray(rho), 64)
+        traced = jax.jit(partial(kernel.of_differences, design))(jax.device_put(waves))
+    assert isinstance(theirs.ntk, jax.Array) and isinstance(ours.ntk, np.ndarray)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == b.dtype == np.float64
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    # At zero difference, by which all are divided, the kernel goes as the root of what is rounded.
+    assert differences.dtype == traced.dtype == np.float64
+    np.testing.assert_allclose(differences, traced, rtol=1e-8)
+    # The mode ends with its block.
+    assert jnp.asarray(rho).dtype == jnp.float32
+
+
+def test_the_kernel_beyond_the_grid_goes_on_where_that_on_the_grid_ends():
+    near, far = (kernel.of_differences(SMALL, kernel.waves(SMALL, Hyper(), GRID, r)) for r in (GRID, (9, 11)))
+    assert far.shape == (17, 21)
+    np.testing.assert_allclose(far[2:15, 5:16], near, rtol=1e-12)
+    np.testing.assert_array_equal(near, kernel.on_grid(SMALL, Hyper(), GRID))
+
+
 def test_a_larger_scale_makes_a_narrower_kernel():
     near = [kernel.on_grid(SMALL, Hyper(scale=s), (16,), drawn=False)[16] for s in (0.5, 1.0, 2.0)]
     assert near[0] > near[1] > near[2]
@@ -230,10 +280,3 @@ def test_a_design_without_such_a_kernel_is_refused_in_one_line(design, word):
     with pytest.raises(Refused, match=word) as refused:
         kernel.on_grid(design, Hyper(), GRID)
     assert "\n" not in str(refused.value)
-
-
-def test_a_family_without_a_closed_form_is_refused_only_where_it_is_needed():
-    design = dataclasses.replace(SMALL, family="loguniform")
-    kernel.on_grid(design, Hyper(), GRID)
-    with pytest.raises(Refused, match="loguniform"):
-        kernel.on_grid(design, Hyper(), GRID, drawn=False)

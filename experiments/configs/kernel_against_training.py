@@ -1,0 +1,60 @@
+"""What does the kernel know about the trained network's best scale, and what does it miss?"""
+
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from inr_jax.configuration import base
+
+VARIANTS = {
+    "gpu": "256x256, 3 hidden layers of 256, 256 frequencies, 16 images, 500 and 2,000 steps",
+    "cpu": "64x64 and 96x96, 3 hidden layers of 128, 128 frequencies, 8 images, 150 and 600 steps",
+    "quick": "32x32, 2 hidden layers of 64, 2 images, 50 and 200 steps",
+}
+# Pictures that come along: photographs, text, and patterns. Others by --config.axes.image.
+PICTURES = (
+    *("astronaut", "chelsea", "coffee", "rocket"),
+    *("synthetic:text:0", "synthetic:text:1", "synthetic:natural_noise:0", "synthetic:siemens_star"),
+)
+# What is trained on, so that best scales differ: a lattice, scattered pixels.
+CONDITIONS = {
+    "gpu": [
+        {"size": 256, "split": "quarter"},
+        {"size": 128, "split": "quarter"},
+        {"size": 256, "split": "random", "fraction": 0.1},
+    ],
+    "cpu": [
+        {"size": 64, "split": "quarter"},
+        {"size": 96, "split": "quarter"},
+        {"size": 64, "split": "random", "fraction": 0.1},
+    ],
+    "quick": [{"size": 32, "split": "quarter"}],
+}
+SEEDS = (0, 1, 2)
+
+
+def get_config(variant: str) -> ConfigDict:
+    """The settings of a variant."""
+    config = base()
+    config.design.init = "glorot"
+    config.axes.image = PICTURES[:2] if variant == "quick" else PICTURES
+    config.axes.scale = tuple(2 ** (k / 2) for k in range(-4, 8))
+    if variant == "gpu":
+        config.axes.scale = tuple(2 ** (k / 2) for k in range(-2, 11))
+        config.axes.steps = (500, 2000)
+    elif variant == "cpu":
+        config.design.frequencies, config.design.width = 128, 128
+        config.axes.steps = (150, 600)
+    else:
+        config.design.frequencies, config.design.width, config.design.depth = 64, 64, 2
+        config.axes.scale = (0.5, 1.0, 2.0, 4.0, 8.0)
+        config.axes.steps = (50, 200)
+    return config
+
+
+def cases(add: Callable, variant: str) -> None:
+    """Every condition with each seed; and once with a fifth of the training pixels put apart, to choose by."""
+    for condition in CONDITIONS[variant]:
+        for seed in SEEDS:
+            add(seed=seed, validation=0.0, **condition)
+        add(seed=0, validation=0.2, **condition)

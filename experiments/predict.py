@@ -1,0 +1,71 @@
+"""What the theory says without training: python -m experiments.predict --config=PATH[:VARIANT] --out=DIR
+
+Kernel regression with the neural tangent kernel of every member of a study: DIR/prediction.csv and DIR/prediction.png.
+--ridge stands for the length of training (0.05: hundreds of steps; 0.001: endless), or --time stops gradient flow.
+"""
+
+import io
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from inr_jax import configuration, foresight, records, study, tables, theory, theory_charts
+from inr_jax.command import parsed, told
+from inr_jax.regression import NotConverged
+from inr_jax.settings import Refused
+
+USAGE = (
+    "python -m experiments.predict --config=PATH[:VARIANT] [--config.FIELD=VALUE ...] --out=DIR [--ridge=R | --time=T]"
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; its exit status."""
+    arguments = parsed(argv, options=("config", "out", "ridge", "time"), switches=("help",))
+    if arguments.help:
+        print(f"{__doc__}\n{USAGE}")
+        return 0
+    loaded = configuration.load(arguments.required("config", USAGE), arguments.overrides)
+    directory = Path(arguments.required("out", USAGE))
+    if arguments.ridge and arguments.time:
+        raise Refused(f"--ridge={arguments.ridge} and --time={arguments.time} exclude each other")
+    ridge = _number("ridge", arguments.ridge or str(theory.SHORT))
+    stop = _number("time", arguments.time) if arguments.time else None
+    start = time.perf_counter()
+    members = study.members_of(loaded.study).grid.members
+    try:
+        foreseen = foresight.foresee(members, ridge=ridge, time=stop, validate=True)
+    except NotConverged as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for reason in foreseen.without:
+        print(f"left out: {reason}", file=sys.stderr)
+    if foreseen.table.empty:
+        raise Refused(f"--config={arguments.config}: no member has a kernel: {'; '.join(foreseen.without)}")
+    table = foreseen.table.drop_duplicates(subset=foresight.swept(foreseen.table) or None)
+    names = [*foresight.swept(table), *(name for name in foresight.NUMBERS if name in table)]
+    directory.mkdir(parents=True, exist_ok=True)
+    records.write(directory / "prediction.csv", table[names].to_csv(index=False).encode())
+    baselines = study.interpolated(members)
+    if "scale" in table and table["scale"].notna().any():
+        buffer = io.BytesIO()
+        theory_charts.foreseen(table, baselines).savefig(buffer, format="png", dpi=150)
+        records.write(directory / "prediction.png", buffer.getvalue())
+    print("\n".join([*foresight.said(table), tables.baseline_text(baselines)]))
+    print(f"{len(table)} members in {time.perf_counter() - start:.1f} s, none trained; {directory / 'prediction.csv'}")
+    return 0
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise Refused(f"--{name}={text} is not a number") from None
+    if not 0 < value < float("inf"):
+        raise Refused(f"--{name}={text} is out of range: it must be above 0")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(told(main, sys.argv[1:]))

@@ -1,0 +1,299 @@
+"""Matrices whose entries depend on the difference of two grid points only: products with them, and their inverses.
+
+On a grid such a matrix is a convolution, by FFTs in O(n log n), and conjugate gradients need nothing else but a
+preconditioner. Pure functions of arrays, in the arrays' precision.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.fft
+import scipy.linalg
+from jax import lax
+from jaxtyping import Array, Bool, Complex, Float, Int
+
+from inr_jax.settings import AnyArray
+
+# Of the preconditioners: how many waves are solved exactly, at most, and over the number of points.
+MODES, SHARE = 1000, 0.15
+
+Product = Callable[[Array], Array]  # (c, *grid) to (c, *grid)
+
+
+class Solution(NamedTuple):
+    """What solves the equations of every colour, the largest relative residual among them, and the iterations."""
+
+    x: Float[Array, " c *grid"]
+    residual: Float[Array, ""]
+    iterations: Int[Array, ""]
+
+
+class Tridiagonal(NamedTuple):
+    """Lanczos' matrices, one a colour."""
+
+    diagonal: Float[AnyArray, "m c"]
+    beside: Float[AnyArray, "m c"]
+
+
+# Where Lanczos' method stands: the vector before, the vector, and their coupling, for each colour.
+Stand = tuple[Array, Array, Array]
+
+
+def conjugate_gradients(
+    multiply: Product,
+    precondition: Product,
+    target: Float[AnyArray, " c *grid"],
+    tolerance: Any,
+    limit: Any,
+) -> Solution:
+    """The solution for every colour; it ends when all relative residuals are below the tolerance, or at the limit."""
+    target = jnp.asarray(target)
+    bound = tolerance**2 * _dot(target, target)
+
+    def unsolved(carry):
+        _, residual, _, _, count = carry
+        return (count < limit) & (_dot(residual, residual) > bound).any()
+
+    def step(carry):
+        solution, residual, direction, energy, count = carry
+        conditioned = precondition(residual)
+        previous, energy = energy, _dot(residual, conditioned)
+        direction = conditioned + _ratio(energy, previous) * direction
+        product = multiply(direction)
+        length = _ratio(energy, _dot(direction, product))
+        return solution + length * direction, residual - length * product, direction, energy, count + 1
+
+    start = (jnp.zeros_like(target), target, jnp.zeros_like(target), jnp.ones_like(bound), 0)
+    solution, _, _, _, count = lax.while_loop(unsolved, step, start)
+    # The recursion's residual drifts from the true one: it is the true one that is reported.
+    residual = target - multiply(solution)
+    relative = jnp.sqrt(_ratio(_dot(residual, residual), _dot(target, target)))
+    return Solution(solution, relative.max(), jnp.asarray(count))
+
+
+def convolution(ntk: Float[AnyArray, "*differences"], grid: tuple[int, ...]) -> Product:
+    """The kernel's matrix on the grid, as a function of what it is multiplied with.
+
+    Exact: the kernel is embedded in a circulant at least 2n - 1 wide along each axis.
+    """
+    size = [scipy.fft.next_fast_len(n, real=True) for n in ntk.shape]
+    embedded = jnp.zeros(size, ntk.dtype).at[tuple(map(slice, ntk.shape))].set(ntk)
+    embedded = jnp.roll(embedded, [1 - n for n in grid], range(len(grid)))
+    # The transform of an even kernel is real.
+    spectrum = _transformed(jnp.asarray(embedded), size).real
+    return lambda x: _restored(_transformed(x, size) * spectrum, size, grid)
+
+
+def _transformed(x: Float[Array, "..."], size: Sequence[int]) -> Complex[Array, "..."]:
+    """The transform over the last axes of what is padded with zeros to this size; an axis at a time, none of zeros."""
+    x = jnp.fft.rfft(x, size[-1])
+    for axis, n in zip(range(-len(size), -1), size, strict=False):
+        x = jnp.fft.fft(x, n, axis)
+    return x
+
+
+def _restored(x: Complex[Array, "..."], size: Sequence[int], grid: Sequence[int]) -> Float[Array, "..."]:
+    """The first `grid` points of what has this transform."""
+    for axis, n in zip(range(-len(size), -1), grid, strict=False):
+        x = lax.slice_in_dim(jnp.fft.ifft(x, axis=axis), 0, n, axis=axis)
+    return jnp.fft.irfft(x, size[-1])[..., : grid[-1]]
+
+
+def circulant(ntk: Float[AnyArray, "*differences"]) -> Float[Array, "*period"]:
+    """The first column of the circulant nearest to the kernel's matrix on the grid of these differences.
+
+    T. Chan (1988): along each axis the mean of the kernel and its wrapped copy, weighted by how often either difference
+    occurs. It is positive definite with the kernel; G. Strang's, which copies the kernel's inner half, is not for a
+    drawn B, whose kernel does not fall off.
+    """
+    column = jnp.asarray(ntk)
+    for axis in range(ntk.ndim):
+        n = (ntk.shape[axis] + 1) // 2
+        d = np.arange(n)
+        lines = jnp.moveaxis(column, axis, -1)
+        # The wrapped copy of difference d is d - n; at d = 0 there is none and its weight is 0.
+        column = jnp.moveaxis(lines[..., n - 1 :] * (n - d) / n + lines[..., d - 1] * d / n, -1, axis)
+    return column
+
+
+def scattered_inverse(column: Float[AnyArray, "*period"], mask: Bool[AnyArray, "*grid"], ridge: Any) -> Product:
+    """The inverse of a matrix near the kernel's on any points of a lattice plus ridge, as a preconditioner.
+
+    `column`: of a circulant on a box around the lattice, a sum of waves. The strongest of them are kept and the others
+    taken for white noise of the same power: low rank and diagonal, which the identity of Woodbury inverts.
+    """
+    period, axes = column.shape, range(-column.ndim, 0)
+    power = _power(column).ravel()
+    strongest, place = lax.top_k(power, _modes(mask.size))
+    modes = jnp.unravel_index(place, period)
+    noise = ridge + power.sum() - strongest.sum()
+    # Inner products of two waves over the mask are the mask's transform at their difference.
+    transform = jnp.fft.fftn(jnp.asarray(mask, float), period, axes)
+    apart = tuple((k[:, None] - k[None]) % n for k, n in zip(modes, period, strict=True))
+    root = jnp.sqrt(strongest)
+    inner = root[:, None] * transform[apart] * root / noise
+    factor = jax.scipy.linalg.cho_factor(jnp.eye(len(root)) + inner)
+
+    def inverse(x: Float[Array, " c *grid"]) -> Float[Array, " c *grid"]:
+        known = jnp.fft.fftn(x, period, axes)[(slice(None), *modes)] * (root / noise)
+        strong = jax.scipy.linalg.cho_solve(factor, known.T).T * root
+        spectrum = jnp.zeros((len(x), *period), strong.dtype).at[(slice(None), *modes)].set(strong)
+        waves = jnp.fft.ifftn(spectrum, axes=axes).real[(..., *map(slice, mask.shape))] * column.size
+        return mask * (x - waves) / noise
+
+    return inverse
+
+
+def filled_inverse(column: Float[AnyArray, "*period"], ntk: Float[AnyArray, "*differences"], ridge: Any) -> Product:
+    """The same on a whole lattice, where the weaker waves are left to a circulant of the lattice itself.
+
+    It wraps one edge to the other, which only they can bear: their kernel is short. The others are products of a few
+    sines and cosines along each axis: all that is done with them is small and real.
+    """
+    grid = tuple((n + 1) // 2 for n in ntk.shape)
+    axes = range(-ntk.ndim, 0)
+    most = int((_modes(math.prod(grid)) ** (1 / ntk.ndim) - 1) / 2)
+    cycles = [np.arange(-m, m + 1) for m in (min(most, (n - 1) // 2) for n in column.shape)]
+    strength = _power(column)[np.ix_(*cycles)]
+    # Along each axis, to sines and cosines from waves; at the lattice's differences, and at its points.
+    real = [_sines_of_waves(len(k) // 2) for k in cycles]
+    turns = [2j * np.pi * k / period for k, period in zip(cycles, column.shape, strict=True)]
+    apart = [np.exp(np.outer(np.arange(1 - n, n), turn)) for n, turn in zip(grid, turns, strict=True)]
+    points = [np.exp(np.outer(np.arange(n), t)) @ to for n, t, to in zip(grid, turns, real, strict=True)]
+    weaker = ntk - _along(strength[None], apart)[0]
+    spectrum = _power(circulant(weaker)) * math.prod(grid) + ridge
+    root = _gram(jnp.sqrt(strength), real)
+    inner = root @ _gram(1 / spectrum, [np.fft.fft(each, axis=0, norm="ortho") for each in points]) @ root
+    factor = jax.scipy.linalg.cho_factor(jnp.eye(len(root)) + inner)
+    known_to_strong = root @ jax.scipy.linalg.cho_solve(factor, root)
+    down, up = ([each.real.T for each in points], [each.real for each in points])
+    # One half of the spectrum, as the transform of real numbers gives it.
+    inverse_spectrum = 1 / spectrum[..., : grid[-1] // 2 + 1]
+
+    def weak(x: Float[Array, " c *grid"]) -> Float[Array, " c *grid"]:
+        return jnp.fft.irfftn(jnp.fft.rfftn(x, axes=axes) * inverse_spectrum, grid, axes)
+
+    def inverse(x: Float[Array, " c *grid"]) -> Float[Array, " c *grid"]:
+        first = weak(x)
+        known = _along(first, down)
+        strong = (known.reshape(len(x), -1) @ known_to_strong).reshape(known.shape)
+        return first - weak(_along(strong, up))
+
+    return inverse
+
+
+def lanczos(multiply: Product, stand: Stand, steps: int) -> tuple[Stand, Tridiagonal]:
+    """So many steps of Lanczos' method for each colour, from where it stands (`lanczos_start`).
+
+    Nothing is made orthogonal again: that costs steps, not the result (Druskin and Knizhnerman 1991).
+    """
+
+    def step(stand, _):
+        before, vector, coupling = stand
+        product = multiply(vector) - coupling * before
+        diagonal = _dot(vector, product)
+        product = product - diagonal * vector
+        beside = jnp.sqrt(_dot(product, product))
+        return (vector, _ratio(product, beside), beside), (diagonal.ravel(), beside.ravel())
+
+    stand, rows = lax.scan(step, stand, length=steps)
+    return stand, Tridiagonal(*rows)
+
+
+def lanczos_start(target: Float[AnyArray, " c *grid"]) -> Stand:
+    """Where Lanczos' method begins: at the normalised target."""
+    size = jnp.sqrt(_dot(target, target))
+    return jnp.zeros_like(jnp.asarray(target)), _ratio(jnp.asarray(target), size), jnp.zeros_like(size)
+
+
+def combined(
+    multiply: Product, start: Stand, matrix: Tridiagonal, coefficients: Float[AnyArray, "m t c"]
+) -> Float[Array, "t c *grid"]:
+    """Sums of Lanczos' vectors with these coefficients: made again, so that none needs to be kept."""
+    shaped = (-1, *[1] * (start[0].ndim - 1))
+
+    def step(carry, row):
+        (before, vector, coupling), total = carry
+        diagonal, beside, share = (each.reshape(*each.shape[:-1], *shaped) for each in row)
+        total = total + share * vector
+        product = multiply(vector) - diagonal * vector - coupling * before
+        return ((vector, _ratio(product, jnp.broadcast_to(beside, coupling.shape)), beside), total), None
+
+    total = jnp.zeros((coefficients.shape[1], *start[0].shape))
+    return lax.scan(step, (start, total), (*matrix, coefficients))[0][1]
+
+
+def of_tridiagonal(
+    function: Callable[[np.ndarray], np.ndarray], diagonal: Float[np.ndarray, " m"], beside: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, "t m"]:
+    """The first column of functions of a tridiagonal matrix: `function` maps eigenvalues (m,) to values (t, m)."""
+    values, vectors = scipy.linalg.eigh_tridiagonal(diagonal, beside[:-1])
+    return (function(values) * vectors[0]) @ vectors.T
+
+
+def _modes(points: int) -> int:
+    """How many waves are solved exactly: of few points few, or they would cost more than they save."""
+    return max(2, min(MODES, int(SHARE * points)))
+
+
+def _power(column: Float[AnyArray, "*period"]) -> Float[Array, "*period"]:
+    """The power of each wave of a kernel that repeats, 0 where rounding made it negative."""
+    return jnp.maximum(jnp.fft.fftn(column).real, 0.0) / column.size
+
+
+def _sines_of_waves(most: int) -> Complex[np.ndarray, "m m"]:
+    """The unitary matrix from waves of -most to most cycles to √2 sines, 1 and √2 cosines of as many."""
+    k = np.arange(1, most + 1)
+    matrix = np.zeros((2 * most + 1, 2 * most + 1), complex)
+    matrix[most, most] = 1
+    matrix[most + k, most + k] = matrix[most - k, most + k] = 0.5**0.5
+    matrix[most + k, most - k], matrix[most - k, most - k] = -1j * 0.5**0.5, 1j * 0.5**0.5
+    return matrix
+
+
+def _along(x: Float[Array, "c ..."], matrices: Sequence[np.ndarray]) -> Float[Array, "c ..."]:
+    """The real part of the product with one matrix along each axis but the first."""
+    real, imaginary = jnp.asarray(x), None
+    for matrix in matrices:
+        real, imaginary = _times(real, imaginary, matrix, axis=1)
+    # Without it XLA on a CPU may hand a transform a layout that it cannot take (jax 0.10, small grids).
+    return lax.optimization_barrier(real)
+
+
+def _gram(weight: Float[Array, "..."], bases: Sequence[Complex[np.ndarray, "_ _"]]) -> Float[Array, "m m"]:
+    """Inner products, under this weight, of products of one function of each axis' basis; they must be real."""
+    pairs = [(basis.conj()[:, :, None] * basis[:, None]).reshape(len(basis), -1).T for basis in bases]
+    sides = [side for basis in bases for side in 2 * basis.shape[1:]]
+    products = _along(weight[None], pairs).reshape(sides)
+    size = math.prod(sides[::2])
+    return products.transpose([*range(0, len(sides), 2), *range(1, len(sides), 2)]).reshape(size, size)
+
+
+def _times(real: Array, imaginary: Array | None, matrix: np.ndarray, axis: int) -> tuple[Array, Array | None]:
+    """The product along an axis, which becomes the last; of real products, which are what a machine is fast at."""
+
+    def by(x: Array, part: np.ndarray) -> Array:
+        return jnp.tensordot(x, part, axes=[[axis], [1]])
+
+    if not np.iscomplexobj(matrix):
+        return by(real, matrix), None if imaginary is None else by(imaginary, matrix)
+    if imaginary is None:
+        return by(real, matrix.real), by(real, matrix.imag)
+    return (
+        by(real, matrix.real) - by(imaginary, matrix.imag),
+        by(real, matrix.imag) + by(imaginary, matrix.real),
+    )
+
+
+def _dot(a: Float[AnyArray, "c ..."], b: Float[AnyArray, "c ..."]) -> Array:
+    """Inner products per colour, shaped to multiply what they are of."""
+    return jnp.sum(a * b, axis=tuple(range(1, a.ndim)), keepdims=True)
+
+
+def _ratio(a: Array, b: Array) -> Array:
+    """The quotient, and 0 where a colour is solved exactly or constant: nothing is left to do."""
+    return jnp.where(b > 0, a / jnp.where(b > 0, b, 1.0), 0.0)
