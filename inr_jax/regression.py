@@ -279,13 +279,17 @@ def restored(
     design: Design, lattice: Lattice, waves: Waves, equations: Equations, weights: Float[Array, " c *lattice"]
 ) -> tuple[Float[Array, "*grid c"], Float[Array, "*grid c"]]:
     """The image that has these weights at the lattice's points, and the weights, at every pixel of the grid."""
-    everywhere = jnp.zeros((len(weights), *lattice.grid)).at[(slice(None), *lattice.where)].set(weights)
     product = toeplitz.convolution(
         kernel.of_differences(design, _first(waves, lattice.grid), len(weights)), lattice.grid
     )
+
+    def placed(x: Float[Array, "*lattice"]) -> Float[Array, "*grid"]:
+        return jnp.zeros(lattice.grid).at[lattice.where].set(x)
+
     # A colour at a time: this is where memory peaks.
-    image = lax.map(lambda x: product(x[None])[0], everywhere)
-    return jnp.moveaxis(image, 0, -1) + jnp.asarray(equations.mean), jnp.moveaxis(everywhere, 0, -1)
+    image = lax.map(lambda x: product(placed(x)[None])[0], weights)
+    everywhere = jnp.moveaxis(jax.vmap(placed)(weights), 0, -1)
+    return jnp.moveaxis(image, 0, -1) + jnp.asarray(equations.mean), everywhere
 
 
 @partial(jax.jit, static_argnames=("design", "lattice"))

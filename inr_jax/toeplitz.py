@@ -81,10 +81,13 @@ def convolution(ntk: Float[AnyArray, "*differences"], grid: tuple[int, ...]) -> 
     Exact: the kernel is embedded in a circulant at least 2n - 1 wide along each axis.
     """
     size = [scipy.fft.next_fast_len(n, real=True) for n in ntk.shape]
-    embedded = jnp.zeros(size, ntk.dtype).at[tuple(map(slice, ntk.shape))].set(ntk)
-    embedded = jnp.roll(embedded, [1 - n for n in grid], range(len(grid)))
-    # The transform of an even kernel is real.
-    spectrum = _transformed(jnp.asarray(embedded), size).real
+    # The transform of an even kernel is real, once zero difference is moved to where a transform begins.
+    spectrum = _transformed(jnp.asarray(ntk), size)
+    for axis, (n, length) in enumerate(zip(grid, size, strict=True)):
+        turns = np.arange(spectrum.shape[axis]) * (n - 1) / length
+        shape = [-1 if each == axis else 1 for each in range(len(grid))]
+        spectrum = spectrum * np.exp(2j * np.pi * turns).reshape(shape)
+    spectrum = spectrum.real
     return lambda x: _restored(_transformed(x, size) * spectrum, size, grid)
 
 
