@@ -28,7 +28,7 @@ COLUMNS += ["width", "depth", "learning_rate", "seed", "steps"]
 OUTCOMES = ["psnr_train", "psnr_heldout", "psnr_all", "ssim", "status", "diverged_at", "seconds"]
 DESIGN = {field.name for field in dataclasses.fields(Design)}
 # Sizes of studies that run here in another.
-FOR_A_GPU = ("paper", "natural", "text", "image", "line", "powers", "fit", "length", "octaves")
+FOR_A_GPU = ("paper", "gpu", "natural", "text", "image", "line", "powers", "fit", "length", "octaves")
 SMALL = ["--config.size=32", "--config.design.steps=20"]
 
 
@@ -92,12 +92,13 @@ def thinned(values, most: int):
 
 
 def shrunk(path: Path, variant: str) -> list[str]:
-    """The study at 32 pixels and 20 steps of 64 pixels, with few values on an axis and few images.
+    """The study at 32 pixels (or what its cases say) and 20 steps of 64, with few values on an axis and few images.
 
     Fewer of those that compile a program each.
     """
     asked = configuration.load(f"{path}:{variant}").study
-    less = ["--config.size=32", "--config.design.pixels=64"]
+    sized = any("size" in case for case in asked.cases)
+    less = ["--config.design.pixels=64", *([] if sized else ["--config.size=32"])]
     less += ["--config.axes.steps=10,20" if "steps" in asked.axes else "--config.design.steps=20"]
     for group, axes in (("axes", asked.axes), ("second", asked.second)):
         for name, values in axes.items():
