@@ -237,8 +237,11 @@ def told_apart(summed: pd.DataFrame) -> list[str]:
 
 def baselines_of(baselines: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """The interpolations of what these members are fitted to."""
-    shared = [name for name in baselines.columns if name in table and name not in SCORES]
-    return baselines.merge(table[shared].drop_duplicates(), on=shared) if shared else baselines
+    for name in baselines.columns:
+        # What no member reads is blank there.
+        if name not in SCORES and name in table and table[name].notna().any():
+            baselines = baselines[baselines[name].isin(table[name])]
+    return baselines
 
 
 def baseline_means(baselines: pd.DataFrame) -> pd.DataFrame:

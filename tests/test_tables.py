@@ -113,3 +113,13 @@ def test_a_setting_that_follows_from_others_is_not_needed_to_tell_members_apart(
     both = pd.concat([members, other, members.assign(angle=3.0)])
     assert tables.distinguishing(both, ["size", "encoding", "scale", "angle"]) == ["encoding", "scale", "angle"]
     assert tables.distinguishing(both.assign(family=both["encoding"]), ["encoding", "family"]) == ["encoding"]
+
+
+def test_the_interpolations_of_some_members_are_those_of_their_images_and_settings():
+    baselines = pd.DataFrame(
+        {"image": ["a", "a", "b"], "resize": ["crop"] * 3, "exponent": [1.0, 2.0, 1.0], "method": ["linear"] * 3}
+    ).assign(psnr_heldout=[20.0, 21.0, 22.0], psnr_all=[23.0, 24.0, 25.0])
+    some = pd.DataFrame(
+        {"image": ["a", "a"], "resize": [np.nan, np.nan], "exponent": [2.0, 2.0], "psnr_all": [1.0, 2.0]}
+    )
+    assert tables.baselines_of(baselines, some)["psnr_heldout"].tolist() == [21.0]
