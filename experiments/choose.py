@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from inr_jax import choices, records, study, tables, theory_charts
-from inr_jax.command import parsed, told
+from inr_jax.command import parsed, run
 from inr_jax.regression import NotConverged
 from inr_jax.settings import Refused
 
@@ -73,4 +73,4 @@ def _said(summed: pd.DataFrame, baselines: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    run(main)

@@ -4,13 +4,12 @@ For members of a finished run: the held-out PSNR that training reached, and that
 infinite width, with the network's own before its first step, and with the network's own after its last.
 """
 
-import sys
 from collections.abc import Sequence
 
 import pandas as pd
 
 from inr_jax import choices, records, study
-from inr_jax.command import parsed, told
+from inr_jax.command import parsed, run
 from inr_jax.settings import Refused
 
 USAGE = "python -m experiments.learned_kernel RUN --member=ROW[,ROW...]"
@@ -34,4 +33,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    run(main)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inr_jax import configuration, foresight, records, study, tables, theory, theory_charts
-from inr_jax.command import parsed, told
+from inr_jax.command import parsed, run
 from inr_jax.regression import NotConverged
 from inr_jax.settings import Refused
 
@@ -68,4 +68,4 @@ def _number(name: str, text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    run(main)

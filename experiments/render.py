@@ -5,14 +5,13 @@ Of a signal the size is its number of samples, and the file an .npy, (n, c).
 """
 
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from inr_jax import images, records, study
-from inr_jax.command import parsed, told
+from inr_jax.command import parsed, run
 from inr_jax.settings import Refused
 
 USAGE = "python -m experiments.render RUN --member=ROW [--size=WxH] --out=FILE.png|FILE.npy"
@@ -59,4 +58,4 @@ def _grid(text: str) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    run(main)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from inr_jax import records, study
-from inr_jax.command import parsed, told
+from inr_jax.command import parsed, run
 
 USAGE = "python -m experiments.report RUN"
 
@@ -27,4 +27,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    run(main)

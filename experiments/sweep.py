@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from inr_jax import configuration, study, tables
-from inr_jax.command import parsed, told
+from inr_jax.command import parsed, run
 from inr_jax.records import Record
 
 USAGE = (
@@ -44,4 +44,4 @@ def _outcome(record: Record) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    run(main)

@@ -3,9 +3,9 @@
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-from inr_jax import signals
+from inr_jax import machine, signals
 from inr_jax.settings import Refused, nearest
 
 
@@ -52,6 +52,13 @@ def parsed(argv: Sequence[str], options: Sequence[str], switches: Sequence[str],
         else:
             raise Refused(f"{token} is not known; {nearest('--' + name, _flags(options, switches))}")
     return found
+
+
+def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
+    """Be the process of a command: on every core, with programs kept, its status at the end."""
+    machine.use_every_core()
+    machine.keep_programs()
+    sys.exit(told(main, sys.argv[1:]))
 
 
 def told(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:

@@ -1,4 +1,7 @@
-"""Many members: one member's functions under vmap, in chunks of members and segments of steps; no files."""
+"""Many members: one member's functions under vmap, in chunks of members and segments of steps; no files.
+
+A chunk lies over the local devices, the same number of members on each; they never ask each other for anything.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -7,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Bool, Float, Int
 
 from inr_jax import fit, planner
@@ -14,6 +18,9 @@ from inr_jax.fit import Curves, Scores, State
 from inr_jax.planner import Plan
 from inr_jax.settings import AnyArray, Design, Hyper, count, member_of
 from inr_jax.tasks import Task, coordinates
+
+# The name of the member axis.
+MEMBERS = "members"
 
 
 class Segment(NamedTuple):
@@ -72,7 +79,6 @@ def fit_many(
     Raises MemoryError, or JAX's own error, where not even a single member fits into memory.
     """
     plan = planned(design, hypers, task, chunk, pixel_block)
-    task = jax.device_put(task)
 
     def one_chunk(rows: np.ndarray, plan: Plan) -> Fitted:
         return fit_chunk(design, member_of(hypers, padded(rows, plan.chunk)), task, plan, history)
@@ -118,17 +124,21 @@ def fit_chunk(
     planned). A member that diverges is frozen at its last finite step; the bits of the others do not change for it.
     Raises MemoryError where the program says that it needs more than there is.
     """
-    if plan.bytes > planner.memory():
-        size = f"{plan.bytes / 2**30:.1f} GiB for {plan.chunk} members of {plan.parameters:,} parameters"
-        raise MemoryError(f"not enough memory: {size}, of {planner.memory() / 2**30:.1f} that may be taken")
+    there = planner.memory(plan.devices)
+    if plan.bytes > there:
+        size = (
+            f"{plan.bytes / 2**30:.1f} GiB for {plan.chunk // plan.devices} members of {plan.parameters:,} parameters"
+        )
+        raise MemoryError(f"not enough memory: {size}, of {there / 2**30:.1f} that may be taken on a device")
     points = history_steps(design.steps, history)
-    segment = start or _begun(design, hypers, task)
+    task = jax.device_put(task, _over(plan.devices, PartitionSpec()))
+    segment = start or _begun(design, plan.devices, hypers, task)
     steps = after(segment)
     while segment.step < design.steps:
         wanted = segment.step + max(1, plan.segment if steps is None else steps)
         segment = _advanced(design, hypers, task, plan, segment, int(min(wanted, *points[points > segment.step])))
         if segment.step in points:
-            segment = _looked_at(design, hypers, task, segment)
+            segment = _looked_at(design, plan.devices, hypers, task, segment)
         steps = after(segment)
     evaluate = _programs(design, plan, hypers, task).evaluate
     scores = jax.tree.map(np.asarray, evaluate(hypers, task, segment.state))
@@ -145,13 +155,13 @@ def rms_frequency(B: np.ndarray) -> Float[np.ndarray, " m"]:
     return np.sqrt(np.mean(np.square(B), axis=(1, 2))) if known else np.full(len(B), np.nan, np.float32)
 
 
-def planned(design: Design, hypers: Hyper, task: Task, chunk: int = 0, block: int = 0) -> Plan:
+def planned(design: Design, hypers: Hyper, task: Task, chunk: int = 0, block: int = 0, features: str = "auto") -> Plan:
     """The planner's plan, with as few members at once as the compiled program's own count of its memory demands."""
-    plan = planner.plan(design, hypers, task, chunk, block)
+    plan = planner.plan(design, hypers, task, chunk, block, features)
     while True:
         some = member_of(hypers, padded(np.arange(min(plan.chunk, count(hypers))), plan.chunk))
         plan = plan._replace(bytes=_programs(design, plan, some, task).bytes or plan.bytes)
-        if plan.bytes <= planner.memory() or plan.chunk == 1:
+        if plan.bytes <= planner.memory(plan.devices) or plan.chunk == 1:
             return plan
         plan = planner.halved(plan)
 
@@ -236,22 +246,22 @@ def _first(members: int, leaf: np.ndarray) -> np.ndarray:
     return leaf[:members]
 
 
-def _begun(design: Design, hypers: Hyper, task: Task) -> Segment:
+def _begun(design: Design, devices: int, hypers: Hyper, task: Task) -> Segment:
     """Before any step."""
-    state = _init(design, hypers, task)
-    curves = _point(design, hypers, task, state)
+    state = _init(design, devices, hypers, task)
+    curves = _point(design, devices, hypers, task, state)
     return Segment(0, state, np.full(count(hypers), -1, np.int32), curves)
 
 
-def _looked_at(design: Design, hypers: Hyper, task: Task, segment: Segment) -> Segment:
+def _looked_at(design: Design, devices: int, hypers: Hyper, task: Task, segment: Segment) -> Segment:
     """With one more point of the training curves."""
-    point = _point(design, hypers, task, segment.state)
+    point = _point(design, devices, hypers, task, segment.state)
     return segment._replace(curves=jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), segment.curves, point))
 
 
-def _point(design: Design, hypers: Hyper, task: Task, state: State) -> Curves:
+def _point(design: Design, devices: int, hypers: Hyper, task: Task, state: State) -> Curves:
     """One point of the training curves."""
-    return jax.tree.map(lambda part: np.asarray(part)[:, None], _curve_point(design, hypers, task, state))
+    return jax.tree.map(lambda part: np.asarray(part)[:, None], _curve_point(design, devices, hypers, task, state))
 
 
 def _advanced(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Segment, stop: int) -> Segment:
@@ -308,21 +318,26 @@ def _programs(design: Design, plan: Plan, hypers: Hyper, task: Task) -> _Program
     """The programs for members and a task of these shapes, compiled once."""
     leaves, tree = jax.tree.flatten(jax.tree.map(_shape, (hypers, task)))
     where = tuple(getattr(jax.config, f"jax_default_{what}") for what in ("device", "matmul_precision"))
-    return _compiled(design, plan.block, plan.tile, tuple(leaves), tree, where)
+    # Of the plan only what makes another program.
+    return _compiled(design, plan.block, plan.precompute, plan.tile, plan.devices, tuple(leaves), tree, where)
 
 
 @lru_cache(maxsize=16)
-def _compiled(design: Design, block: int, tile: int, leaves: tuple, tree: Any, where: tuple) -> _Programs:
+def _compiled(
+    design: Design, block: int, precompute: bool, tile: int, devices: int, leaves: tuple, tree: Any, where: tuple
+) -> _Programs:
     hypers, task = jax.tree.unflatten(tree, leaves)
-    state = jax.tree.map(_shape, jax.eval_shape(partial(_init, design), hypers, task))
-    step = jax.ShapeDtypeStruct((), np.int32)
-    advance = _advance.lower(design, block, hypers, task, state, step, step).compile()
-    evaluate = _evaluate.lower(design, tile, hypers, task, state).compile()
+    state = jax.eval_shape(partial(_init, design, devices), hypers, task)
+    members, shared = (_over(devices, PartitionSpec(*axes)) for axes in ((MEMBERS,), ()))
+    hypers, state = jax.tree.map(partial(_shape, where=members), (hypers, state))
+    task, step = jax.tree.map(partial(_shape, where=shared), (task, np.int32(0)))
+    advance = _advance.lower(design, block, precompute, devices, hypers, task, state, step, step).compile()
+    evaluate = _evaluate.lower(design, tile, devices, hypers, task, state).compile()
     return _Programs(advance, evaluate, max(_bytes(advance), _bytes(evaluate)))
 
 
-def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype)
+def _shape(leaf: Any, where: NamedSharding | None = None) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=where)
 
 
 def _bytes(program: Any) -> int:
@@ -332,38 +347,67 @@ def _bytes(program: Any) -> int:
     return sum(getattr(said, kind, 0) for kind in kinds) - getattr(said, "alias_size_in_bytes", 0)
 
 
-def _each(function: Callable, *trees: Any) -> Any:
-    """The function over the leading axis of the trees: vmap, or for a single member the program without it."""
-    if len(jax.tree.leaves(trees)[0]) > 1:
-        return jax.vmap(function)(*trees)
-    out = function(*jax.tree.map(lambda leaf: leaf[0], trees))
-    return jax.tree.map(lambda leaf: leaf[None], out)
+def _mesh(devices: int) -> Mesh:
+    """So many of the local devices, members along them."""
+    return jax.make_mesh((devices,), (MEMBERS,), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:devices])
 
 
-@partial(jax.jit, static_argnums=0)
-def _init(design: Design, hypers: Hyper, task: Task) -> State:
-    return _each(lambda hyper: fit.init(design, hyper, task.channels, len(task.grid)), hypers)
+def _over(devices: int, spec: PartitionSpec) -> NamedSharding | None:
+    """How arrays lie over the devices; on one of them, wherever JAX puts them."""
+    return NamedSharding(_mesh(devices), spec) if devices > 1 else None
+
+
+def _each(function: Callable, devices: int, members: tuple, shared: tuple = ()) -> Any:
+    """The function of every member and of what all share: each device does its members, and no two of them talk."""
+
+    def here(members: tuple, shared: tuple) -> Any:
+        if len(jax.tree.leaves(members)[0]) > 1:
+            return jax.vmap(lambda each: function(*each, *shared))(members)
+        # A single one by the program without a member axis: faster on a CPU.
+        out = function(*jax.tree.map(lambda leaf: leaf[0], members), *shared)
+        return jax.tree.map(lambda leaf: leaf[None], out)
+
+    if devices == 1:
+        return here(members, shared)
+    along, everywhere = PartitionSpec(MEMBERS), PartitionSpec()
+    specs = {"in_specs": (along, everywhere), "out_specs": along}
+    return jax.shard_map(here, mesh=_mesh(devices), **specs, check_vma=False)(members, shared)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _advance(design: Design, block: int, hypers: Hyper, task: Task, state: State, start, stop):
-    one = lambda hyper, state: fit.advance(design, hyper, task, state, start, stop, block)  # noqa: E731
-    return _each(one, hypers, state)
+def _init(design: Design, devices: int, hypers: Hyper, task: Task) -> State:
+    one = lambda hyper: fit.init(design, hyper, task.channels, len(task.grid))  # noqa: E731
+    return _each(one, devices, (hypers,))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _advance(
+    design: Design, block: int, precompute: bool, devices: int, hypers: Hyper, task: Task, state: State, start, stop
+):
+    def one(hyper: Hyper, state: State, task: Task, start, stop):
+        return fit.advance(design, hyper, task, state, start, stop, block, precompute)
+
+    return _each(one, devices, (hypers, state), (task, start, stop))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _evaluate(design: Design, tile: int, devices: int, hypers: Hyper, task: Task, state: State) -> Scores:
+    one = lambda hyper, state, task: fit.evaluate(design, hyper, task, state, tile)  # noqa: E731
+    return _each(one, devices, (hypers, state), (task,))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _evaluate(design: Design, tile: int, hypers: Hyper, task: Task, state: State) -> Scores:
-    return _each(lambda hyper, state: fit.evaluate(design, hyper, task, state, tile), hypers, state)
-
-
-@partial(jax.jit, static_argnums=0)
-def _curve_point(design: Design, hypers: Hyper, task: Task, state: State) -> Curves:
-    return _each(lambda hyper, state: fit.curve_point(design, hyper, task, state), hypers, state)
+def _curve_point(design: Design, devices: int, hypers: Hyper, task: Task, state: State) -> Curves:
+    one = lambda hyper, state, task: fit.curve_point(design, hyper, task, state)  # noqa: E731
+    return _each(one, devices, (hypers, state), (task,))
 
 
 @jax.jit
 def _select(which: Bool[AnyArray, " m"], yes: State, no: State) -> State:
-    return _each(lambda w, a, b: jax.tree.map(lambda x, y: jax.numpy.where(w, x, y), a, b), which, yes, no)
+    def one(a, b):
+        return jax.numpy.where(jax.numpy.reshape(which, (-1,) + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(one, yes, no)
 
 
 @partial(jax.jit, static_argnames=("design", "grid", "channels"))

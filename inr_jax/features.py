@@ -4,6 +4,7 @@ An encoding is two pure functions. `draw(key, dims, *, ...)` gives B, its freque
 drawn once per member. `encode(coords, B, *, ...)` gives the features. What each reads of a member's settings are its
 keyword parameters; `side` is the length of an image side in the coordinates (1 in [0, 1), 2 in [-1, 1]).
 All of it is float32 at the highest matmul precision: at scale 30 a coordinate's rounding is multiplied by 200.
+Features lie pixel beside pixel in memory, as the networks' columns do: what is returned is a transposed view.
 """
 
 import functools
@@ -34,20 +35,20 @@ def identity(coords: Float[Array, "n d"], B: Float[Array, "0 d"]) -> Float[Array
 
 def fourier(coords: Float[Array, "n d"], B: Float[Array, "m d"], *, side: float) -> Float[Array, "n 2*m"]:
     """[sin 2πBx, cos 2πBx] (Tancik et al. 2020, eq. 5, with a = 1)."""
-    return jnp.concatenate(sines.turned(_turns(coords / side, B)), axis=-1)
+    return jnp.concatenate(sines.turned(_turns(coords / side, B))).T
 
 
 def dyadic(coords: Float[Array, "n d"], B: Float[Array, "0 d"], *, octaves: int) -> Float[Array, "n f"]:
     """[x, sin 2^k x, cos 2^k x] for k < octaves, no π: d (1 + 2 octaves) features."""
-    pairs = [sines.waves(coords * 2.0**k) for k in range(octaves)]
-    return jnp.concatenate([coords, *itertools.chain(*pairs)], axis=-1)
+    pairs = [sines.waves(coords.T * 2.0**k) for k in range(octaves)]
+    return jnp.concatenate([coords.T, *itertools.chain(*pairs)]).T
 
 
 def octaves(coords: Float[Array, "n d"], B: Float[Array, "m d"], *, octaves: int, side: float) -> Float[Array, "n f"]:
     """[Bx, sin π2^k Bx, cos π2^k Bx] for k < octaves: m (1 + 2 octaves) features."""
     half_turns = _turns(coords / side, B)
     pairs = [sines.turned(half_turns * 2.0 ** (k - 1)) for k in range(octaves)]
-    return jnp.concatenate([half_turns, *itertools.chain(*pairs)], axis=-1)
+    return jnp.concatenate([half_turns, *itertools.chain(*pairs)]).T
 
 
 def no_frequencies(key: Array, dims: int) -> Float[Array, "0 d"]:
@@ -124,5 +125,5 @@ def lookup(encoding: str | Callable) -> Encoding:
     return Encoding(lambda key, dims: jax.random.key_data(key), rekeyed)
 
 
-def _turns(coords: Float[Array, "n d"], B: Float[Array, "m d"]) -> Float[Array, "n m"]:
-    return jnp.matmul(coords, B.T, precision=lax.Precision.HIGHEST)
+def _turns(coords: Float[Array, "n d"], B: Float[Array, "m d"]) -> Float[Array, "m n"]:
+    return jnp.matmul(B, coords.T, precision=lax.Precision.HIGHEST)

@@ -143,18 +143,25 @@ def predict(
 
 
 def step(
-    design: Design, hyper: Hyper, task: Task, state: State, t: ArrayLike, block: int = 0
+    design: Design,
+    hyper: Hyper,
+    task: Task,
+    state: State,
+    t: ArrayLike,
+    block: int = 0,
+    encoded: Float[Array, "f n"] | None = None,
 ) -> tuple[State, Float[Array, ""]]:
     """The member after optimizer step `t`, and the mean loss before it.
 
     `pixels` of the training pixels are drawn with replacement (0: all of them, in order). The gradient is accumulated
-    over blocks of `block` pixels (0: at once), which changes it by rounding only.
+    over blocks of `block` pixels (0: at once), which changes it by rounding only. `encoded` are the features of all
+    training pixels, where they are at hand; they are not read where pixels are drawn.
     """
     index = jnp.asarray(task.train)
     if design.pixels:
         drawn = jax.random.randint(jax.random.fold_in(_key(hyper, "pixels"), t), (design.pixels,), 0, len(index))
-        index = index[drawn]
-    loss, gradient = _loss_and_gradient(design, hyper, task, state, index, block)
+        index, encoded = index[drawn], None
+    loss, gradient = _loss_and_gradient(design, hyper, task, state, index, block, encoded)
     per_epoch = math.ceil(len(task.train) / len(index))
     updates, opt_state = _optimizer(design, hyper, per_epoch).update(
         gradient, state.opt_state, state.params, value=loss
@@ -171,16 +178,19 @@ def advance(
     start: ArrayLike,
     stop: ArrayLike,
     block: int = 0,
+    precompute: bool = False,
 ) -> tuple[State, Bool[Array, ""]]:
     """The member after steps `start` to `stop`: any cut into segments gives the same bits.
 
     And whether all went well: every loss on the way finite, and every parameter at the end (one that no longer is can
-    not become so again).
+    not become so again). `precompute` keeps the features of all training pixels over the steps.
     """
+    coords = coordinates(jnp.asarray(task.train), task.grid, design.domain)
+    encoded = encode(design, hyper, state.data["B"], coords).T if precompute else None
 
     def body(t, carry):
         state, finite = carry
-        state, loss = step(design, hyper, task, state, t, block)
+        state, loss = step(design, hyper, task, state, t, block, encoded)
         return state, finite & jnp.isfinite(loss)
 
     state, finite = lax.fori_loop(start, stop, body, (state, jnp.asarray(True)))
@@ -233,22 +243,34 @@ def looked_at(task: Task, colors_of: Callable[[Int[AnyArray, " n"]], Float[AnyAr
     return Curves(sampled(task.train), sampled(task.heldout), left)
 
 
-def _loss_and_gradient(design: Design, hyper: Hyper, task: Task, state: State, index: Int[Array, " n"], block: int):
-    def total(params, index):
-        colors = _predict_at(design, hyper, task, state._replace(params=params), index)
+def _loss_and_gradient(
+    design: Design,
+    hyper: Hyper,
+    task: Task,
+    state: State,
+    index: Int[Array, " n"],
+    block: int,
+    encoded: Float[Array, "f n"] | None,
+):
+    def total(params, first, index):
+        if encoded is None:
+            colors = _predict_at(design, hyper, task, state._replace(params=params), index)
+        else:
+            columns = lax.dynamic_slice_in_dim(encoded, first, len(index), axis=1)
+            colors = networks.apply(design, hyper, params["network"], columns.T, task.channels)
         return jnp.sum(jnp.square(colors - task.colors[index]))
 
     of_block = jax.value_and_grad(total)
     blocks = len(index) // block if block else 0
     if blocks < 2:
-        summed = of_block(state.params, index)
+        summed = of_block(state.params, 0, index)
     else:
         zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
         rows = index[: blocks * block].reshape(blocks, block)
-        add = lambda total, i: (jax.tree.map(jnp.add, total, of_block(state.params, i)), None)  # noqa: E731
-        summed, _ = lax.scan(add, zero, rows)
+        add = lambda total, part: (jax.tree.map(jnp.add, total, of_block(state.params, *part)), None)  # noqa: E731
+        summed, _ = lax.scan(add, zero, (block * jnp.arange(blocks), rows))
         if len(index) % block:
-            summed, _ = add(summed, index[blocks * block :])
+            summed, _ = add(summed, (blocks * block, index[blocks * block :]))
     return jax.tree.map(lambda value: value / (len(index) * task.channels), summed)
 
 

@@ -1,5 +1,6 @@
 """What a run ran on, and a stopwatch that tells compiling from fitting."""
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -65,6 +66,24 @@ def device() -> str:
 def threads() -> int:
     """How many threads XLA uses on a CPU: their number changes bits."""
     return int(os.environ.get("NPROC") or len(os.sched_getaffinity(0)))
+
+
+def use_every_core() -> None:
+    """Make a JAX device of each core where there is no other: members are then fitted side by side.
+
+    Before JAX is first used; afterwards, or where flags of XLA's say how many, it changes nothing.
+    """
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", threads())
+
+
+def keep_programs() -> None:
+    """Keep what XLA compiles from one command to the next, in the user's cache folder, unless JAX was told where."""
+    if jax.config.jax_compilation_cache_dir is None:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "inr_jax" / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _commit() -> str | None:

@@ -135,6 +135,11 @@ class Run:
 
     chunk: int = setting(0, "members fitted at once; 0: the planner decides", low=0, high=2**16)
     pixel_block: int = setting(0, "pixels a gradient is accumulated over; 0: the planner decides", low=0)
+    features: str = setting(
+        "auto",
+        "made at every step, or kept over the steps where all take the same pixels; auto: the planner decides",
+        choices=("auto", "recomputed", "precomputed"),
+    )
     checkpoint_seconds: float = setting(
         60.0, "seconds between two checkpoints of an unfinished chunk, at most", "seconds", low=0.0
     )

@@ -11,7 +11,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -193,7 +192,8 @@ class Work(NamedTuple):
     @property
     def name(self) -> str:
         """What the batch's plan depends on: other values of it are another plan."""
-        asked = (self.batch.design, self.batch.data, len(self.keys), self.run.chunk, self.run.pixel_block)
+        run = self.run
+        asked = (self.batch.design, self.batch.data, len(self.keys), run.chunk, run.pixel_block, run.features)
         return hashlib.sha256(repr((asked, device())).encode()).hexdigest()[:16]
 
     def groups(self, missing: np.ndarray) -> list[np.ndarray]:
@@ -208,7 +208,7 @@ class Work(NamedTuple):
         """Fit these members of the batch, from their last checkpoint on if there is one, and keep them."""
         design, run = self.batch.design, self.run
         mine = [self.keys[place] for place in places]
-        task = jax.device_put(tasks.of(self.batch.data))
+        task = tasks.of(self.batch.data)
         padded = ensemble.padded(np.arange(len(mine)), plan.chunk)
         hypers = member_of(self.batch.hypers, places[padded])
         points = ensemble.history_steps(design.steps, run.history).tolist()
@@ -253,7 +253,8 @@ class Work(NamedTuple):
 
 def planned(batch: Batch, run: Run) -> Plan:
     """The plan for a batch, by the planner and by the memory that its compiled program asks for."""
-    return ensemble.planned(batch.design, batch.hypers, tasks.of(batch.data), run.chunk, run.pixel_block)
+    task = tasks.of(batch.data)
+    return ensemble.planned(batch.design, batch.hypers, task, run.chunk, run.pixel_block, run.features)
 
 
 def assemble(record: Record, members: Members, study: Study) -> None:
@@ -362,7 +363,9 @@ def dry_run(loaded: Loaded) -> str:
         what = f"{batch.design.encoding} + {batch.design.network} on {batch.data.image} {images.said_size(task.grid)}"
         lines.append(
             f"  {what}: {len(batch.rows)} members, {batch.design.steps} steps, {plan.parameters:,} parameters each; "
-            f"chunk {plan.chunk}, pixel block {plan.block or 'all'}, {plan.bytes / 2**20:.0f} MiB, "
+            f"chunk {plan.chunk} over {plan.devices} {'device' if plan.devices == 1 else 'devices'}, "
+            f"pixel block {plan.block or 'all'}, features {'precomputed' if plan.precompute else 'recomputed'}, "
+            f"{plan.bytes / 2**20:.0f} MiB on each, "
             f"{flops / 1e12:.2f} TFLOP"
         )
     minutes = total / 2e11 / 60

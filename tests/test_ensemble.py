@@ -45,6 +45,58 @@ def test_chunk_size_does_not_matter():
         close(whole, inr.fit_many(DESIGN, SETTINGS, TASK, chunk=chunk))
 
 
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective", "reduce-scatter", "send", "recv", "infeed")
+
+
+def test_a_chunk_lies_over_all_devices_and_no_collective_appears_in_its_programs():
+    plan = ensemble.planned(DESIGN, SETTINGS, TASK)
+    assert jax.local_device_count() == plan.devices == plan.chunk == 2
+    programs = ensemble._programs(DESIGN, plan, member_of(SETTINGS, np.arange(2)), TASK)
+    for program in (programs.advance, programs.evaluate):
+        text = program.as_text()
+        assert "num_partitions=2" in text
+        assert not [word for word in COLLECTIVES if f" {word}" in text]
+    state = program.input_shardings[0][-1]
+    assert not any(each.is_fully_replicated for each in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize(("chunk", "devices"), [(1, 1), (2, 2), (3, 1), (6, 2)])
+def test_over_how_many_devices_members_lie_does_not_matter(chunk, devices):
+    plan = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=chunk)
+    assert plan.devices == devices
+    close(inr.fit_many(DESIGN, SETTINGS, TASK, chunk=1), inr.fit_many(DESIGN, SETTINGS, TASK, chunk=chunk))
+
+
+def test_a_device_that_jax_was_told_is_the_only_one():
+    with jax.default_device(jax.local_devices()[1]):
+        assert ensemble.planned(DESIGN, SETTINGS, TASK, chunk=4).devices == 1
+        alone = inr.fit_many(DESIGN, SETTINGS, TASK, chunk=4)
+    close(inr.fit_many(DESIGN, SETTINGS, TASK, chunk=4), alone)
+
+
+@pytest.mark.parametrize("block", [0, 8])
+def test_kept_features_change_a_fit_by_rounding_only(block):
+    plan = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12, block=block, features="recomputed")
+    kept = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12, block=block, features="precomputed")
+    assert (plan.precompute, kept.precompute) == (False, True)
+    ends = [ensemble.fit_chunk(DESIGN, SETTINGS, TASK, each) for each in (plan, kept)]
+    for name in SCORES:
+        np.testing.assert_allclose(*(getattr(each, name) for each in ends), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("changed", [{"pixels": 20}, {"learn_frequencies": True}])
+def test_features_are_never_kept_where_every_step_has_others(changed):
+    design = dataclasses.replace(DESIGN, **changed)
+    assert not planner.plan(design, SETTINGS, TASK, features="precomputed").precompute
+
+
+def test_features_are_kept_where_a_cores_cache_holds_them_and_made_again_where_not():
+    small, large = (inr.tasks.split(np.zeros((side, side, 3)), "all") for side in (16, 128))
+    design = inr.Design(frequencies=256, width=256)
+    assert planner.plan(design, SETTINGS, small).precompute
+    assert not planner.plan(design, SETTINGS, large).precompute
+
+
 def test_order_neighbours_and_padding_do_not_change_a_bit_at_a_fixed_chunk_size():
     whole = inr.fit_many(DESIGN, SETTINGS, TASK, chunk=4)
     order = np.asarray([7, 3, 11, 0, 5])
@@ -213,10 +265,10 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 def test_a_plan_takes_no_more_memory_than_there_is(monkeypatch):
     free = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12)
     assert free.chunk == 12 and free.bytes > 0
-    monkeypatch.setattr(planner, "memory", lambda: free.bytes // 2)
+    monkeypatch.setattr(planner, "memory", lambda over=1: free.bytes // 2)
     less = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12)
     assert less.chunk < 12 and less.bytes <= free.bytes // 2
-    monkeypatch.setattr(planner, "memory", lambda: 1000)
+    monkeypatch.setattr(planner, "memory", lambda over=1: 1000)
     with pytest.raises(MemoryError, match=r"GiB for 1 members of \d+ parameters"):
         inr.fit_many(DESIGN, SETTINGS, TASK)
 

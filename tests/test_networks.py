@@ -28,10 +28,10 @@ def made(design, hyper=None, x=None, channels=3, seed=0):
 
 
 def layers(params):
-    """(weights, biases) of each layer from the first, in float64."""
+    """(weights, biases) of each layer from the first, weights as (in, out), in float64."""
     tree = params["params"]
     names = sorted(tree, key=lambda name: int(name.rpartition("_")[-1]))
-    return [tuple(np.asarray(tree[n][k], np.float64) for k in ("kernel", "bias")) for n in names]
+    return [(np.asarray(tree[n]["weight"], np.float64).T, np.asarray(tree[n]["bias"], np.float64)) for n in names]
 
 
 @pytest.mark.parametrize("network", networks.NETWORKS)

@@ -1,0 +1,407 @@
+"""The same fits in several ways: by this package, in PyTorch as it is written, compiled and under vmap, in plain JAX.
+
+Every way starts from the parameters and frequencies that this package draws, and times its optimizer steps alone:
+parameters, features and whatever is compiled are ready before its clock starts.
+"""
+
+import dataclasses
+import importlib.util
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from inr_jax import ensemble, fit, images, settings, tasks
+from inr_jax.ensemble import Segment
+from inr_jax.machine import threads
+from inr_jax.settings import Design, Hyper, count, member_of
+from inr_jax.tasks import Task
+
+RATE = 1e-3
+DEPTH = 3
+# Far more steps than anybody takes: a run ends when it has taken its own, and any number of them is the same program.
+ENDLESS = 10**9
+# How long PyTorch tries each of its variants before it takes the fastest.
+TRIAL_SECONDS = 0.3
+
+# Weights (in, out) and biases of a network's layers; with a leading member axis in a Problem.
+Layers = list[tuple[Any, Any]]
+
+
+class Unavailable(Exception):
+    """This way is not possible here, and why."""
+
+
+class Size(NamedTuple):
+    """A square image's side, units of a hidden layer, and rows of B."""
+
+    side: int
+    width: int
+    frequencies: int
+
+
+SIZES = {
+    "256x64": Size(16, 64, 256),
+    "256x256": Size(16, 256, 256),
+    "16384x256": Size(128, 256, 256),
+    "65536x256": Size(256, 256, 1024),
+}
+
+
+class Problem(NamedTuple):
+    """Members to be fitted, in the words of this package, and as plain arrays for the others."""
+
+    design: Design
+    hypers: Hyper
+    task: Task
+    coords: np.ndarray
+    colors: np.ndarray
+    B: np.ndarray
+    layers: Layers
+
+
+class Ran(NamedTuple):
+    """Seconds that the steps of all members took, and the first member's layers after them."""
+
+    seconds: float
+    layers: Layers
+
+
+class Way(Protocol):
+    """A way to fit a problem's members. `chosen` says which of its variants it found to be the fastest, if it has any.
+
+    `run` takes so many steps with every member, from its start.
+    """
+
+    chosen: str
+
+    def run(self, steps: int) -> Ran:
+        """Take the steps."""
+
+
+def problem(size: Size, members: int) -> Problem:
+    """So many members of a size, with scales from 1 to 16 cycles."""
+    image = images.load("synthetic:natural_noise", size.side)
+    task = tasks.split(np.asarray(image, np.float32), "all")
+    design = Design(frequencies=size.frequencies, width=size.width, depth=DEPTH, steps=ENDLESS)
+    each = [
+        Hyper(scale=float(scale), seed=seed, learning_rate=RATE)
+        for seed, scale in enumerate(np.geomspace(1, 16, members))
+    ]
+    hypers = settings.stack(each)
+    init = jax.jit(jax.vmap(lambda hyper: fit.init(design, hyper, task.channels, len(task.grid))))
+    state = init(hypers)
+    layers = jax.tree.map(np.asarray, kernels(state.params["network"]))
+    places = tasks.coordinates(jnp.asarray(task.train), task.grid, design.domain)
+    coords, colors, B = map(np.asarray, (places, task.colors[task.train], state.data["B"]))
+    return Problem(design, hypers, task, coords, colors, B, layers)
+
+
+def kernels(params: Any) -> Layers:
+    """A network's layers as (in, out) weights and biases, from this package's parameters, with any leading axes.
+
+    A `kernel` is (in, out) as Flax has it, a `weight` (out, in). Layers follow one another by their number.
+    """
+    layers: dict[int, dict[str, Any]] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        *_, layer, name = (key.key for key in path)
+        layers.setdefault(int(layer.rpartition("_")[2]), {})[name] = leaf
+    found = (layers[number] for number in sorted(layers))
+    return [(e["kernel"] if "kernel" in e else jnp.swapaxes(e["weight"], -1, -2), e["bias"]) for e in found]
+
+
+def step_flops(size: Size, channels: int = 3) -> float:
+    """Floating point operations of one member's step, the same count for every way.
+
+    A multiplication and an addition for each weight and pixel forward, twice that backward, less the gradient of the
+    features, that nobody needs.
+    """
+    features = 2 * size.frequencies
+    weights = features * size.width + (DEPTH - 1) * size.width**2 + size.width * channels
+    return size.side**2 * (6.0 * weights - 2.0 * features * size.width)
+
+
+def loss_after(problem: Problem, layers: Layers) -> float:
+    """The first member's mean squared error with these layers."""
+    return float(_mse(layers, _features(problem.B[0], problem.coords), problem.colors))
+
+
+def start_of(problem: Problem, member: int = 0) -> Layers:
+    """A member's layers before its first step."""
+    return jax.tree.map(lambda leaf: leaf[member], problem.layers)
+
+
+class Here:
+    """This package: its planner's chunks, one after another, each through `ensemble.fit_chunk`."""
+
+    chosen = ""
+
+    def __init__(self, problem: Problem):
+        """Plan and compile."""
+        self.problem, self.task = problem, jax.device_put(problem.task)
+        self.plan = ensemble.planned(problem.design, problem.hypers, self.task)
+        self.chosen = f"chunk {self.plan.chunk}, block {self.plan.block or 'all'}"
+
+    def run(self, steps: int) -> Ran:
+        """Take the steps."""
+        rows = ensemble.chunks(np.arange(count(self.problem.hypers)), self.plan.chunk)
+        ends = [self._chunk(ensemble.padded(each, self.plan.chunk), steps) for each in rows]
+        layers = kernels(ends[0][1].state.params["network"])
+        return Ran(sum(took for took, _ in ends), [(np.asarray(w)[0], np.asarray(b)[0]) for w, b in layers])
+
+    def _chunk(self, rows: np.ndarray, steps: int) -> tuple[float, Segment]:
+        began = 0.0
+
+        def after(segment: Segment) -> int:
+            nonlocal began
+            jax.block_until_ready(segment.state)
+            now = time.perf_counter()
+            if segment.step >= steps:
+                raise _Enough(now - began, segment)
+            began = began or now
+            return min(self.plan.segment, steps - segment.step)
+
+        try:
+            # The second point of two is the last step's, which is never reached: nothing but steps is timed.
+            hypers = member_of(self.problem.hypers, rows)
+            ensemble.fit_chunk(self.problem.design, hypers, self.task, self.plan, history=2, after=after)
+        except _Enough as enough:
+            return enough.args
+        raise AssertionError("a chunk ended before it was stopped")
+
+
+class _Enough(Exception):
+    """The steps that were asked for are taken: in so many seconds, and where they led."""
+
+
+class JaxLoop:
+    """Plain JAX as one would write it: a jitted loop over the steps, called for one member after another."""
+
+    chosen = ""
+
+    def __init__(self, problem: Problem):
+        """Compile nothing yet."""
+        self.problem = problem
+        self.encode, self.fit = _features, _jax_fit
+        self.groups: list[Any] = list(range(len(problem.B)))
+
+    def run(self, steps: int) -> Ran:
+        """Take the steps."""
+        first, seconds = None, 0.0
+        for group in self.groups:
+            given = jax.device_put(jax.tree.map(lambda leaf, group=group: leaf[group], self.problem.layers))
+            features = self.encode(self.problem.B[group], self.problem.coords)
+            colors = jax.block_until_ready((given, features, jax.device_put(self.problem.colors)))[2]
+            began = time.perf_counter()
+            layers = jax.block_until_ready(self.fit(given, features, colors, np.int32(steps)))
+            seconds += time.perf_counter() - began
+            first = layers if first is None else first
+        return Ran(seconds, self._first_of(jax.tree.map(np.asarray, first)))
+
+    def _first_of(self, layers: Layers) -> Layers:
+        return layers
+
+
+class JaxVmap(JaxLoop):
+    """The same under vmap, all members at once."""
+
+    def __init__(self, problem: Problem):
+        """Compile nothing yet."""
+        super().__init__(problem)
+        self.encode, self.fit, self.groups = _features_of_all, _jax_fit_all, [slice(None)]
+
+    def _first_of(self, layers: Layers) -> Layers:
+        return jax.tree.map(lambda leaf: leaf[0], layers)
+
+
+def _encode(B, coords):
+    turns = 2 * jnp.pi * jnp.matmul(coords, B.T, precision=lax.Precision.HIGHEST)
+    return jnp.concatenate([jnp.sin(turns), jnp.cos(turns)], axis=-1)
+
+
+def _predict(layers, x):
+    for w, b in layers[:-1]:
+        x = jax.nn.relu(jnp.matmul(x, w, precision=lax.Precision.HIGHEST) + b)
+    w, b = layers[-1]
+    return jax.nn.sigmoid(jnp.matmul(x, w, precision=lax.Precision.HIGHEST) + b)
+
+
+def _loss(layers, features, colors):
+    return jnp.mean(jnp.square(_predict(layers, features) - colors))
+
+
+def _fit(layers, features, colors, steps):
+    optimizer = optax.adam(RATE)
+
+    def step(_, carry):
+        layers, moments = carry
+        updates, moments = optimizer.update(jax.grad(_loss)(layers, features, colors), moments)
+        return optax.apply_updates(layers, updates), moments
+
+    return lax.fori_loop(0, steps, step, (layers, optimizer.init(layers)))[0]
+
+
+_features, _mse, _jax_fit = jax.jit(_encode), jax.jit(_loss), jax.jit(_fit)
+_features_of_all = jax.jit(jax.vmap(_encode, in_axes=(0, None)))
+_jax_fit_all = jax.jit(jax.vmap(_fit, in_axes=(0, 0, None, None)))
+
+
+class Torch:
+    """Eager PyTorch, one member after another; as many threads and whichever Adam turn out to be the fastest."""
+
+    def __init__(self, problem: Problem):
+        """Try the variants."""
+        if importlib.util.find_spec("torch") is None:
+            raise Unavailable("PyTorch is not installed")
+        import torch
+
+        self.torch, self.problem = torch, problem
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.colors, self.coords = self._put(problem.colors), self._put(problem.coords)
+        self.groups: list[list[int]] = [[member] for member in range(len(problem.B))]
+        self._make()
+        every = threads()
+        counts = {1, every} if self.device.type == "cpu" else {every}
+        trials = {(fused, n): self._trial(fused, n) for n in sorted(counts) for fused in (False, True)}
+        self.fused, self.threads = min(trials, key=trials.__getitem__)
+        self.chosen = f"Adam(fused={self.fused}), {self.threads} threads"
+
+    def run(self, steps: int) -> Ran:
+        """Take the steps."""
+        seconds, first = 0.0, None
+        self.torch.set_num_threads(self.threads)
+        for group in self.groups:
+            parameters, features = self._begin(group)
+            optimizer = self.torch.optim.Adam(parameters, lr=RATE, fused=self.fused)
+            self._wait()
+            began = time.perf_counter()
+            for _ in range(steps):
+                self._step(optimizer, features)
+            self._wait()
+            seconds += time.perf_counter() - began
+            first = self._layers() if first is None else first
+        return Ran(seconds, first or [])
+
+    def _trial(self, fused: bool, count: int) -> float:
+        """Seconds of a step."""
+        self.torch.set_num_threads(count)
+        parameters, features = self._begin(self.groups[0])
+        optimizer = self.torch.optim.Adam(parameters, lr=RATE, fused=fused)
+        self._step(optimizer, features)
+        self._wait()
+        began, steps = time.perf_counter(), 0
+        while not steps or time.perf_counter() - began < TRIAL_SECONDS:
+            self._step(optimizer, features)
+            steps += 1
+        self._wait()
+        return (time.perf_counter() - began) / steps
+
+    def _make(self) -> None:
+        """The network, whose parameters every member in turn starts anew, and its loss."""
+        nn = self.torch.nn
+        shapes = [w.shape[1:] for w, _ in self.problem.layers]
+        hidden = [part for a, b in shapes[:-1] for part in (nn.Linear(a, b), nn.ReLU())]
+        self.network = nn.Sequential(*hidden, nn.Linear(*shapes[-1]), nn.Sigmoid()).to(self.device)
+        self.loss: Callable = lambda features: nn.functional.mse_loss(self.network(features), self.colors)
+
+    def _begin(self, group: list[int]) -> tuple[list[Any], Any]:
+        """Parameters and features of the group's member."""
+        parameters = list(self.network.parameters())
+        with self.torch.no_grad():
+            for there, given in zip(parameters, self._given(group[0]), strict=True):
+                there.copy_(given)
+        return parameters, self._features(group[0])
+
+    def _step(self, optimizer: Any, features: Any) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        self.loss(features).backward()
+        optimizer.step()
+
+    def _given(self, member: int) -> list[Any]:
+        """A member's parameters before its first step, in PyTorch's order and layout."""
+        layers = start_of(self.problem, member)
+        return [self._put(leaf) for w, b in layers for leaf in (np.ascontiguousarray(w.T), b)]
+
+    def _features(self, member: int) -> Any:
+        turns = 2 * np.pi * self.coords @ self._put(self.problem.B[member]).T
+        return self.torch.cat([turns.sin(), turns.cos()], -1)
+
+    def _layers(self) -> Layers:
+        """The first member's, as the others have them."""
+        flat = [leaf.detach().cpu().numpy().copy() for leaf in self.network.parameters()]
+        return [(w.T, b) for w, b in zip(flat[::2], flat[1::2], strict=True)]
+
+    def _put(self, array: np.ndarray) -> Any:
+        return self.torch.tensor(np.asarray(array), device=self.device)
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            self.torch.cuda.synchronize()
+
+
+class TorchCompiled(Torch):
+    """The same with network and loss, forward and backward, under torch.compile; on a GPU as a CUDA graph."""
+
+    def _make(self) -> None:
+        super()._make()
+        self.place = None
+        self.loss = self.torch.compile(self.loss, mode="reduce-overhead" if self.device.type == "cuda" else "default")
+        try:
+            self.loss(self._features(0)).backward()
+        except Exception as error:
+            said = str(error).strip().partition("\n")[0]
+            raise Unavailable(f"torch.compile: {type(error).__name__}: {said}") from error
+
+    def _features(self, member: int) -> Any:
+        # Always at the same place: a CUDA graph would copy them at every step.
+        features = super()._features(member)
+        if self.place is None:
+            self.torch._dynamo.mark_static_address(features)
+            self.place = features
+        elif features is not self.place:
+            self.place.copy_(features)
+        return self.place
+
+
+class TorchVmap(Torch):
+    """All members at once: torch.func.vmap over stacked parameters, and one Adam over all of them."""
+
+    def _make(self) -> None:
+        super()._make()
+        self.groups = [list(range(len(self.problem.B)))]
+        func, mse = self.torch.func, self.torch.nn.functional.mse_loss
+        self.names = [name for name, _ in self.network.named_parameters()]
+        self.stacked: list[Any] = []
+        one = lambda given, features: mse(func.functional_call(self.network, given, (features,)), self.colors)  # noqa: E731
+        of_all = func.vmap(one)
+        # The members' losses are independent: the gradient of their sum holds each one's own.
+        self.loss = lambda features: of_all(dict(zip(self.names, self.stacked, strict=True)), features).sum()
+
+    def _begin(self, group: list[int]) -> tuple[list[Any], Any]:
+        given = [self._given(member) for member in group]
+        self.stacked = [self.torch.stack(leaves).requires_grad_() for leaves in zip(*given, strict=True)]
+        return self.stacked, self.torch.stack([self._features(member) for member in group])
+
+    def _layers(self) -> Layers:
+        flat = [leaf[0].detach().cpu().numpy().copy() for leaf in self.stacked]
+        return [(w.T, b) for w, b in zip(flat[::2], flat[1::2], strict=True)]
+
+
+WAYS: dict[str, Callable[[Problem], Way]] = {
+    "here": Here,
+    "torch": Torch,
+    "torch-compiled": TorchCompiled,
+    "torch-vmap": TorchVmap,
+    "jax-loop": JaxLoop,
+    "jax-vmap": JaxVmap,
+}
+
+
+def sweep_steps(problem: Problem, steps: int) -> Problem:
+    """The problem with a last step: one that ends, and has training curves on the way."""
+    return problem._replace(design=dataclasses.replace(problem.design, steps=steps))

@@ -1,0 +1,102 @@
+"""The comparison with other ways: the same work in each, counted once, and a table of what was asked."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import bench, bench_report, rivals
+from inr_jax.command import told
+
+TINY = rivals.Size(side=4, width=8, frequencies=4)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setitem(rivals.SIZES, "tiny", TINY)
+    monkeypatch.setattr(bench, "PRODUCTS", (16,))
+    return rivals.problem(TINY, 3)
+
+
+def losses(problem, way, steps=bench.CHECKED_STEPS):
+    return rivals.loss_after(problem, way.run(steps).layers)
+
+
+def test_operations_are_those_counted_by_hand():
+    # 8 features, three layers of 8, 3 colours: 64 + 64 + 64 + 24 weights, of which 64 need no gradient of their input.
+    assert rivals.step_flops(TINY) == 16 * (2 * 216 + 2 * 216 + 2 * (216 - 64))
+
+
+@pytest.mark.parametrize("name", ["jax-loop", "jax-vmap"])
+def test_plain_jax_comes_to_the_loss_of_this_package(tiny, name):
+    here = losses(tiny, rivals.Here(tiny))
+    assert here < 0.999 * rivals.loss_after(tiny, rivals.start_of(tiny))
+    assert losses(tiny, rivals.WAYS[name](tiny)) == pytest.approx(here, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["torch", "torch-vmap"])
+def test_pytorch_comes_to_the_loss_of_this_package(tiny, name, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(rivals, "TRIAL_SECONDS", 0.01)
+    assert losses(tiny, rivals.WAYS[name](tiny)) == pytest.approx(losses(tiny, rivals.Here(tiny)), rel=1e-4)
+
+
+def test_every_run_starts_anew(tiny):
+    way = rivals.Here(tiny)
+    assert losses(tiny, way, 2) == losses(tiny, way, 2) != losses(tiny, way, 4)
+
+
+def test_a_way_that_does_other_work_is_not_compared(tiny, monkeypatch, tmp_path, capsys):
+    class Idle(rivals.JaxLoop):
+        def run(self, steps):
+            return super().run(0)
+
+    monkeypatch.setitem(rivals.WAYS, "jax-loop", Idle)
+    monkeypatch.setattr(bench, "_in_a_process", lambda *_: {})
+    asked = ["--sizes=tiny", "--ways=here,jax-loop", "--members=2", "--repeats=1", f"--out={tmp_path}"]
+    assert told(bench.main, asked) == 1
+    assert "jax-loop comes to a loss of" in capsys.readouterr().err
+
+
+def test_a_tiny_run_has_every_row_that_was_asked_for(tiny, monkeypatch, tmp_path, capsys):
+    def absent(problem):
+        raise rivals.Unavailable("PyTorch is not installed")
+
+    monkeypatch.setitem(rivals.WAYS, "torch", absent)
+    monkeypatch.setattr(bench, "_in_a_process", lambda size, way, members: bench.alone(size, way, members))
+    ways = ["here", "torch", "jax-loop", "jax-vmap"]
+    asked = ["--sizes=tiny", f"--ways={','.join(ways)}", "--members=2", "--repeats=1", "--seconds=0.02"]
+    assert told(bench.main, [*asked, "--overheads", f"--out={tmp_path}"]) == 0
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert [(row["size"], row["way"]) for row in found["table"]] == [("tiny", way) for way in ways]
+    for row in found["table"]:
+        assert ("unavailable" in row) == (row["way"] == "torch")
+        assert row["way"] == "torch" or (row["rate"] > 0 and row["peak_bytes"] > 0 and row["of_ceiling"] > 0)
+    assert [len(way.get("timings", [])) for way in found["runs"][0]["ways"]] == [1, 0, 1, 1]
+    assert found["overheads"][0]["parts"]["tables, figures, report"] > 0
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr().out
+    assert "PyTorch is not installed" in printed and all(f"| tiny | {way} |" in printed for way in ways)
+
+
+def test_the_exponent_is_found_behind_a_fixed_cost():
+    count = np.asarray(bench.SCALING_MEMBERS, float)
+    fixed, exponent = bench_report.fitted_exponent(count, 3.0 + 0.01 * count**0.9)
+    assert fixed == pytest.approx(3.0, rel=0.05)
+    assert exponent == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("--sizes=256x46", "did you mean '256x64'?"),
+        ("--ways=torch_vmap", "did you mean 'torch-vmap'?"),
+        ("--members=0", "--members=0 is out of range"),
+        ("--repeats=2.5", "--repeats=2.5 is not a whole number"),
+        ("--size=256x64", "did you mean '--sizes'?"),
+    ],
+)
+def test_a_wrong_argument_is_refused_in_one_line(asked, said, capsys):
+    assert told(bench.main, [asked]) == 2
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1
