@@ -63,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
     seconds = _number("seconds", arguments.seconds or "1.5", float)
     # A GPU is shared with PyTorch here: JAX must not take most of it at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    # Not `command.run`: with programs kept from one command to the next nothing would be compiled, and none timed.
     getattr(machine, "use_every_core", lambda: None)()
     if arguments.only:
         size, _, way = arguments.only.partition(",")
@@ -111,9 +112,10 @@ def measured(
     for name in ways:
         _say(f"{size}: {name}")
         try:
+            # Alone first: where the memory does not hold it, another process ends and not this one.
+            rows[name] |= _in_a_process(size, name, members)
             every[name] = WAYS[name](problem)
             rows[name] |= {"chosen": every[name].chosen, "loss": _checked(name, every[name], problem, rows)}
-            rows[name] |= _in_a_process(size, name, members)
             rows[name] |= {"steps": calibrated(every[name], seconds), "timings": []}
         except Unavailable as error:
             rows[name]["unavailable"] = str(error)
@@ -232,11 +234,13 @@ def _device_peak(name: str) -> dict[str, float]:
 
 
 def _in_a_process(size: str, name: str, members: int) -> dict[str, float]:
+    """What `alone` or `scaled` says in a process of its own. Raises Unavailable where that does not end well."""
     command = [sys.executable, "-m", "experiments.bench", f"--only={size},{name}", f"--members={members}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        _say(f"{size}: {name} alone ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
-        return {}
+        last = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
+        said = last.partition("Unavailable: ")[2]
+        raise Unavailable(said or f"in a process of its own it ended with status {done.returncode}: {last}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -286,11 +290,12 @@ def overheads(size: str, members: int, repeats: int, seconds: float) -> dict[str
 
 def scaled(members: int) -> dict[str, float]:
     """In a process of its own: seconds of so many members' fits, the first time and again, and peak memory."""
-    problem = rivals.sweep_steps(rivals.problem(SIZES[SCALING_SIZE], members), SCALING_STEPS)
+    problem = rivals.sweep_steps(rivals.problem(SIZES[SCALING_SIZE], 1), SCALING_STEPS)
+    hypers = rivals.hypers_of(members)
     took = []
     for _ in range(2):
         began = time.perf_counter()
-        ensemble.fit_many(problem.design, problem.hypers, problem.task, history=2)
+        ensemble.fit_many(problem.design, hypers, problem.task, history=2)
         took.append(time.perf_counter() - began)
     return {"members": members, "first": took[0], "again": took[1], "peak_bytes": resident(), **_device_peak("here")}
 
@@ -300,8 +305,10 @@ def scaling() -> dict[str, Any]:
     rows = []
     for members in SCALING_MEMBERS:
         _say(f"scaling: {members} members")
-        rows.append(_in_a_process(SCALING_SIZE, "scaling", members))
-    rows = [row for row in rows if row]
+        try:
+            rows.append(_in_a_process(SCALING_SIZE, "scaling", members))
+        except Unavailable as error:
+            _say(f"scaling: {members} members: {error}")
     count, took = (np.asarray([row[name] for row in rows], float) for name in ("members", "first"))
     fixed, exponent = bench_report.fitted_exponent(count, took)
     return {"size": SCALING_SIZE, "steps": SCALING_STEPS, "rows": rows, "fixed": fixed, "exponent": exponent}

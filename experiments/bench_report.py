@@ -36,23 +36,27 @@ def derived(found: dict[str, Any]) -> list[dict[str, Any]]:
                 row |= {"rate": rate, "low": low, "high": high, "gflops": gflops, "of_ceiling": gflops / most}
                 if "torch" in rates:
                     row["to_torch"] = rate / float(np.median(rates["torch"]))
-            names = ("chosen", "unavailable", "compile_seconds", "peak_bytes", "device_peak_bytes")
-            rows.append(row | {name: each[name] for name in names if name in each})
+            names = ("chosen", "unavailable", "compile_seconds", "peak_bytes", "resident_before")
+            rows.append(row | {name: each[name] for name in (*names, "device_peak_bytes") if name in each})
     return rows
 
 
 def tables(found: dict[str, Any]) -> list[str]:
     """Everything as Markdown tables."""
     head = ["size", "way", "members", "member-steps/s (quartiles)", "to torch", "GFLOP/s", "of the ceiling"]
-    rows = [[*head, "compiling (s)", "peak memory (MiB)"]]
+    rows = [[*head, "compiling (s)", "peak memory (of it its own; MiB)"]]
     for row in derived(found):
         rate = row.get("unavailable", "")
         if "rate" in row:
             rate = f"{row['rate']:.4g} ({row['low']:.4g} to {row['high']:.4g})"
-        peaks = [f"{row[name] / 2**20:.0f}" for name in ("peak_bytes", "device_peak_bytes") if name in row]
+        peak = ""
+        if "peak_bytes" in row:
+            peak = f"{row['peak_bytes'] / 2**20:.0f} ({(row['peak_bytes'] - row['resident_before']) / 2**20:.0f})"
+        if "device_peak_bytes" in row:
+            peak += f"; device {row['device_peak_bytes'] / 2**20:.0f}"
         cells = [row["size"], row["way"], str(row["members"]), rate, _cell(row, "to_torch", ".2f")]
         cells += [_cell(row, "gflops", ".4g"), _cell(row, "of_ceiling", ".0%"), _cell(row, "compile_seconds", ".1f")]
-        rows.append([*cells, " + device ".join(peaks)])
+        rows.append([*cells, peak])
     said = ", ".join(f"{name}: {np.median(values):.4g}" for name, values in found["products"].items())
     where = f"{found['processor']}, {found['device']}, {found['threads']} threads"
     parts = [_markdown(rows), f"{where}. Matrix products, medians in GFLOP/s: {said}."]
@@ -99,6 +103,7 @@ def drawn(rows: Sequence[dict[str, Any]]) -> Figure:
         axes.set_yticks(range(len(ways)), ways, fontsize=8)
         axes.invert_yaxis()
         axes.margins(x=0.12)
+        axes.set_axisbelow(True)
         axes.axvline(1.0, color="#777777", linewidth=1)
         axes.set_title(f"{size} (pixels x width)", fontsize=9)
     axes.set_xlabel(f"member-steps a second, over those of {base}; quartiles")

@@ -85,21 +85,23 @@ class Way(Protocol):
 
 
 def problem(size: Size, members: int) -> Problem:
-    """So many members of a size, with scales from 1 to 16 cycles."""
+    """So many members of a size, with every one's parameters and frequencies before its first step."""
     image = images.load("synthetic:natural_noise", size.side)
     task = tasks.split(np.asarray(image, np.float32), "all")
     design = Design(frequencies=size.frequencies, width=size.width, depth=DEPTH, steps=ENDLESS)
-    each = [
-        Hyper(scale=float(scale), seed=seed, learning_rate=RATE)
-        for seed, scale in enumerate(np.geomspace(1, 16, members))
-    ]
-    hypers = settings.stack(each)
+    hypers = hypers_of(members)
     init = jax.jit(jax.vmap(lambda hyper: fit.init(design, hyper, task.channels, len(task.grid))))
     state = init(hypers)
     layers = jax.tree.map(np.asarray, kernels(state.params["network"]))
     places = tasks.coordinates(jnp.asarray(task.train), task.grid, design.domain)
     coords, colors, B = map(np.asarray, (places, task.colors[task.train], state.data["B"]))
     return Problem(design, hypers, task, coords, colors, B, layers)
+
+
+def hypers_of(members: int) -> Hyper:
+    """So many members with scales from 1 to 16 cycles, each with a seed of its own."""
+    scales = enumerate(np.geomspace(1, 16, members).tolist())
+    return settings.stack([Hyper(scale=scale, seed=seed, learning_rate=RATE) for seed, scale in scales])
 
 
 def kernels(params: Any) -> Layers:

@@ -129,11 +129,11 @@ def surface_axes(table: pd.DataFrame) -> tuple[str, str] | None:
 
 def surface(table: pd.DataFrame, x: str, y: str) -> Figure:
     """PSNR over two settings as a heat map, means over seeds and images; a star at its best, crosses where a member
-    diverged or failed."""
+    diverged or failed, points where one was pruned."""
     score = tables.criterion(table)
     summed = tables.summary(table)
     cells = summed.pivot(index=y, columns=x, values=score)
-    bad = (summed["diverged"] + summed["failed"]) > 0
+    wrong, pruned = (summed["diverged"] + summed["failed"]) > 0, summed["pruned"] > 0
     figure, axes = canvas(7.2, 5.0)
     axes.grid(False)
     values = cells.to_numpy(float)
@@ -143,10 +143,12 @@ def surface(table: pd.DataFrame, x: str, y: str) -> Figure:
     for name, set_scale in ((x, axes.set_xscale), (y, axes.set_yscale)):
         if _logarithmic(table[name]):
             set_scale("log")
-    if bad.any():
-        axes.plot(
-            summed.loc[bad, x], summed.loc[bad, y], "x", color="#D55E00", markersize=5, label="diverged or failed"
-        )
+    for which, mark, color, label in (
+        (pruned & ~wrong, ".", "#777777", "pruned"),
+        (wrong, "x", "#D55E00", "diverged or failed"),
+    ):
+        if which.any():
+            axes.plot(summed.loc[which, x], summed.loc[which, y], mark, color=color, markersize=5, label=label)
     winner = None if {x, y} & set(tables.problems_of(table)) else tables.best(summed)
     if winner:
         best = summed.iloc[winner.place]
@@ -154,8 +156,8 @@ def surface(table: pd.DataFrame, x: str, y: str) -> Figure:
     figure.colorbar(image, ax=axes, label=f"PSNR on {tables.pixels_of(score)} pixels (dB)")
     axes.set_xlabel(_with_unit(x))
     axes.set_ylabel(_with_unit(y))
-    if bad.any() or winner:
-        legend_above(figure, axes, columns=2)
+    if axes.get_legend_handles_labels()[1]:
+        legend_above(figure, axes, columns=3)
     return figure
 
 
@@ -235,7 +237,7 @@ def _band(axes: Axes, group: pd.DataFrame, axis: str, score: str, number: int, n
     for status in tables.BAD if score == "psnr_heldout" else ():
         bad = group.loc[group["status"] == status, axis]
         if len(bad):
-            mark, bottom = "x" if status == "diverged" else "1", axes.get_ylim()[0]
+            mark, bottom = {"diverged": "x", "failed": "1", "pruned": "."}[status], axes.get_ylim()[0]
             axes.plot(bad, np.full(len(bad), bottom), mark, color=color, label=f"{name}: {status}")
 
 

@@ -4,7 +4,7 @@ A chunk lies over the local devices, the same number of members on each; they ne
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -41,7 +41,7 @@ class Fits:
 
     `history_step` are the steps at which the curves `history_train` and `history_heldout` were read, in dB, and
     `history_bands`, the error's power over the target's in each of `metrics.bands`. `rms_frequency` is the root mean
-    square of B's entries as it ended, in cycles per image side; NaN where there is no B.
+    square of B's entries as it ended, in cycles per image side; NaN where there is no B. `steps` are those taken.
     """
 
     design: Design
@@ -54,6 +54,7 @@ class Fits:
     ssim: Float[np.ndarray, " m"]
     diverged_at: Int[np.ndarray, " m"]
     rms_frequency: Float[np.ndarray, " m"]
+    steps: Int[np.ndarray, " m"]
     history_step: Int[np.ndarray, " t"]
     history_train: Float[np.ndarray, "m t"]
     history_heldout: Float[np.ndarray, "m t"]
@@ -90,7 +91,8 @@ def fit_many(
         parts.append(jax.tree.map(partial(_first, len(rows)), fitted))
     steps = history_steps(design.steps, history)
     joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    return Fits(design, hypers, history_step=steps, **joined._asdict())
+    taken = np.full(count(hypers), design.steps, np.int32)
+    return Fits(design, hypers, steps=taken, history_step=steps, **joined._asdict())
 
 
 class Fitted(NamedTuple):
@@ -118,30 +120,50 @@ def fit_chunk(
     after: Callable[[Segment], int | None] = lambda segment: None,
     start: Segment | None = None,
 ) -> Fitted:
-    """The members of one chunk, fitted together, from the first step or from where a segment of them ended.
+    """The members of one chunk, fitted together to the end: `advance_chunk` and what is `scored` of it."""
+    points = history_steps(design.steps, history)
+    segment = advance_chunk(design, hypers, task, plan, points, design.steps, after, start)
+    return scored(design, hypers, task, plan, segment)
 
-    `after` is called with each segment, the starting one too, and says how many steps go into the next (None: as
-    planned). A member that diverges is frozen at its last finite step; the bits of the others do not change for it.
-    Raises MemoryError where the program says that it needs more than there is.
+
+def advance_chunk(
+    design: Design,
+    hypers: Hyper,
+    task: Task,
+    plan: Plan,
+    points: Int[np.ndarray, " t"],
+    stop: int,
+    after: Callable[[Segment], int | None] = lambda segment: None,
+    start: Segment | None = None,
+) -> Segment:
+    """Where the members of one chunk stand at step `stop`, from the first step or from where a segment of them ended.
+
+    Curves are read at the steps `points`. `after` is called with each segment, the starting one too, and says how many
+    steps go into the next (None: as planned). A member that diverges is frozen at its last finite step; the bits of the
+    others do not change for it. Raises MemoryError where the program says that it needs more than there is.
     """
     there = planner.memory(plan.devices)
     if plan.bytes > there:
-        size = (
-            f"{plan.bytes / 2**30:.1f} GiB for {plan.chunk // plan.devices} members of {plan.parameters:,} parameters"
-        )
+        members = f"{plan.chunk // plan.devices} members of {plan.parameters:,} parameters"
+        size = f"{plan.bytes / 2**30:.1f} GiB for {members}"
         raise MemoryError(f"not enough memory: {size}, of {there / 2**30:.1f} that may be taken on a device")
-    points = history_steps(design.steps, history)
-    task = jax.device_put(task, _over(plan.devices, PartitionSpec()))
+    task = _placed(task, plan)
     segment = start or _begun(design, plan.devices, hypers, task)
     steps = after(segment)
-    while segment.step < design.steps:
+    while segment.step < stop:
         wanted = segment.step + max(1, plan.segment if steps is None else steps)
-        segment = _advanced(design, hypers, task, plan, segment, int(min(wanted, *points[points > segment.step])))
+        until = int(min(wanted, stop, *points[points > segment.step]))
+        segment = _advanced(design, hypers, task, plan, segment, until)
         if segment.step in points:
             segment = _looked_at(design, plan.devices, hypers, task, segment)
         steps = after(segment)
-    evaluate = _programs(design, plan, hypers, task).evaluate
-    scores = jax.tree.map(np.asarray, evaluate(hypers, task, segment.state))
+    return segment
+
+
+def scored(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Segment) -> Fitted:
+    """What came out of a chunk's members, as they stand."""
+    task = _placed(task, plan)
+    scores = jax.tree.map(np.asarray, _programs(design, plan, hypers, task).evaluate(hypers, task, segment.state))
     params, data = jax.tree.map(np.asarray, (segment.state.params, segment.state.data))
     frequency = rms_frequency((params | data)["B"])
     outcome: dict[str, Any] = {"diverged_at": segment.diverged_at, "rms_frequency": frequency}
@@ -199,10 +221,10 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
-def history_steps(steps: int, points: int) -> Int[np.ndarray, " t"]:
-    """The steps at which curves are read: the first, the last, and evenly between them on a logarithmic axis."""
+def history_steps(steps: int, points: int, also: Sequence[float] | np.ndarray = ()) -> Int[np.ndarray, " t"]:
+    """The steps at which curves are read: the first, the last, between them evenly in the logarithm, and `also`."""
     spaced = np.geomspace(max(1, steps / 300), max(1, steps), points - 1)
-    return np.unique(np.concatenate([[0], np.round(spaced), [steps]]).clip(0, steps)).astype(np.int32)
+    return np.unique(np.concatenate([[0], np.round(spaced), also, [steps]]).clip(0, steps)).astype(np.int32)
 
 
 def chunks(rows: np.ndarray, chunk: int) -> list[np.ndarray]:
@@ -355,6 +377,11 @@ def _mesh(devices: int) -> Mesh:
 def _over(devices: int, spec: PartitionSpec) -> NamedSharding | None:
     """How arrays lie over the devices; on one of them, wherever JAX puts them."""
     return NamedSharding(_mesh(devices), spec) if devices > 1 else None
+
+
+def _placed(task: Task, plan: Plan) -> Task:
+    """The task on each of the plan's devices."""
+    return jax.device_put(task, _over(plan.devices, PartitionSpec()))
 
 
 def _each(function: Callable, devices: int, members: tuple, shared: tuple = ()) -> Any:

@@ -69,10 +69,28 @@ def sgd(learning_rate: Any) -> optax.GradientTransformation:
     return optax.sgd(learning_rate)
 
 
+def muon(learning_rate: Any, *, width: Any) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024) on the square matrices between hidden layers, Adam on everything else.
+
+    Its steps get the root mean square of Adam's, 0.2 √width (Liu et al. 2025, eq. 4), so one learning rate does both.
+    """
+
+    def kinds(params: Any) -> Any:
+        def kind(path: Any, leaf: Any) -> str:
+            hidden = jnp.shape(leaf) == (width, width) and "Dense_0" not in jax.tree_util.keystr(path)
+            return "hidden" if hidden else "other"
+
+        return jax.tree_util.tree_map_with_path(kind, params)
+
+    hidden = optax.chain(optax.contrib.muon(learning_rate), optax.scale(0.2 * width**0.5))
+    return optax.partition({"hidden": hidden, "other": adam(learning_rate)}, kinds)
+
+
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": adam,
     "adamw": adamw,
     "sgd": sgd,
+    "muon": muon,
 }
 
 # The learning rate at a step, over its first value: cosine ends at 0, exponential at a tenth.

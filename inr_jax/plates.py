@@ -153,7 +153,7 @@ def _scores(table: pd.DataFrame, baselines: pd.DataFrame, foreseen: pd.DataFrame
             f"psnr_over_{x}_and_{y}",
             f"PSNR over {x} and {y}",
             charts.surface(table, x, y),
-            f"{len(table)} members. Star: the best setting; crosses: a member diverged or failed.",
+            f"{len(table)} members. Star: the best setting; crosses: a member diverged or failed; points: pruned.",
             f"Heat map of PSNR in dB over {x} and {y}; the values are those of the table below.",
         )
     if axis:

@@ -2,13 +2,11 @@
 
 import sys
 import time
-from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from inr_jax.ensemble import Fitted
-from inr_jax.grid import Member
 
 SECONDS_BETWEEN_LINES = 15.0
 # Between two looks, so that a signal is answered and a checkpoint is on time.
@@ -46,10 +44,10 @@ class Pace:
 class Progress:
     """Counts member-steps, and shows the members done and the best PSNR so far, on stderr."""
 
-    def __init__(self, members: Sequence[Member]):
-        """Progress over these members; the bar appears when the block is entered."""
-        self.members, self.done, self.best = len(members), 0, -np.inf
-        self.total = sum(member.design.steps for member in members)
+    def __init__(self, members: int, member_steps: int):
+        """Progress over so many members and steps of theirs; the bar appears when the block is entered."""
+        self.members, self.done, self.best = members, 0, -np.inf
+        self.total = member_steps
         self.step, self.steps, self.shown = 0, 0, time.monotonic()
 
     def __enter__(self) -> "Progress":
@@ -63,6 +61,10 @@ class Progress:
         """Leave the bar as it stands."""
         self.bar.close()
 
+    def begins(self, step: int) -> None:
+        """A chunk goes on from this step."""
+        self.step = step
+
     def advanced(self, members: int, step: int) -> None:
         """So many members of a chunk stand at this step."""
         self._say(members * (step - self.step))
@@ -72,11 +74,11 @@ class Progress:
         """A line of its own, beside the bar."""
         self.bar.write(line, file=sys.stderr)
 
-    def finished(self, fitted: Fitted, members: int) -> None:
-        """The first so many members of a chunk are done."""
+    def finished(self, fitted: Fitted, members: int, pruned: bool = False) -> None:
+        """The first so many members of a chunk are done; pruned ones are no candidates for the best."""
         score = fitted.psnr_heldout if np.isfinite(fitted.psnr_heldout).any() else fitted.psnr_train
         good = score[:members][np.isfinite(score[:members]) & (fitted.diverged_at[:members] < 0)]
-        self.best = max([self.best, *good.tolist()])
+        self.best = max([self.best, *([] if pruned else good.tolist())])
         self.done, self.step = self.done + members, 0
         self._say(0)
 

@@ -46,7 +46,10 @@ FIRST = (
 
 
 class Kept(NamedTuple):
-    """Where a finished member lies: its chunk's file and its place in it, how it went, its curves' steps and bands."""
+    """Where a finished member lies: its chunk's file and its place in it, how it went, its curves' steps and bands.
+
+    The last of those steps is where it stands: before the last of its design's if it was pruned.
+    """
 
     path: Path
     place: int
@@ -54,6 +57,14 @@ class Kept(NamedTuple):
     scores: Mapping[str, Any]
     steps: np.ndarray
     bands: int
+
+
+class Course(NamedTuple):
+    """A member's training curves so far, finished or not: the steps at which they were read, and where it diverged."""
+
+    read: np.ndarray
+    curves: Curves
+    diverged_at: int
 
 
 class Learned(NamedTuple):
@@ -217,30 +228,63 @@ class Record:
     def unfinished(self) -> dict[str, list[Path]]:
         """The checkpoints of unfinished members by key, the furthest first."""
         found: dict[str, list[Path]] = {}
-        for path in sorted((self.directory / "checkpoints").glob("[!.]*.npz"), key=_step, reverse=True):
+        for path in sorted((self.directory / "checkpoints").glob("[!.]*.npz"), key=step_of, reverse=True):
             with contextlib.suppress(Damaged):
-                for key in said_of(path)["keys"]:
+                for key in self._said_of(path)["keys"]:
                     found.setdefault(key, []).append(path)
         return found
 
-    def restored(self, keys: Sequence[str], shapes: Callable[[], Any]) -> tuple[Segment, dict[str, Any]] | None:
-        """Where these members stood in their furthest common checkpoint that is whole, and what was said of it.
+    def restored(
+        self, keys: Sequence[str], points: Sequence[int], shapes: Callable[[], Any]
+    ) -> tuple[Segment, dict[str, Any]] | None:
+        """Where these members stood at the last step of which each has a whole checkpoint, and the seconds it took.
 
-        `shapes` gives one member's state; only where there is a checkpoint is it called. None where there is none.
+        None where there is none with curves at these steps. `shapes` gives one member's state, and is called only
+        where there is a checkpoint.
         """
         there = self.unfinished()
-        common = set.intersection(*(set(there.get(key, [])) for key in keys))
-        for path in sorted(common, key=_step, reverse=True):
+        steps = set.intersection(*({step_of(path) for path in there.get(key, [])} for key in keys))
+        for step in sorted(steps, reverse=True):
+            paths = [next(path for path in there[key] if step_of(path) == step) for key in keys]
             try:
-                about, arrays = said_of(path), unpack(path)
-                places = [about["keys"].index(key) for key in keys]
-                mine = {name: array[places] for name, array in arrays.items()}
+                said = {path: self._said_of(path) for path in paths}
+                if any(list(each["history_step"]) != list(points) for each in said.values()):
+                    continue
+                arrays = {path: unpack(path) for path in said}
+                places = [said[path]["keys"].index(key) for path, key in zip(paths, keys, strict=True)]
+                mine = {
+                    name: np.stack([arrays[path][name][place] for path, place in zip(paths, places, strict=True)])
+                    for name in arrays[paths[0]]
+                }
                 state = _unflat(shapes(), mine, "state/", len(keys))
                 curves = Curves(*(mine[f"curves/{name}"] for name in Curves._fields))
-                return Segment(about["step"], state, mine["diverged_at"], curves), about
+                # Each brings its share of the time that its chunk took.
+                times = [(said[path], len(said[path]["keys"])) for path in paths]
+                spent = {name: sum(each[name] / n for each, n in times) for name in ("seconds", "compile_seconds")}
+                return Segment(step, state, mine["diverged_at"], curves), spent
             except (Damaged, KeyError):
                 continue
         return None
+
+    def courses(self, keys: Sequence[str]) -> dict[str, Course]:
+        """The curves of these members by key, of those that have begun: from where they stand furthest."""
+        kept, where = self.kept(), {}
+        for key, (furthest, *_) in self.unfinished().items():
+            where[key] = furthest
+        for key, each in kept.items():
+            if key not in where or each.steps[-1] >= step_of(where[key]):
+                where[key] = each.path
+        found = {}
+        for path in {where[key] for key in keys if key in where}:
+            about, arrays = self._said_of(path), unpack(path)
+            prefix = "curves/" if path.parent.name == "checkpoints" else ""
+            curves = Curves(*(arrays[prefix + name] for name in Curves._fields))
+            read = np.asarray(about["history_step"])[: curves.history_train.shape[1]]
+            for key in (key for key in keys if where.get(key) == path):
+                place = about["keys"].index(key)
+                own = jax.tree.map(lambda curve: curve[place], curves)  # noqa: B023
+                found[key] = Course(read, own, int(arrays["diverged_at"][place]))
+        return found
 
     def kept(self) -> dict[str, Kept]:
         """The finished members by key; a file that does not say what it holds counts as not there."""
@@ -253,13 +297,16 @@ class Record:
             for place, key in enumerate(said["keys"]):
                 scores = {name: column[place] for name, column in said["scores"].items()}
                 seconds, steps = said["seconds"] / len(said["keys"]), said["history_step"]
-                found[key] = Kept(path, place, seconds, scores, steps, said["bands"])
+                here = Kept(path, place, seconds, scores, steps, said["bands"])
+                # One that was pruned and then fitted on is in two files.
+                found[key] = max(here, found.get(key, here), key=lambda each: each.steps[-1])
         return found
 
     def is_whole(self, asked: Mapping[str, Any], keys: Sequence[str]) -> bool:
-        """Whether a run over these axes is finished, every member is kept, and what was assembled is unchanged."""
+        """Whether a run over these axes, halved alike, is finished: every member kept, what was assembled unchanged."""
         run = self.run
         same = run.get("finished") and all(run[name] == asked[name] for name in ("axes", "second"))
+        same = same and run["run"].get("keep", 1.0) == asked["run"]["keep"]
         if not same or set(keys) - set(self.kept()):
             return False
         return run["files"] == self.digests()
@@ -322,7 +369,7 @@ class Record:
         identity = (path, stat.st_mtime_ns, stat.st_size)
         if identity not in self._said:
             said = said_of(path)
-            if not set(MEASURED) <= set(said["scores"]):
+            if not set(MEASURED) <= set(said.get("scores", MEASURED)):
                 raise Damaged(f"{path} was written by an older version, which measured less")
             # The same steps for all: a run of many members holds them once.
             steps = tuple(said["history_step"])
@@ -335,7 +382,7 @@ class Record:
         rows = []
         for each, key in zip(grid.members, keys, strict=True):
             row = {name: each.settings[name] for name in columns(each.settings)} | each.remarks
-            rows.append(row | _outcome(kept.get(key)))
+            rows.append(row | _outcome(kept.get(key), each.design.steps))
         table = pd.DataFrame(rows)
         remarks = [name for name in table.columns if name not in (*columns(grid.members[0].settings), *OUTCOMES)]
         return table[[*columns(grid.members[0].settings), *remarks, *OUTCOMES]]
@@ -410,7 +457,7 @@ def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -
     return xr.Dataset(variables, coords, {"study": study.name, "settings": json.dumps(settings, default=str)})
 
 
-def _outcome(kept: Kept | None) -> dict[str, Any]:
+def _outcome(kept: Kept | None, steps: int) -> dict[str, Any]:
     if kept is None:
         return dict.fromkeys((*MEASURED, *SCORES), np.nan) | {
             "status": "failed",
@@ -418,8 +465,9 @@ def _outcome(kept: Kept | None) -> dict[str, Any]:
             "seconds": np.nan,
         }
     diverged_at = kept.scores["diverged_at"]
+    stopped = "pruned" if kept.steps[-1] < steps else "ok"
     return {name: kept.scores[name] for name in (*MEASURED, *SCORES)} | {
-        "status": "diverged" if diverged_at >= 0 else "ok",
+        "status": "diverged" if diverged_at >= 0 else stopped,
         "diverged_at": diverged_at if diverged_at >= 0 else None,
         "seconds": kept.seconds,
     }
@@ -446,7 +494,7 @@ def chunk_name(keys: Sequence[str]) -> str:
     return f"members/{hashlib.sha256(''.join(keys).encode()).hexdigest()[:24]}.npz"
 
 
-def _step(path: Path) -> int:
+def step_of(path: Path) -> int:
     """The step of a checkpoint, from its name."""
     return int(path.stem.rpartition("-")[2])
 

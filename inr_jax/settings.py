@@ -95,7 +95,7 @@ class Design:
         "last layer; auto: sigmoid for relu, linear for siren",
         choices=("auto", "sigmoid", "linear"),
     )
-    optimizer: str = setting("adam", "update rule", choices=("adam", "adamw", "sgd"))
+    optimizer: str = setting("adam", "update rule", choices=("adam", "adamw", "sgd", "muon"))
     schedule: str = setting(
         "constant",
         "learning rate over the steps",
@@ -142,6 +142,12 @@ class Run:
     )
     checkpoint_seconds: float = setting(
         60.0, "seconds between two checkpoints of an unfinished chunk, at most", "seconds", low=0.0
+    )
+    keep: float = setting(
+        1.0,
+        "successive halving: part of the settings fitted on from 1/16, 1/8, 1/4, 1/2 of the steps; 1: all of them",
+        above=0.0,
+        high=1.0,
     )
     history: int = setting(24, "points of the training curves that are kept", low=2, high=10_000)
     theory: bool = setting(False, "the report also shows what kernel regression predicts without training")

@@ -15,14 +15,28 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from inr_jax import baselines, ensemble, fit, foresight, images, metrics, plates, report, signals, tasks, theory
+from inr_jax import (
+    baselines,
+    ensemble,
+    fit,
+    foresight,
+    halving,
+    images,
+    metrics,
+    plates,
+    report,
+    signals,
+    tasks,
+    theory,
+)
 from inr_jax.configuration import Loaded, collected
-from inr_jax.ensemble import Fitted, Segment
+from inr_jax.ensemble import Segment
+from inr_jax.fit import Curves
 from inr_jax.grid import Batch, Grid, Member, batches, grid, identity
 from inr_jax.machine import Stopwatch, device, provenance
 from inr_jax.planner import Plan
 from inr_jax.progress import Pace, Progress
-from inr_jax.records import Learned, Record, chunk_name, refuse_other
+from inr_jax.records import Learned, Record, chunk_name, refuse_other, step_of
 from inr_jax.regression import NotConverged
 from inr_jax.settings import Data, Refused, Run, Study, member_of
 
@@ -151,19 +165,13 @@ def fit_missing(
     """
     once = lru_cache(maxsize=1)(lambda name, plan: beginning({name: plan._asdict()}))
     (everybody, _), keys = members
-    kept = record.kept()
+    kept, keep = record.kept(), study.run.keep
     failed: dict[str, str] = {}
-    with Progress([each for each, key in zip(everybody, keys, strict=True) if key not in kept]) as progress:
+    left = [each for each, key in zip(everybody, keys, strict=True) if key not in kept]
+    with Progress(len(left), sum(halving.member_steps(1, each.design.steps, keep) for each in left)) as progress:
         for batch in batches(everybody, range(len(everybody))):
-            mine = [keys[row] for row in batch.rows]
-            missing = np.asarray([place for place, key in enumerate(mine) if key not in kept], int)
-            if not len(missing):
-                continue
-            work = Work(record, study.run, batch, mine, progress, once, [])
-            for places, fitted, _ in ensemble.chunk_by_chunk(work.groups(missing), work.plan(), work.fit_chunk):
-                if isinstance(fitted, Exception):
-                    reason = str(fitted).strip().partition("\n")[0]
-                    failed |= {mine[place]: f"member {batch.rows[place]}: {reason}" for place in places}
+            work = Work(record, study.run, batch, [keys[row] for row in batch.rows], progress, once, [])
+            failed |= work.fit_all()
     return failed
 
 
@@ -181,48 +189,105 @@ class Work(NamedTuple):
     beginning: Callable[[str, Plan], None]
     compiled: list[float]
 
-    def plan(self) -> Plan:
-        """The plan by which the batch is fitted: as it began, if it did, since chunk and block change bits."""
-        there = self.record.run.get("plans", {}).get(self.name)
+    def fit_all(self) -> dict[str, str]:
+        """Fit what is missing, rung by rung; a line for each member that failed, by key."""
+        steps, keep = self.batch.design.steps, self.run.keep
+        failed: dict[str, str] = {}
+        settings, going = halving.settings_of(self.batch.hypers), np.arange(len(self.keys))
+        for rung in halving.rungs(steps, keep):
+            failed |= self.bring(going, rung)
+            going = np.asarray([place for place in going if self.keys[place] not in failed], int)
+            if rung < steps and len(going):
+                best = halving.survivors(self.ranked(going, rung), settings[going], keep)
+                failed |= self.bring(going[~best], rung, leave=True)
+                going = going[best]
+        return failed
+
+    def bring(self, going: np.ndarray, rung: int, leave: bool = False) -> dict[str, str]:
+        """Fit those of these members up to a rung that do not stand there; or keep them as they stand and `leave` them.
+
+        A line for each that failed, by key.
+        """
+        missing = self.missing(going, rung, leave)
+        failed: dict[str, str] = {}
+        if not len(missing):
+            return failed
+        fit_one = partial(self.fit_chunk, going=len(going), rung=rung, leave=leave)
+        for places, ended, _ in ensemble.chunk_by_chunk(self.groups(missing), self.plan(going), fit_one):
+            if isinstance(ended, Exception):
+                reason = str(ended).strip().partition("\n")[0]
+                failed |= {self.keys[place]: f"member {self.batch.rows[place]}: {reason}" for place in places}
+        return failed
+
+    def missing(self, going: np.ndarray, rung: int, leave: bool) -> np.ndarray:
+        """Those of these members that do not yet stand at a rung; of those to be left, those that are not kept."""
+        kept, unfinished = self.record.kept(), self.record.unfinished()
+
+        def stands(key: str) -> bool:
+            there = key in kept and int(kept[key].steps[-1]) >= rung
+            begun = not leave and rung < self.batch.design.steps and key in unfinished
+            return there or (begun and step_of(unfinished[key][0]) >= rung)
+
+        return np.asarray([place for place in going if not stands(self.keys[place])], int)
+
+    def ranked(self, going: np.ndarray, rung: int) -> np.ndarray:
+        """What these members are ranked by at a rung."""
+        courses = self.record.courses([self.keys[place] for place in going])
+        scores = []
+        for place in going:
+            read, curves, diverged_at = courses[self.keys[place]]
+            until = read <= rung
+            curves = Curves(*(np.asarray(curve)[None, until] for curve in curves))
+            diverged = np.asarray([diverged_at if 0 <= diverged_at < rung else -1])
+            scores.append(halving.ranking(read[until], curves, diverged, rung, self.batch.design.steps))
+        return np.concatenate(scores)
+
+    def plan(self, going: np.ndarray) -> Plan:
+        """The plan by which so many are fitted: as it began, if it did, since chunk and block change bits."""
+        there = self.record.run.get("plans", {}).get(self.name(len(going)))
         with Stopwatch() as watch:
-            plan = Plan(**there) if there else planned(self.batch, self.run)
+            plan = Plan(**there) if there else planned(self.batch, self.run, going)
         self.compiled.append(watch.compiling)
         return plan
 
-    @property
-    def name(self) -> str:
-        """What the batch's plan depends on: other values of it are another plan."""
+    def name(self, going: int) -> str:
+        """What the plan for so many members of the batch depends on: other values of it are another plan."""
         run = self.run
-        asked = (self.batch.design, self.batch.data, len(self.keys), run.chunk, run.pixel_block, run.features)
+        asked = (self.batch.design, self.batch.data, going, run.chunk, run.pixel_block, run.features)
         return hashlib.sha256(repr((asked, device())).encode()).hexdigest()[:16]
 
     def groups(self, missing: np.ndarray) -> list[np.ndarray]:
-        """The missing members, those that stand in one checkpoint together."""
+        """The missing members, those that stand at the same step together, the furthest first."""
         unfinished = self.record.unfinished()
-        groups: dict[Path | None, list[int]] = {}
+        groups: dict[int, list[int]] = {}
         for place in missing:
-            groups.setdefault(next(iter(unfinished.get(self.keys[place], [])), None), []).append(place)
-        return [np.asarray(groups[path]) for path in sorted(groups, key=lambda path: (path is None, str(path)))]
+            paths = unfinished.get(self.keys[place], [])
+            groups.setdefault(step_of(paths[0]) if paths else 0, []).append(place)
+        return [np.asarray(groups[step]) for step in sorted(groups, reverse=True)]
 
-    def fit_chunk(self, places: np.ndarray, plan: Plan) -> Fitted:
-        """Fit these members of the batch, from their last checkpoint on if there is one, and keep them."""
+    def fit_chunk(self, places: np.ndarray, plan: Plan, going: int, rung: int, leave: bool) -> Segment:
+        """Fit these members of the batch up to a rung, from their last checkpoint on if there is one.
+
+        At the last of their steps they are kept, and so are those to leave; the others' checkpoint stays.
+        """
         design, run = self.batch.design, self.run
         mine = [self.keys[place] for place in places]
         task = tasks.of(self.batch.data)
         padded = ensemble.padded(np.arange(len(mine)), plan.chunk)
         hypers = member_of(self.batch.hypers, places[padded])
-        points = ensemble.history_steps(design.steps, run.history).tolist()
+        points = halving.points(design.steps, run.history, run.keep)
         with self.record.owned(chunk_name(mine)), signals.waiting():
-            self.beginning(self.name, plan)
-            start, about = self.restored(mine, points) or (None, {"seconds": 0.0, "compile_seconds": 0.0})
+            self.beginning(self.name(going), plan)
+            start, about = self.restored(mine, points.tolist()) or (None, {"seconds": 0.0, "compile_seconds": 0.0})
             pace = Pace(run.checkpoint_seconds)
             with Stopwatch() as watch:
 
-                def said() -> dict[str, Any]:
+                def said(read: np.ndarray = points) -> dict[str, Any]:
                     watch.read()
                     compiling = watch.compiling + sum(self.compiled)
                     seconds = {"seconds": watch.fitting, "compile_seconds": compiling}
-                    return {name: about[name] + spent for name, spent in seconds.items()} | {"history_step": points}
+                    spent = {name: about[name] + spent for name, spent in seconds.items()}
+                    return spent | {"history_step": read.tolist()}
 
                 def after(segment: Segment) -> int:
                     self.progress.advanced(len(mine), segment.step)
@@ -235,26 +300,31 @@ class Work(NamedTuple):
                     return steps
 
                 whole = start and ensemble.members_of(start, padded)
-                fitted = ensemble.fit_chunk(design, hypers, task, plan, run.history, after, whole)
-                self.record.save_chunk(mine, fitted, said())
+                self.progress.begins(start.step if start and start.step in halving.rungs(design.steps, run.keep) else 0)
+                stop = start.step if start and leave else rung
+                segment = ensemble.advance_chunk(design, hypers, task, plan, points, stop, after, whole)
+                if leave or rung == design.steps:
+                    fitted = ensemble.scored(design, hypers, task, plan, segment)
+                    self.record.save_chunk(mine, fitted, said(points[points <= segment.step]))
+                    self.progress.finished(fitted, len(mine), pruned=segment.step < design.steps)
+                else:
+                    self.record.save_checkpoint(mine, segment, said())
                 self.compiled.clear()
-        self.progress.finished(fitted, len(mine))
-        return fitted
+        return segment
 
     def restored(self, keys: Sequence[str], points: list[int]) -> tuple[Segment, dict[str, Any]] | None:
         """Where these members stood when they were stopped; None where they begin, or their curves have other steps."""
         design, hyper, task = self.batch.design, member_of(self.batch.hypers, 0), tasks.of(self.batch.data)
-        found = self.record.restored(keys, lambda: fit.shapes(design, hyper, task))
-        if found is None or found[1]["history_step"] != points:
-            return None
-        self.progress.said(f"{len(keys)} members go on at step {found[0].step} of {design.steps}")
+        found = self.record.restored(keys, points, lambda: fit.shapes(design, hyper, task))
+        if found and found[0].step not in halving.rungs(design.steps, self.run.keep):
+            self.progress.said(f"{len(keys)} members go on at step {found[0].step} of {design.steps}")
         return found
 
 
-def planned(batch: Batch, run: Run) -> Plan:
-    """The plan for a batch, by the planner and by the memory that its compiled program asks for."""
-    task = tasks.of(batch.data)
-    return ensemble.planned(batch.design, batch.hypers, task, run.chunk, run.pixel_block, run.features)
+def planned(batch: Batch, run: Run, going: np.ndarray) -> Plan:
+    """The plan for these members of a batch, by the planner and by the memory that their compiled program asks for."""
+    task, hypers = tasks.of(batch.data), member_of(batch.hypers, going)
+    return ensemble.planned(batch.design, hypers, task, run.chunk, run.pixel_block, run.features)
 
 
 def assemble(record: Record, members: Members, study: Study) -> None:
@@ -357,8 +427,8 @@ def dry_run(loaded: Loaded) -> str:
     total = 0.0
     for batch in batches(members, range(len(members))):
         task = tasks.of(batch.data)
-        plan = planned(batch, study.run)
-        flops = plan.step_flops * batch.design.steps * len(batch.rows)
+        plan = planned(batch, study.run, np.arange(len(batch.rows)))
+        flops = plan.step_flops * halving.member_steps(len(batch.rows), batch.design.steps, study.run.keep)
         total += flops
         what = f"{batch.design.encoding} + {batch.design.network} on {batch.data.image} {images.said_size(task.grid)}"
         lines.append(

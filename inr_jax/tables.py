@@ -16,7 +16,7 @@ REPEATED = ("seed", "split_seed", "image")
 # From so many seeds or images on a spread is a 95 % interval of their mean; of fewer that says little: half the range.
 INTERVAL_FROM = 4
 # A member's status where it has no score that may enter a mean.
-BAD = ("diverged", "failed")
+BAD = ("diverged", "failed", "pruned")
 
 
 class Best(NamedTuple):
@@ -63,10 +63,10 @@ def units_of(table: pd.DataFrame) -> tuple[int, str]:
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """One row per setting, in order: mean scores, what stands behind ± (`_half`: half of the 95 % interval of the mean,
-    or of the range where there are few), how many members, of which how many diverged or failed.
+    or of the range where there are few), how many members, of which how many diverged, failed or were pruned.
 
     Means are over the seeds of an image first, then over images; spreads are over images, or where there is one over
-    seeds. Diverged and failed members are counted and enter no mean.
+    seeds. Those are counted and enter no mean.
     """
     by, good = _told_by(table), _good(table)
     grouped = _grouped(good, by)
@@ -136,7 +136,7 @@ def last_stage(table: pd.DataFrame) -> pd.DataFrame:
 def best(summed: pd.DataFrame) -> Best | None:
     """The best row of the summary; None where nothing was fitted.
 
-    A setting of which a member diverged or failed is best only if that is so of all. Of two stages, the best of the
+    A setting of which not every member has a score is best only if that is so of all. Of two stages, the best of the
     second.
     """
     score, rows = criterion(summed), last_stage(summed)

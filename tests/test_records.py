@@ -25,6 +25,7 @@ FITTED = Fitted(
 )
 ONE = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (FITTED.params, FITTED.data))
 SHAPES = State(*ONE, ())
+READ = [0, 1, 2, 3, 4]
 SAID = {"seconds": 4.0, "compile_seconds": 1.0, "history_step": [0, 1, 2, 3, 4]}
 
 
@@ -66,23 +67,46 @@ def test_the_furthest_checkpoint_comes_back_and_only_the_one_before_is_kept_besi
         jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stood(0).state),
     )
     for step in (5, 80, 1200):
-        record.save_checkpoint(["first", "second"], stood(step), {"seconds": step})
+        record.save_checkpoint(["first", "second"], stood(step), SAID | {"seconds": step})
     assert [int(path.stem[-4:]) for path in sorted((tmp_path / "checkpoints").iterdir())] == [80, 1200]
-    segment, about = record.restored(["second"], lambda: one)
-    assert segment.step == about["seconds"] == 1200 and segment.diverged_at.tolist() == [3]
+    segment, about = record.restored(["second"], READ, lambda: one)
+    assert segment.step == 1200 and segment.diverged_at.tolist() == [3]
+    assert about == {"seconds": 600.0, "compile_seconds": 0.5}, "its share of the chunk's"
     np.testing.assert_array_equal(segment.state.opt_state[0], [1])
     newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
     newest.write_bytes(newest.read_bytes()[:300])
-    assert record.restored(["first", "second"], lambda: one)[0].step == 80
-    assert record.restored(["third"], lambda: one) is None and record.restored(["first", "third"], lambda: one) is None
+    assert record.restored(["first", "second"], READ, lambda: one)[0].step == 80
+    assert record.restored(["first"], [0, 5], lambda: one) is None, "its curves have other steps"
+    assert record.restored(["third"], READ, lambda: one) is None
+    assert record.restored(["first", "third"], READ, lambda: one) is None
     record.save_chunk(["first", "second"], FITTED, SAID)
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_a_checkpoint_of_another_structure_counts_as_not_there(tmp_path):
     record = Record(tmp_path)
-    record.save_checkpoint(["first", "second"], stood(5), {})
-    assert record.restored(["first"], lambda: {"params": {"other": jax.ShapeDtypeStruct((3,), np.float32)}}) is None
+    record.save_checkpoint(["first", "second"], stood(5), SAID)
+    other = {"params": {"other": jax.ShapeDtypeStruct((3,), np.float32)}}
+    assert record.restored(["first"], READ, lambda: other) is None
+
+
+def test_members_of_several_checkpoints_of_one_step_come_back_together_with_their_shares_of_the_time(tmp_path):
+    record = Record(tmp_path)
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stood(0).state)
+    record.save_checkpoint(["first", "second"], stood(5), SAID)
+    record.save_checkpoint(["third", "fourth"], stood(5), SAID)
+    record.save_checkpoint(["fifth", "sixth"], stood(9), SAID)
+    segment, about = record.restored(["fourth", "first"], READ, lambda: one)
+    assert segment.diverged_at.tolist() == [3, -1] and about["seconds"] == 4.0
+    assert record.restored(["first", "fifth"], READ, lambda: one) is None, "they stand at different steps"
+
+
+def test_of_a_member_that_was_pruned_and_then_fitted_on_the_whole_fit_counts(tmp_path):
+    record = Record(tmp_path)
+    record.save_chunk(["first", "second"], FITTED, SAID)
+    record.save_chunk(["second", "third"], FITTED, SAID | {"history_step": [0, 1]})
+    kept = record.kept()
+    assert {key: each.steps[-1] for key, each in kept.items()} == {"first": 4, "second": 4, "third": 1}
 
 
 def test_members_that_only_fill_up_a_chunk_are_not_kept(tmp_path):
