@@ -19,11 +19,12 @@ from inr_jax.functions import call, imported
 from inr_jax.settings import Design, Hyper, Refused, values
 
 Params = Any
-# How the hidden products are computed: (dtype of the operands, precision of the product).
-PRECISIONS = {
-    "float32": (jnp.float32, lax.Precision.HIGHEST),
-    "tf32": (jnp.float32, lax.Precision.DEFAULT),
-    "bfloat16": (jnp.bfloat16, lax.Precision.DEFAULT),
+# How the hidden products are computed: what their operands are rounded to, and the precision of the product. Sums are
+# float32. TF32 is rounded here, so that it costs the same accuracy where the hardware has none.
+PRECISIONS: dict[str, tuple[Callable[[Array], Array], lax.Precision]] = {
+    "float32": (lambda x: x, lax.Precision.HIGHEST),
+    "tf32": (lambda x: lax.reduce_precision(x, exponent_bits=8, mantissa_bits=10), lax.Precision.DEFAULT),
+    "bfloat16": (lambda x: x.astype(jnp.bfloat16), lax.Precision.DEFAULT),
 }
 
 
@@ -67,8 +68,8 @@ class Dense(nn.Module):
         """The layer's outputs, float32."""
         weight = self.param("weight", lambda key: self.kernel_init(key, (len(x), self.width), jnp.float32).T)
         bias = self.param("bias", self.bias_init, (self.width,), jnp.float32)
-        dtype, precision = PRECISIONS[self.precision]
-        product = jnp.matmul(weight.astype(dtype), x.astype(dtype), precision=precision)
+        rounded, precision = PRECISIONS[self.precision]
+        product = jnp.matmul(rounded(weight), rounded(x), precision=precision)
         return product.astype(jnp.float32) + bias[:, None]
 
 
