@@ -4,7 +4,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 READY := .venv/ready-$(VERSION)
 BIN := .venv/bin
 
-.PHONY: demo test check faults overhead clean
+.PHONY: demo test check faults overhead halving bench clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments.sweep --config=experiments/configs/scale.py:quick
@@ -18,6 +18,13 @@ faults: $(READY)
 
 overhead: $(READY)
 	$(BIN)/python -m tests.overhead
+
+halving: $(READY)
+	$(BIN)/python -m tests.halving
+
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m experiments.bench
 
 check: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

@@ -4,7 +4,8 @@ The same fits by this package, in PyTorch (eager, compiled, vmap) and in plain J
 parameters; that all of them do the same work is checked first. Timings of --seconds each, of optimizer steps alone, are
 taken in turn, --repeats times, with the machine's matrix product between them. Seconds to compile and peak memory are
 those of a process of its own for each. DIR/bench.json, DIR/bench.png, and a table. --overheads: what a sweep spends
-beside its steps. --scaling: time and memory against the number of members.
+beside its steps. --plans: this package with other plans than its planner's. --scaling: time and memory against the
+number of members.
 """
 
 import functools
@@ -29,14 +30,14 @@ from jax import lax
 
 import inr_jax
 from experiments import bench_report, rivals
-from experiments.rivals import SIZES, WAYS, Unavailable, Way
+from experiments.rivals import PLANS, SIZES, WAYS, Unavailable, Way
 from inr_jax import configuration, ensemble, machine, settings, study
 from inr_jax.command import parsed, told
 from inr_jax.settings import Refused, nearest
 
 USAGE = (
     "python -m experiments.bench [--sizes=NAME,...] [--ways=NAME,...] [--members=N] [--repeats=N] [--seconds=S] "
-    "[--out=DIR] [--overheads] [--scaling]"
+    "[--out=DIR] [--overheads] [--plans] [--scaling]"
 )
 # Optimizer steps after which all ways must have come to the same loss, and how near.
 CHECKED_STEPS = 3
@@ -54,20 +55,22 @@ class Disagree(Exception):
 def main(argv: Sequence[str]) -> int:
     """Run the command; its exit status."""
     options = ("sizes", "ways", "members", "repeats", "seconds", "out", "only")
-    arguments = parsed(argv, options=options, switches=("overheads", "scaling", "help"))
+    arguments = parsed(argv, options=options, switches=("overheads", "plans", "scaling", "help"))
     if arguments.help:
-        print(f"{__doc__}\n{USAGE}\n\nsizes: {', '.join(SIZES)}\nways: {', '.join(WAYS)}")
+        print(f"{__doc__}\n{USAGE}\n\nsizes: {', '.join(SIZES)}\nways: {', '.join(WAYS | PLANS)}")
         return 0
-    sizes, ways = _names("sizes", arguments.sizes, SIZES), _names("ways", arguments.ways, WAYS)
+    sizes = _names("sizes", arguments.sizes, SIZES)
+    ways = _names("ways", arguments.ways, WAYS | PLANS if arguments.ways else WAYS)
+    ways += [name for name in PLANS if arguments.plans and name not in ways]
     members, repeats = _number("members", arguments.members or "8"), _number("repeats", arguments.repeats or "5")
     seconds = _number("seconds", arguments.seconds or "1.5", float)
     # A GPU is shared with PyTorch here: JAX must not take most of it at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     # Not `command.run`: with programs kept from one command to the next nothing would be compiled, and none timed.
-    getattr(machine, "use_every_core", lambda: None)()
+    machine.use_every_core()
     if arguments.only:
         size, _, way = arguments.only.partition(",")
-        _names("only", size, SIZES), _names("only", way, {**WAYS, "scaling": scaled})
+        _names("only", size, SIZES), _names("only", way, {**WAYS, **PLANS, "scaling": scaled})
         print(json.dumps(scaled(members) if way == "scaling" else alone(size, way, members)))
         return 0
     directory = Path(arguments.out or "runs/bench")
@@ -114,7 +117,7 @@ def measured(
         try:
             # Alone first: where the memory does not hold it, another process ends and not this one.
             rows[name] |= _in_a_process(size, name, members)
-            every[name] = WAYS[name](problem)
+            every[name] = (WAYS | PLANS)[name](problem)
             rows[name] |= {"chosen": every[name].chosen, "loss": _checked(name, every[name], problem, rows)}
             rows[name] |= {"steps": calibrated(every[name], seconds), "timings": []}
         except Unavailable as error:
@@ -200,7 +203,7 @@ def alone(size: str, name: str, members: int) -> dict[str, float]:
         import torch  # noqa: F401  importing is no compiling
     before = resident()
     began = time.perf_counter()
-    way = WAYS[name](problem)
+    way = (WAYS | PLANS)[name](problem)
     way.run(1)
     first = time.perf_counter() - began
     began = time.perf_counter()

@@ -8,6 +8,7 @@ import dataclasses
 import importlib.util
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -143,11 +144,14 @@ class Here:
 
     chosen = ""
 
-    def __init__(self, problem: Problem):
-        """Plan and compile."""
-        self.problem, self.task = problem, jax.device_put(problem.task)
-        self.plan = ensemble.planned(problem.design, problem.hypers, self.task)
-        self.chosen = f"chunk {self.plan.chunk}, block {self.plan.block or 'all'}"
+    def __init__(self, problem: Problem, **asked: Any):
+        """Plan, as the planner does or with what is asked of it, and compile."""
+        self.problem, self.task = problem, problem.task
+        # A block of all pixels is none.
+        asked |= {"block": len(self.task.train)} if asked.get("block") == -1 else {}
+        self.plan = plan = ensemble.planned(problem.design, problem.hypers, self.task, **asked)
+        features = "precomputed" if plan.precompute else "recomputed"
+        self.chosen = f"chunk {plan.chunk} over {plan.devices}, block {plan.block or 'all'}, features {features}"
 
     def run(self, steps: int) -> Ran:
         """Take the steps."""
@@ -175,6 +179,20 @@ class Here:
         except _Enough as enough:
             return enough.args
         raise AssertionError("a chunk ended before it was stopped")
+
+
+class OneDevice(Here):
+    """This package with all members under vmap on one device."""
+
+    def __init__(self, problem: Problem):
+        """Plan and compile."""
+        with jax.default_device(jax.local_devices()[0]):
+            super().__init__(problem, chunk=len(problem.B))
+
+    def run(self, steps: int) -> Ran:
+        """Take the steps."""
+        with jax.default_device(jax.local_devices()[0]):
+            return super().run(steps)
 
 
 class _Enough(Exception):
@@ -401,6 +419,18 @@ WAYS: dict[str, Callable[[Problem], Way]] = {
     "torch-vmap": TorchVmap,
     "jax-loop": JaxLoop,
     "jax-vmap": JaxVmap,
+}
+
+# This package with another plan than the planner's: what its rule is measured by.
+PLANS: dict[str, Callable[[Problem], Way]] = {
+    "one-member": partial(Here, chunk=1),
+    "vmap-on-one-device": OneDevice,
+    "chunk-8": partial(Here, chunk=8),
+    "block-512": partial(Here, block=512),
+    "block-8192": partial(Here, block=8192),
+    "block-all": partial(Here, block=-1),
+    "recomputed": partial(Here, features="recomputed"),
+    "precomputed": partial(Here, features="precomputed"),
 }
 
 

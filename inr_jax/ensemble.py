@@ -6,7 +6,7 @@ A chunk lies over the local devices, the same number of members on each; they ne
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from inr_jax.tasks import Task, coordinates
 
 # The name of the member axis.
 MEMBERS = "members"
+T = TypeVar("T")
 
 
 class Segment(NamedTuple):
@@ -189,8 +190,8 @@ def planned(design: Design, hypers: Hyper, task: Task, chunk: int = 0, block: in
 
 
 def chunk_by_chunk(
-    groups: Iterable[np.ndarray], plan: Plan, fit_one: Callable[[np.ndarray, Plan], Fitted]
-) -> Iterator[tuple[np.ndarray, Fitted | Exception, Plan]]:
+    groups: Iterable[np.ndarray], plan: Plan, fit_one: Callable[[np.ndarray, Plan], T]
+) -> Iterator[tuple[np.ndarray, T | Exception, Plan]]:
     """Each group of members, cut into chunks and fitted: its members, what came out, and the plan by which.
 
     A chunk that the memory does not hold is halved, and so are those after it; where a single member does not fit it
@@ -203,7 +204,7 @@ def chunk_by_chunk(
             waiting += chunks(rows, plan.chunk)[::-1]
             continue
         try:
-            fitted: Fitted | Exception = fit_one(rows, plan)
+            fitted: T | Exception = fit_one(rows, plan)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if not _out_of_memory(error):
                 raise
@@ -355,7 +356,13 @@ def _compiled(
     task, step = jax.tree.map(partial(_shape, where=shared), (task, np.int32(0)))
     advance = _advance.lower(design, block, precompute, devices, hypers, task, state, step, step).compile()
     evaluate = _evaluate.lower(design, tile, devices, hypers, task, state).compile()
-    return _Programs(advance, evaluate, max(_bytes(advance), _bytes(evaluate)))
+    most = max(_bytes(advance), _bytes(evaluate))
+
+    def over_members(program: Callable) -> Callable:
+        # What comes out of a program is where the next wants it, except an array that is empty (a B of no rows).
+        return lambda hypers, task, state, *steps: program(hypers, task, jax.device_put(state, members), *steps)
+
+    return _Programs(over_members(advance), over_members(evaluate), most)
 
 
 def _shape(leaf: Any, where: NamedSharding | None = None) -> jax.ShapeDtypeStruct:
@@ -397,8 +404,8 @@ def _each(function: Callable, devices: int, members: tuple, shared: tuple = ()) 
     if devices == 1:
         return here(members, shared)
     along, everywhere = PartitionSpec(MEMBERS), PartitionSpec()
-    specs = {"in_specs": (along, everywhere), "out_specs": along}
-    return jax.shard_map(here, mesh=_mesh(devices), **specs, check_vma=False)(members, shared)
+    lie = jax.shard_map(here, mesh=_mesh(devices), in_specs=(along, everywhere), out_specs=along, check_vma=False)
+    return lie(members, shared)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

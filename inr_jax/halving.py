@@ -92,8 +92,8 @@ def ranking(
 
     NaN for those that diverged.
     """
-    heldout = curves.history_heldout
-    curve = heldout if np.isfinite(heldout).any() else curves.history_train
+    train, heldout = (np.asarray(curve) for curve in (curves.history_train, curves.history_heldout))
+    curve = heldout if np.isfinite(heldout).any() else train
     return np.where(diverged_at < 0, promised(read, curve, rung, steps), np.nan)
 
 
@@ -127,7 +127,7 @@ def fit_halving(
         stays = np.zeros(len(alive), bool)
         if stop < design.steps:
             so_far = read[read <= stop]
-            scores = ranking(so_far, stood.curves, stood.diverged_at, stop, design.steps)
+            scores = ranking(so_far, stood.curves, np.asarray(stood.diverged_at), stop, design.steps)
             stays = survivors(scores, settings[alive], keep)
         lost = np.flatnonzero(~stays)
         if not len(lost):

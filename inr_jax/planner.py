@@ -3,7 +3,7 @@
 import math
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -100,7 +100,8 @@ def halved(plan: Plan) -> Plan:
 
 def devices() -> int:
     """How many local devices a chunk may lie over; one where JAX was told which."""
-    return 1 if jax.config.jax_default_device else jax.local_device_count()
+    config: Any = jax.config  # its options have no types
+    return 1 if config.jax_default_device else jax.local_device_count()
 
 
 def _dividing(chunk: int) -> int:

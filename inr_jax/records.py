@@ -274,7 +274,7 @@ class Record:
         for key, each in kept.items():
             if key not in where or each.steps[-1] >= step_of(where[key]):
                 where[key] = each.path
-        found = {}
+        found: dict[str, Course] = {}
         for path in {where[key] for key in keys if key in where}:
             about, arrays = self._said_of(path), unpack(path)
             prefix = "curves/" if path.parent.name == "checkpoints" else ""
@@ -288,7 +288,7 @@ class Record:
 
     def kept(self) -> dict[str, Kept]:
         """The finished members by key; a file that does not say what it holds counts as not there."""
-        found = {}
+        found: dict[str, Kept] = {}
         for path in sorted((self.directory / "members").glob("[!.]*.npz")):
             try:
                 said = self._said_of(path)

@@ -75,7 +75,7 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
     beginning = partial(begin, record, asked | about)
     failed = fit_missing(record, study, members, partial(beginning, chosen))
     if loaded.chosen:
-        chosen = collected(loaded.chosen, study.variant, record.table(*members))
+        chosen = collected(loaded.chosen, study.variant, record.table(*first))
         members = both_stages(study, first, chosen)
         failed |= fit_missing(record, study, members, partial(beginning, chosen))
     with record.owned("run.json", PATIENCE):
@@ -300,7 +300,8 @@ class Work(NamedTuple):
                     return steps
 
                 whole = start and ensemble.members_of(start, padded)
-                self.progress.begins(start.step if start and start.step in halving.rungs(design.steps, run.keep) else 0)
+                ranked = halving.rungs(design.steps, run.keep)[:-1]
+                self.progress.begins(start.step if start and start.step in ranked else 0)
                 stop = start.step if start and leave else rung
                 segment = ensemble.advance_chunk(design, hypers, task, plan, points, stop, after, whole)
                 if leave or rung == design.steps:
@@ -316,7 +317,7 @@ class Work(NamedTuple):
         """Where these members stood when they were stopped; None where they begin, or their curves have other steps."""
         design, hyper, task = self.batch.design, member_of(self.batch.hypers, 0), tasks.of(self.batch.data)
         found = self.record.restored(keys, points, lambda: fit.shapes(design, hyper, task))
-        if found and found[0].step not in halving.rungs(design.steps, self.run.keep):
+        if found and found[0].step not in halving.rungs(design.steps, self.run.keep)[:-1]:
             self.progress.said(f"{len(keys)} members go on at step {found[0].step} of {design.steps}")
         return found
 

@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,8 @@ class Sweep:
         try:
             before()
             status = told(sweep.main, [*self.asked, f"--out={self.folder}"])
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stderr.flush()
             sys.stdout.flush()
@@ -342,9 +345,9 @@ class Trials:
             def trial(sweep=sweep, limit=int(limit)) -> bool:
                 status = sweep.run(file_size(limit))
                 if status == 1 and not re.search(r"error: .*bytes needed", sweep.said):
-                    raise Lost(f"disk full at {limit} bytes, and it said: {sweep.said[-300:]}")
+                    raise Lost(f"disk full at {limit} bytes, and it said: {sweep.said[-3000:]}")
                 if status not in (0, 1):
-                    raise Lost(f"disk full at {limit} bytes: status {status}: {sweep.said[-300:]}")
+                    raise Lost(f"disk full at {limit} bytes: status {status}: {sweep.said[-3000:]}")
                 sweep.resume(reference)
                 return status == 1
 
@@ -367,7 +370,7 @@ class Trials:
                 if status == 0:
                     return False
                 if status != 128 + one or (not twice and "To go on: python -m" not in sweep.said):
-                    raise Lost(f"status {status}: {sweep.said[-300:]}")
+                    raise Lost(f"status {status}: {sweep.said[-3000:]}")
                 sweep.resume(reference)
                 return True
 

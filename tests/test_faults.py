@@ -96,11 +96,12 @@ def test_a_chunk_that_does_not_fit_is_halved_and_that_is_kept(tmp_path, capsys):
 
 def test_less_memory_means_smaller_chunks_and_a_dry_run_says_so(monkeypatch, capsys, tmp_path):
     def dry() -> int:
-        assert told(sweep.main, [*asked(tmp_path / "run", "--config.run.chunk=16"), "--dry_run"]) == 0
-        return int(re.search(r"chunk (\d+),", capsys.readouterr().out)[1])
+        command_line = [*asked(tmp_path / "run", "--config.run.chunk=16"), "--dry_run"]
+        assert told(sweep.main, command_line) == 0
+        return int(re.search(r"chunk (\d+) over", capsys.readouterr().out)[1])
 
     assert dry() == 16
-    monkeypatch.setattr(planner, "memory", lambda: 2**22)
+    monkeypatch.setattr(planner, "memory", lambda over=1: 2**22)
     assert 1 <= dry() < 16
 
 
@@ -121,20 +122,21 @@ def test_what_was_assembled_is_made_again_where_it_is_missing_or_changed(tmp_pat
     fitted = {path: path.stat().st_mtime_ns for path in out.glob("members/*")}
     (out / name).write_bytes((out / name).read_bytes()[:-30])
     assert told(sweep.main, asked(out)) == 0
-    asked_for = {"axes": {"scale": [1.0, 4.0], "seed": [0]}, "second": {}}
+    asked_for = {"axes": {"scale": [1.0, 4.0], "seed": [0]}, "second": {}, "run": {"keep": 1.0}}
     assert records.Record(out).is_whole(asked_for, list(Record(out).kept()))
     assert {path: path.stat().st_mtime_ns for path in out.glob("members/*")} == fitted
 
 
 def test_a_report_of_a_run_with_a_damaged_member_says_failed(tmp_path, capsys):
     out = tmp_path / "run"
-    assert told(sweep.main, asked(out)) == 0
+    one_a_file = "--config.run.chunk=1"
+    assert told(sweep.main, asked(out, one_a_file)) == 0
     path = sorted(out.glob("members/*.npz"))[0]
     path.write_bytes(path.read_bytes()[:100])
     assert told(report.main, [str(out)]) == 0
     assert path.name in capsys.readouterr().err
     assert sorted(pd.read_csv(out / "results.csv")["status"]) == ["failed", "ok"]
-    assert told(sweep.main, asked(out)) == 0
+    assert told(sweep.main, asked(out, one_a_file)) == 0
     assert pd.read_csv(out / "results.csv")["status"].tolist() == ["ok", "ok"]
 
 

@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 
 from experiments import render, report, sweep
-from inr_jax import configuration, images, study
+from inr_jax import configuration, images, records, study
 from inr_jax.command import told
 from inr_jax.records import Record
 from inr_jax.settings import Design
@@ -29,6 +29,33 @@ OUTCOMES = ["psnr_train", "psnr_heldout", "psnr_all", "ssim", "status", "diverge
 DESIGN = {field.name for field in dataclasses.fields(Design)}
 # Sizes of studies that run here in another.
 FOR_A_GPU = ("paper", "gpu", "natural", "text", "image", "line", "powers", "fit", "length", "octaves")
+# A study that notes which images the results hold that it chooses from.
+TWO_STAGES = '''"""Two stages."""
+
+from pathlib import Path
+
+from inr_jax.configuration import base
+
+VARIANTS = {"quick": "two scales"}
+
+
+def get_config(variant):
+    config = base()
+    config.size, config.design.width, config.design.frequencies, config.design.steps = 16, 8, 4, 5
+    config.axes.image, config.second.image = ("astronaut",), ("coffee", "rocket")
+    return config
+
+
+def cases(add, variant):
+    for scale in (1.0, 2.0):
+        add(label="search", scale=scale)
+
+
+def chosen(add, variant, results):
+    with open(Path(__file__).with_name("read.txt"), "a") as file:
+        print(*results["image"].unique(), file=file)
+    add(label="best", scale=1.0)
+'''
 SMALL = ["--config.size=32", "--config.design.steps=20"]
 
 
@@ -73,7 +100,8 @@ def test_every_variant_can_be_fitted_as_it_is(path, variant):
 def test_every_study_runs_from_its_command_to_its_report(path, variant, tmp_path, capsys, monkeypatch):
     # Each case may be a program of its own: four tell as much as twenty-four.
     collected = configuration.collected
-    monkeypatch.setattr(configuration, "collected", lambda *args: thinned(collected(*args), 4))
+    monkeypatch.setattr(configuration, "collected", lambda *args: brief(thinned(collected(*args), 4)))
+    monkeypatch.setattr(study, "collected", lambda *args: brief(collected(*args)))
     out = tmp_path / "run"
     table = swept(out, *shrunk(path, variant), target=f"{path}:{variant}")
     said = capsys.readouterr().out
@@ -91,15 +119,23 @@ def thinned(values, most: int):
     return values[:: -(-len(values) // most)] if values else values
 
 
+def brief(cases: list[dict]) -> list[dict]:
+    """The cases with few steps, where they set them."""
+    return [case | {"steps": 20} if "steps" in case else case for case in cases]
+
+
 def shrunk(path: Path, variant: str) -> list[str]:
     """The study at 32 pixels (or what its cases say) and 20 steps of 64, with few values on an axis and few images.
 
     Fewer of those that compile a program each.
     """
     asked = configuration.load(f"{path}:{variant}").study
-    sized = any("size" in case for case in asked.cases)
-    less = ["--config.design.pixels=64", *([] if sized else ["--config.size=32"])]
-    less += ["--config.axes.steps=10,20" if "steps" in asked.axes else "--config.design.steps=20"]
+    cased = {name for case in asked.cases for name in case}
+    wanted = {"design.pixels": "64", "size": "32", "design.steps": "20"}
+    if "steps" in asked.axes:
+        wanted = {**wanted, "axes.steps": "10,20"}
+        del wanted["design.steps"]
+    less = [f"--config.{name}={value}" for name, value in wanted.items() if name.rpartition(".")[2] not in cased]
     for group, axes in (("axes", asked.axes), ("second", asked.second)):
         for name, values in axes.items():
             few = values[:2] if name in (*DESIGN, "image") else thinned(values, 6)
@@ -136,10 +172,12 @@ def test_a_finished_run_answers_at_once_and_is_not_touched(run):
 
 def test_more_values_extend_a_run_and_old_members_are_kept_to_the_bit(run, tmp_path):
     before = pd.read_csv(run / "results.csv")
-    old = {path.name for path in (run / "members").iterdir()}
+    old = {path: path.stat().st_mtime_ns for path in (run / "members").iterdir()}
     more = swept(run, *SMALL, "--config.axes.scale=1,2,4,16")
     assert more["scale"].tolist() == [1, 1, 2, 2, 4, 4, 16, 16]
-    assert len({path.name for path in (run / "members").iterdir()} - old) == 2
+    new = {path for path in (run / "members").iterdir()} - set(old)
+    assert sum(len(records.said_of(path)["keys"]) for path in new) == 2
+    assert all(path.stat().st_mtime_ns == at for path, at in old.items())
     same = more[more["scale"] != 2].reset_index(drop=True)
     pd.testing.assert_frame_equal(same, before)
     swept(run, *SMALL, "--config.axes.scale=1,4,16")
@@ -152,7 +190,7 @@ def test_a_run_stopped_in_the_middle_goes_on_and_ends_as_an_uninterrupted_one(ru
     def dying(self, *arguments):
         saved(self, *arguments)
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 2:  # of three chunks: a member on each of two devices
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Record, "save_chunk", dying)
@@ -171,6 +209,15 @@ def test_a_run_stopped_in_the_middle_goes_on_and_ends_as_an_uninterrupted_one(ru
     pd.testing.assert_frame_equal(
         table.drop(columns="seconds"), pd.read_csv(run / "results.csv").drop(columns="seconds"), check_exact=True
     )
+
+
+def test_a_second_stage_is_chosen_from_the_first_alone_in_a_run_that_is_fitted_again_too(tmp_path):
+    target, out = tmp_path / "two.py", tmp_path / "run"
+    target.write_text(TWO_STAGES)
+    for seeds in ("0", "0,1"):  # more values: the second time there are results of the second stage already
+        swept(out, f"--config.axes.seed={seeds}", target=str(target))
+    read = [set(line.split()) for line in (tmp_path / "read.txt").read_text().splitlines()]
+    assert len(read) >= 2 and all(images == {"astronaut"} for images in read)
 
 
 def test_other_settings_in_the_same_folder_are_refused_with_the_difference(run, capsys):

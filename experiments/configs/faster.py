@@ -1,0 +1,94 @@
+"""Which way of optimising reaches a given PSNR in the fewest seconds?
+
+Question  Adam or Muon, a constant or a falling learning rate, all pixels a step or a few of them: which is the fastest
+          to a given PSNR, in seconds, when each way is tuned with the same budget?
+Command   python -m experiments.sweep --config=experiments/configs/faster.py:cpu
+          python -m experiments.race RUN --retimed, with the folder that it names: seconds to a PSNR, as multiples of
+          those of the first way.
+          A way's budget: the same six learning rates on the same images, of which that of the highest mean PSNR on
+          training pixels after the last step is reported, on other images. Ways that draw pixels take so many more
+          steps that all fits are about the same work. A cosine that ends sooner is faster at first: "short" ways take a
+          quarter of the steps.
+Cost      TO BE MEASURED. gpu, which nobody has run, is 30 PFLOP and 16 more in its second stage.
+Finding   TO BE MEASURED.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from ml_collections import ConfigDict
+
+from inr_jax.configuration import base
+
+VARIANTS = {
+    "cpu": "photographs, text and noise at 96x96, 2,000 steps of all pixels; 4 images to tune on, 8 to report on",
+    "gpu": "photographs at 512x512, 256 frequencies, 3 hidden layers of 256, 2,000 steps of all pixels; for a GPU",
+    "quick": "an image to tune on and two to report on at 32x32, 100 steps of all pixels, narrower networks",
+}
+# Images to tune on, and to report on.
+SEARCH = ("astronaut", "chelsea", "retina", "synthetic:text:0")
+PHOTOGRAPHS = ("coffee", "rocket", "camera", "hubble_deep_field", "clock")
+REPORT = (*PHOTOGRAPHS, "synthetic:text:1", "synthetic:text:2", "synthetic:natural_noise:1")
+# From where no way has finished to where every way is too fast, each two and a half times the one before.
+RATES = (1e-3, 2.5e-3, 6e-3, 1.5e-2, 4e-2, 1e-1)
+SIZES = {"cpu": 96, "gpu": 512, "quick": 32}
+SCALES = {32: 1.5, 96: 3.0, 512: 10.0}
+STEPS = {"cpu": 2000, "gpu": 2000, "quick": 100}
+# The update rule, the schedule, the part of the training pixels a step, and the steps over those of the first way,
+# which is what the others are compared with.
+WAYS: dict[str, tuple[str, str, int, float]] = {
+    "adam constant, all pixels": ("adam", "constant", 1, 1),
+    "adam exponential, all pixels": ("adam", "exponential", 1, 1),
+    "adam cosine, all pixels": ("adam", "cosine", 1, 1),
+    "adam cosine, all pixels, short": ("adam", "cosine", 1, 0.25),
+    "adam constant, a quarter": ("adam", "constant", 4, 4),
+    "adam cosine, a quarter": ("adam", "cosine", 4, 4),
+    "adam cosine, a sixteenth": ("adam", "cosine", 16, 16),
+    "muon constant, all pixels": ("muon", "constant", 1, 1),
+    "muon cosine, all pixels": ("muon", "cosine", 1, 1),
+    "muon cosine, all pixels, short": ("muon", "cosine", 1, 0.25),
+    "muon cosine, a quarter": ("muon", "cosine", 4, 4),
+}
+
+
+def get_config(variant: str) -> ConfigDict:
+    """The settings of a variant: one network, whatever the way of fitting it."""
+    config = base()
+    config.size, config.split = SIZES[variant], "quarter"
+    config.hyper.scale = SCALES[config.size]
+    config.design.frequencies, config.design.width, config.design.depth = 64, 64, 3
+    config.run.history = 32
+    config.axes.image, config.second.image = SEARCH, REPORT
+    config.axes.learning_rate = RATES
+    # A pair of seeds: members are fitted two at a time on two cores, and one alone would seem to take twice as long.
+    config.second.seed = (0, 1)
+    if variant == "gpu":
+        config.axes.image, config.second.image = SEARCH[:3], PHOTOGRAPHS
+        config.design.frequencies, config.design.width = 256, 256
+    if variant == "quick":
+        config.axes.image, config.second.image = SEARCH[:1], REPORT[:2]
+        config.design.frequencies, config.design.width = 32, 32
+    return config
+
+
+def cases(add: Callable, variant: str) -> None:
+    """Every way, to be tuned."""
+    for name in WAYS:
+        add(label=f"tuning: {name}", **settings(name, variant))
+
+
+def chosen(add: Callable, variant: str, results: pd.DataFrame) -> None:
+    """Every way on the other images, at the learning rate of its best mean over the first; a diverged one is none."""
+    scores = results["psnr_train"].where(results["status"] == "ok", -float("inf"))
+    means = scores.groupby([results["label"], results["learning_rate"]]).mean()
+    for name in WAYS:
+        if f"tuning: {name}" in means:
+            add(label=name, learning_rate=float(means[f"tuning: {name}"].idxmax()), **settings(name, variant))
+
+
+def settings(name: str, variant: str) -> dict[str, Any]:
+    """The settings of a way."""
+    optimizer, schedule, part, longer = WAYS[name]
+    pixels = 0 if part == 1 else SIZES[variant] ** 2 // 4 // part
+    return {"optimizer": optimizer, "schedule": schedule, "pixels": pixels, "steps": round(STEPS[variant] * longer)}
