@@ -80,7 +80,8 @@ def use_every_core() -> None:
 
 def keep_programs() -> None:
     """Keep what XLA compiles from one command to the next, in the user's cache folder, unless JAX was told where."""
-    if jax.config.read("jax_compilation_cache_dir") is None:
+    config: Any = jax.config  # its options have no types
+    if config.jax_compilation_cache_dir is None:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "inr_jax" / "programs"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
