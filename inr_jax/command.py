@@ -70,11 +70,14 @@ def told(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
         return _said(refused, 2)
     except (OSError, MemoryError) as error:
         return _said(error, 1)
-    except signals.Stopped as stopped:
+    except (signals.Stopped, Exception):
+        if not signals.asked():
+            raise
+        # That it was another exception is nothing: compiled code between here and the handler may make one of ours.
         spec = sys.modules["__main__"].__spec__ if main.__module__ == "__main__" else None
         command = shlex.join(["python", "-m", spec.name if spec else main.__module__, *argv])
         print(f"stopped; what is finished is kept. To go on: {command}", file=sys.stderr)
-        return 128 + stopped.args[0]
+        return 128 + signals.asked()
 
 
 def _said(error: Exception, status: int) -> int:

@@ -81,6 +81,19 @@ def test_a_member_that_does_not_fit_into_memory_fails_alone_and_the_rest_is_a_re
     assert "2 failed" in (out / "report.html").read_text()
 
 
+def test_a_stop_that_came_out_as_another_error_is_a_stop_and_an_error_without_one_is_not(capsys):
+    def broken(argv: list[str]) -> int:
+        try:
+            if argv:
+                signal.raise_signal(signal.SIGINT)
+        finally:  # as compiled code does, which knows nothing of our exception
+            raise RuntimeError("called back with an exception set")
+
+    assert told(broken, ["now"]) == 128 + signal.SIGINT and "To go on" in capsys.readouterr().err
+    with pytest.raises(RuntimeError):
+        told(broken, [])
+
+
 def test_a_chunk_that_does_not_fit_is_halved_and_that_is_kept(tmp_path, capsys):
     """For real again, by the machine's own refusal: the plan is made where there is room."""
     out = tmp_path / "run"
