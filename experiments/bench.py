@@ -118,7 +118,7 @@ def measured(
             # Alone first: where the memory does not hold it, another process ends and not this one.
             rows[name] |= _in_a_process(size, name, members)
             every[name] = (WAYS | PLANS)[name](problem)
-            rows[name] |= {"chosen": every[name].chosen, "loss": _checked(name, every[name], problem, rows)}
+            rows[name] |= {"chosen": every[name].chosen, "losses": _checked(name, every[name], problem, rows)}
             rows[name] |= {"steps": calibrated(every[name], seconds), "timings": []}
         except Unavailable as error:
             rows[name]["unavailable"] = str(error)
@@ -132,19 +132,20 @@ def measured(
         for name in timed[repeat % len(timed) :] + timed[: repeat % len(timed)] if timed else []:
             rows[name]["timings"].append(every[name].run(rows[name]["steps"]).seconds)
     flops = rivals.step_flops(SIZES[size], problem.task.channels)
-    start = rivals.loss_after(problem, rivals.start_of(problem))
-    return {"size": size, "step_flops": flops, "loss_before": start, "ways": list(rows.values())}
+    start = rivals.losses_after(problem, (rivals.start_of(problem), rivals.start_of(problem, -1)))
+    return {"size": size, "step_flops": flops, "losses_before": start, "ways": list(rows.values())}
 
 
-def _checked(name: str, way: Way, problem: rivals.Problem, rows: dict[str, dict[str, Any]]) -> float:
-    """The first member's loss after some steps, that must be that of the ways before."""
-    loss = rivals.loss_after(problem, way.run(CHECKED_STEPS).layers)
+def _checked(name: str, way: Way, problem: rivals.Problem, rows: dict[str, dict[str, Any]]) -> list[float]:
+    """The first and the last member's losses after some steps, that must be those of the ways before."""
+    losses = rivals.losses_after(problem, way.run(CHECKED_STEPS).ends)
     for other, row in rows.items():
-        if "loss" in row and not abs(loss / row["loss"] - 1) < TOLERANCE:
-            raise Disagree(
-                f"{name} comes to a loss of {loss:.6g} in {CHECKED_STEPS} steps, {other} to {row['loss']:.6g}"
-            )
-    return loss
+        for loss, theirs in zip(losses, row.get("losses", losses), strict=True):
+            if not abs(loss / theirs - 1) < TOLERANCE:
+                raise Disagree(
+                    f"{name} comes to a loss of {loss:.6g} in {CHECKED_STEPS} steps, {other} to {theirs:.6g}"
+                )
+    return losses
 
 
 def calibrated(way: Way, seconds: float) -> int:
@@ -205,7 +206,7 @@ def alone(size: str, name: str, members: int) -> dict[str, float]:
     began = time.perf_counter()
     way = (WAYS | PLANS)[name](problem)
     way.run(1)
-    first = time.perf_counter() - began
+    first = time.perf_counter() - began - way.tried
     began = time.perf_counter()
     way.run(1)
     second = time.perf_counter() - began

@@ -67,19 +67,20 @@ class Problem(NamedTuple):
 
 
 class Ran(NamedTuple):
-    """Seconds that the steps of all members took, and the first member's layers after them."""
+    """Seconds that the steps of all members took, and the first and the last member's layers after them."""
 
     seconds: float
-    layers: Layers
+    ends: tuple[Layers, Layers]
 
 
 class Way(Protocol):
     """A way to fit a problem's members. `chosen` says which of its variants it found to be the fastest, if it has any.
 
-    `run` takes so many steps with every member, from its start.
+    That took it `tried` seconds. `run` takes so many steps with every member, from its start.
     """
 
     chosen: str
+    tried: float
 
     def run(self, steps: int) -> Ran:
         """Take the steps."""
@@ -129,9 +130,10 @@ def step_flops(size: Size, channels: int = 3) -> float:
     return size.side**2 * (6.0 * weights - 2.0 * features * size.width)
 
 
-def loss_after(problem: Problem, layers: Layers) -> float:
-    """The first member's mean squared error with these layers."""
-    return float(_mse(layers, _features(problem.B[0], problem.coords), problem.colors))
+def losses_after(problem: Problem, ends: tuple[Layers, Layers]) -> list[float]:
+    """The first and the last member's mean squared error with these layers."""
+    every = zip(ends, (problem.B[0], problem.B[-1]), strict=True)
+    return [float(_mse(layers, _features(B, problem.coords), problem.colors)) for layers, B in every]
 
 
 def start_of(problem: Problem, member: int = 0) -> Layers:
@@ -142,7 +144,7 @@ def start_of(problem: Problem, member: int = 0) -> Layers:
 class Here:
     """This package: its planner's chunks, one after another, each through `ensemble.fit_chunk`."""
 
-    chosen = ""
+    chosen, tried = "", 0.0
 
     def __init__(self, problem: Problem, **asked: Any):
         """Plan, as the planner does or with what is asked of it, and compile."""
@@ -157,8 +159,8 @@ class Here:
         """Take the steps."""
         rows = ensemble.chunks(np.arange(count(self.problem.hypers)), self.plan.chunk)
         ends = [self._chunk(ensemble.padded(each, self.plan.chunk), steps) for each in rows]
-        layers = kernels(ends[0][1].state.params["network"])
-        return Ran(sum(took for took, _ in ends), [(np.asarray(w)[0], np.asarray(b)[0]) for w, b in layers])
+        first, last = ((ends[0][1], 0), (ends[-1][1], len(rows[-1]) - 1))
+        return Ran(sum(took for took, _ in ends), (_layers_of(*first), _layers_of(*last)))
 
     def _chunk(self, rows: np.ndarray, steps: int) -> tuple[float, Segment]:
         began = 0.0
@@ -179,6 +181,11 @@ class Here:
         except _Enough as enough:
             return enough.args
         raise AssertionError("a chunk ended before it was stopped")
+
+
+def _layers_of(segment: Segment, place: int) -> Layers:
+    layers = kernels(segment.state.params["network"])
+    return [(np.asarray(w)[place], np.asarray(b)[place]) for w, b in layers]
 
 
 class OneDevice(Here):
@@ -202,7 +209,7 @@ class _Enough(Exception):
 class JaxLoop:
     """Plain JAX as one would write it: a jitted loop over the steps, called for one member after another."""
 
-    chosen = ""
+    chosen, tried = "", 0.0
 
     def __init__(self, problem: Problem):
         """Compile nothing yet."""
@@ -212,7 +219,7 @@ class JaxLoop:
 
     def run(self, steps: int) -> Ran:
         """Take the steps."""
-        first, seconds = None, 0.0
+        ends, seconds = [], 0.0
         for group in self.groups:
             given = jax.device_put(jax.tree.map(lambda leaf, group=group: leaf[group], self.problem.layers))
             features = self.encode(self.problem.B[group], self.problem.coords)
@@ -220,11 +227,11 @@ class JaxLoop:
             began = time.perf_counter()
             layers = jax.block_until_ready(self.fit(given, features, colors, np.int32(steps)))
             seconds += time.perf_counter() - began
-            first = layers if first is None else first
-        return Ran(seconds, self._first_of(jax.tree.map(np.asarray, first)))
+            ends.append(jax.tree.map(np.asarray, layers))
+        return Ran(seconds, self._ends(ends[0], ends[-1]))
 
-    def _first_of(self, layers: Layers) -> Layers:
-        return layers
+    def _ends(self, first: Layers, last: Layers) -> tuple[Layers, Layers]:
+        return first, last
 
 
 class JaxVmap(JaxLoop):
@@ -235,8 +242,8 @@ class JaxVmap(JaxLoop):
         super().__init__(problem)
         self.encode, self.fit, self.groups = _features_of_all, _jax_fit_all, [slice(None)]
 
-    def _first_of(self, layers: Layers) -> Layers:
-        return jax.tree.map(lambda leaf: leaf[0], layers)
+    def _ends(self, first: Layers, last: Layers) -> tuple[Layers, Layers]:
+        return jax.tree.map(lambda leaf: leaf[0], first), jax.tree.map(lambda leaf: leaf[-1], last)
 
 
 def _encode(B, coords):
@@ -285,15 +292,16 @@ class Torch:
         self.colors, self.coords = self._put(problem.colors), self._put(problem.coords)
         self.groups: list[list[int]] = [[member] for member in range(len(problem.B))]
         self._make()
-        every = threads()
+        began, every = time.perf_counter(), threads()
         counts = {1, every} if self.device.type == "cpu" else {every}
         trials = {(fused, n): self._trial(fused, n) for n in sorted(counts) for fused in (False, True)}
         self.fused, self.threads = min(trials, key=trials.__getitem__)
         self.chosen = f"Adam(fused={self.fused}), {self.threads} threads"
+        self.tried = time.perf_counter() - began
 
     def run(self, steps: int) -> Ran:
         """Take the steps."""
-        seconds, first = 0.0, None
+        seconds, ends = 0.0, []
         self.torch.set_num_threads(self.threads)
         for group in self.groups:
             parameters, features = self._begin(group)
@@ -304,8 +312,8 @@ class Torch:
                 self._step(optimizer, features)
             self._wait()
             seconds += time.perf_counter() - began
-            first = self._layers() if first is None else first
-        return Ran(seconds, first or [])
+            ends.append(self._layers())
+        return Ran(seconds, (ends[0][0], ends[-1][-1]))
 
     def _trial(self, fused: bool, count: int) -> float:
         """Seconds of a step."""
@@ -351,9 +359,12 @@ class Torch:
         turns = 2 * np.pi * self.coords @ self._put(self.problem.B[member]).T
         return self.torch.cat([turns.sin(), turns.cos()], -1)
 
-    def _layers(self) -> Layers:
-        """The first member's, as the others have them."""
-        flat = [leaf.detach().cpu().numpy().copy() for leaf in self.network.parameters()]
+    def _layers(self) -> list[Layers]:
+        """The group's members', as the others have them."""
+        return [self._layered([leaf.detach() for leaf in self.network.parameters()])]
+
+    def _layered(self, flat: list[Any]) -> Layers:
+        flat = [leaf.cpu().numpy().copy() for leaf in flat]
         return [(w.T, b) for w, b in zip(flat[::2], flat[1::2], strict=True)]
 
     def _put(self, array: np.ndarray) -> Any:
@@ -405,11 +416,15 @@ class TorchVmap(Torch):
     def _begin(self, group: list[int]) -> tuple[list[Any], Any]:
         given = [self._given(member) for member in group]
         self.stacked = [self.torch.stack(leaves).requires_grad_() for leaves in zip(*given, strict=True)]
-        return self.stacked, self.torch.stack([self._features(member) for member in group])
+        # Filled one by one: a list of them would hold them twice.
+        features = self._features(group[0])
+        every = features.new_empty((len(group), *features.shape))
+        for place, member in enumerate(group):
+            every[place] = self._features(member)
+        return self.stacked, every
 
-    def _layers(self) -> Layers:
-        flat = [leaf[0].detach().cpu().numpy().copy() for leaf in self.stacked]
-        return [(w.T, b) for w, b in zip(flat[::2], flat[1::2], strict=True)]
+    def _layers(self) -> list[Layers]:
+        return [self._layered([leaf.detach()[place] for leaf in self.stacked]) for place in (0, -1)]
 
 
 WAYS: dict[str, Callable[[Problem], Way]] = {

@@ -320,7 +320,7 @@ def empirical_ntk(
 
     Gradients at one pixel of b at a time, pushed to all of a: no Jacobian is held in memory.
     """
-    linear = dataclasses.replace(design, output="linear")
+    linear = dataclasses.replace(design, output="linear", precision="float32")
 
     def outputs(params, coords):
         params = state.params | {"network": params}

@@ -6,6 +6,7 @@ are its fields. An own network is a function or class that returns such a module
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import flax.linen as nn
@@ -19,13 +20,45 @@ from inr_jax.functions import call, imported
 from inr_jax.settings import Design, Hyper, Refused, values
 
 Params = Any
-# How the hidden products are computed: what their operands are rounded to, and the precision of the product. Sums are
-# float32. TF32 is rounded here, so that it costs the same accuracy where the hardware has none.
-PRECISIONS: dict[str, tuple[Callable[[Array], Array], lax.Precision]] = {
-    "float32": (lambda x: x, lax.Precision.HIGHEST),
-    "tf32": (lambda x: lax.reduce_precision(x, exponent_bits=8, mantissa_bits=10), lax.Precision.DEFAULT),
-    "bfloat16": (lambda x: x.astype(jnp.bfloat16), lax.Precision.DEFAULT),
+# What the operands of hidden products are rounded to below float32. TF32 is rounded here, so that it costs the same
+# accuracy where the hardware has none.
+ROUNDED: dict[str, Callable[[Array], Array]] = {
+    "tf32": lambda x: lax.reduce_precision(x, exponent_bits=8, mantissa_bits=10),
+    "bfloat16": lambda x: x.astype(jnp.bfloat16),
 }
+
+
+def product(precision: str, a: Float[Array, "m k"], b: Float[Array, "k n"]) -> Float[Array, "m n"]:
+    """The product ab of two float32 matrices at the precision of `Design.precision`; float32 sums and results.
+
+    Below float32 the operands are rounded, and so are those of both products of the gradient.
+    """
+    if precision == "float32":
+        return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+    return _rounded_product(precision, a, b)
+
+
+# What JAX derives would round the gradient's results, not its operands.
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _rounded_product(precision: str, a: Array, b: Array) -> Array:
+    return _forward(precision, a, b)[0]
+
+
+def _forward(precision: str, a: Array, b: Array) -> tuple[Array, tuple[Array, Array]]:
+    a, b = map(ROUNDED[precision], (a, b))
+    return _float32_product(a, b), (a, b)
+
+
+def _backward(precision: str, operands: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    (a, b), gradient = operands, ROUNDED[precision](gradient)
+    return _float32_product(gradient, b.T), _float32_product(a.T, gradient)
+
+
+def _float32_product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, preferred_element_type=jnp.float32)
+
+
+_rounded_product.defvjp(_forward, _backward)
 
 
 def uniform(bound: Any) -> Callable:
@@ -68,9 +101,7 @@ class Dense(nn.Module):
         """The layer's outputs, float32."""
         weight = self.param("weight", lambda key: self.kernel_init(key, (len(x), self.width), jnp.float32).T)
         bias = self.param("bias", self.bias_init, (self.width,), jnp.float32)
-        rounded, precision = PRECISIONS[self.precision]
-        product = jnp.matmul(rounded(weight), rounded(x), precision=precision)
-        return product.astype(jnp.float32) + bias[:, None]
+        return product(self.precision, weight, x) + bias[:, None]
 
 
 class Mlp(nn.Module):

@@ -1,6 +1,7 @@
 """Networks: their parameters' number and statistics, and what they compute."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -192,7 +193,27 @@ def test_lower_precisions_are_close_to_float32_and_give_float32(network, precisi
         assert not np.array_equal(got, exact)
 
 
-@pytest.mark.parametrize("precision", networks.PRECISIONS)
+def rounded(precision: str, x: np.ndarray) -> np.ndarray:
+    """As NumPy rounds, to nearest even."""
+    if precision == "bfloat16":
+        return x.astype(jnp.bfloat16).astype(np.float64)
+    bits = x.view(np.uint32)
+    return ((bits + 0xFFF + (bits >> 13 & 1)) & 0xFFFFE000).astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+@pytest.mark.parametrize("precision", networks.ROUNDED)
+def test_lower_precisions_round_the_operands_of_all_three_products_and_nothing_else(precision):
+    draw = np.random.default_rng(0)
+    a, b, gradient = (draw.standard_normal(shape).astype(np.float32) for shape in ((16, 300), (300, 24), (16, 24)))
+    got, pull = jax.vjp(partial(networks.product, precision), jnp.asarray(a), jnp.asarray(b))
+    ra, rb, rg = (rounded(precision, each) for each in (a, b, gradient))
+    for mine, exact in zip((got, *pull(gradient)), (ra @ rb, rg @ rb.T, ra.T @ rg), strict=True):
+        assert mine.dtype == jnp.float32
+        np.testing.assert_allclose(mine, exact, atol=1e-5 * np.abs(exact).max())
+    assert not np.allclose(got, a.astype(np.float64) @ b, atol=1e-5 * np.abs(got).max())
+
+
+@pytest.mark.parametrize("precision", ["float32", *networks.ROUNDED])
 def test_a_plain_number_for_omega_0_computes_what_an_array_does(precision):
     """A Python number is weakly typed: bfloat16 times 30.0 would stay bfloat16, and so would its sine."""
     design = Design(network="siren", width=32, depth=2, precision=precision)
