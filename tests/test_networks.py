@@ -207,7 +207,7 @@ def test_lower_precisions_round_the_operands_of_all_three_products_and_nothing_e
     a, b, gradient = (draw.standard_normal(shape).astype(np.float32) for shape in ((16, 300), (300, 24), (16, 24)))
     got, pull = jax.vjp(partial(networks.product, precision), jnp.asarray(a), jnp.asarray(b))
     ra, rb, rg = (rounded(precision, each) for each in (a, b, gradient))
-    for mine, exact in zip((got, *pull(gradient)), (ra @ rb, rg @ rb.T, ra.T @ rg), strict=True):
+    for mine, exact in zip((got, *pull(jnp.asarray(gradient))), (ra @ rb, rg @ rb.T, ra.T @ rg), strict=True):
         assert mine.dtype == jnp.float32
         np.testing.assert_allclose(mine, exact, atol=1e-5 * np.abs(exact).max())
     assert not np.allclose(got, a.astype(np.float64) @ b, atol=1e-5 * np.abs(got).max())
