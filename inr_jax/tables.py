@@ -13,6 +13,8 @@ from inr_jax.settings import Refused
 
 # What a mean is taken over: repetitions of a setting, not settings.
 REPEATED = ("seed", "split_seed", "image")
+# Settings that only pictures read.
+READING = ("resize", "background")
 # From so many seeds or images on a spread is a 95 % interval of their mean; of fewer that says little: half the range.
 INTERVAL_FROM = 4
 # A member's status where it has no score that may enter a mean.
@@ -35,9 +37,12 @@ class Found(NamedTuple):
 
 
 def varying(table: pd.DataFrame) -> list[str]:
-    """The settings that differ between the members, in the table's order."""
+    """The settings that differ between the members, in the table's order.
+
+    That a setting of reading pictures is blank for one that is generated is no difference.
+    """
     settings = [name for name in table.columns if name not in (*OUTCOMES, *REMARKS)]
-    return [name for name in settings if table[name].nunique(dropna=False) > 1]
+    return [name for name in settings if table[name].nunique(dropna=name in READING) > 1]
 
 
 def distinguishing(table: pd.DataFrame, names: list[str]) -> list[str]:

@@ -56,6 +56,15 @@ def test_of_several_images_means_are_over_the_seeds_of_each_first_and_the_interv
         np.testing.assert_allclose(row["psnr_heldout_half"], scipy.stats.t.ppf(0.975, 3) * np.std(means, ddof=1) / 2)
 
 
+def test_pictures_and_generated_images_are_images_of_one_setting_though_only_pictures_are_resized():
+    members = drawn(4, 1)
+    resize = np.where(members["image"].isin(["0.png", "1.png"]), "crop", None)
+    members.insert(2, "resize", resize)
+    pd.testing.assert_frame_equal(tables.summary(members), tables.summary(members.drop(columns="resize")))
+    members.loc[0, "resize"] = "fit"
+    assert "resize" in tables.varying(members)
+
+
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_of_few_seeds_the_spread_is_half_the_range_and_says_so(seeds):
     members = drawn(1, seeds)
