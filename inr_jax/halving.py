@@ -7,6 +7,8 @@ would be without it: their steps and draws do not depend on who is no longer the
 
 import dataclasses
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from inr_jax import ensemble
 from inr_jax.ensemble import Fits, Segment
 from inr_jax.fit import Curves
+from inr_jax.planner import Plan
 from inr_jax.settings import Design, Hyper, count, member_of
 from inr_jax.tasks import Task
 
@@ -55,7 +58,8 @@ def member_steps(members: int, steps: int, keep: float) -> int:
 def settings_of(hypers: Hyper) -> Int[np.ndarray, " m"]:
     """A number for each member's setting: members that differ in their seed alone have the same, and stay together."""
     leaves = jax.tree.leaves(dataclasses.replace(hypers, seed=np.zeros_like(hypers.seed)))
-    return np.unique(np.stack([np.asarray(leaf, np.float64) for leaf in leaves]), axis=1, return_inverse=True)[1]
+    columns = np.stack([np.asarray(leaf, np.float64) for leaf in leaves])
+    return np.unique(columns, axis=1, return_inverse=True)[1].ravel()
 
 
 def survivors(scores: Float[np.ndarray, " m"], settings: Int[np.ndarray, " m"], keep: float) -> Bool[np.ndarray, " m"]:
@@ -78,9 +82,9 @@ def promised(
     A straight line through the last octave over the logarithm of the steps, followed AHEAD of the way.
     """
     at = (read >= rung / 2 - 1) & (read > 0) & (read <= rung)
+    if at.sum() < 2:  # curves read without halving in mind
+        return curve[:, read <= rung][:, -1]
     x = np.log(read[at] / rung)
-    if len(x) < 2:
-        return curve[:, at][:, -1]
     slope = (x - x.mean()) @ (curve[:, at] - curve[:, at].mean(1, keepdims=True)).T / np.sum((x - x.mean()) ** 2)
     return curve[:, at].mean(1) + slope * (AHEAD * np.log(steps / rung) - x.mean())
 
@@ -113,17 +117,17 @@ def fit_halving(
     for stop in stops:
         plan = ensemble.planned(design, member_of(hypers, alive), task, chunk)
 
-        def of_chunk(here: np.ndarray, fit_on: bool, stop=stop, plan=plan, stood=stood, alive=alive) -> Any:
+        def of_chunk(here: np.ndarray, plan: Plan, score: bool, stop=stop, stood=stood, alive=alive) -> Any:
             full = ensemble.padded(here, plan.chunk)
             mine, start = member_of(hypers, alive[full]), stood and ensemble.members_of(stood, full)
-            if fit_on:
-                segment = ensemble.advance_chunk(design, mine, task, plan, read, stop, start=start)
-                return ensemble.members_of(jax.tree.map(np.asarray, segment), np.arange(len(here)))
-            fitted = ensemble.scored(design, mine, task, plan, start)
-            return jax.tree.map(lambda leaf: leaf[: len(here)], fitted)
+            if score:
+                fitted = ensemble.scored(design, mine, task, plan, start)
+                return jax.tree.map(lambda leaf: leaf[: len(here)], fitted)
+            segment = ensemble.advance_chunk(design, mine, task, plan, read, stop, start=start)
+            return ensemble.members_of(jax.tree.map(np.asarray, segment), np.arange(len(here)))
 
-        advanced = [of_chunk(here, True) for here in ensemble.chunks(np.arange(len(alive)), plan.chunk)]
-        stood = _joined(advanced)._replace(step=stop)
+        stood, plan = _of_all(np.arange(len(alive)), plan, partial(of_chunk, score=False))
+        stood = stood._replace(step=stop)
         stays = np.zeros(len(alive), bool)
         if stop < design.steps:
             so_far = read[read <= stop]
@@ -132,13 +136,24 @@ def fit_halving(
         lost = np.flatnonzero(~stays)
         if not len(lost):
             continue
-        fitted = _joined([of_chunk(here, False, stood=stood) for here in ensemble.chunks(lost, plan.chunk)])
+        fitted, _ = _of_all(lost, plan, partial(of_chunk, score=True, stood=stood))
         curves = Curves(*(_until(getattr(fitted, name), len(read)) for name in Curves._fields))
         ends.append((alive[lost], np.full(len(lost), stop, np.int32), fitted._replace(**curves._asdict())))
         stood, alive = ensemble.members_of(stood, stays), alive[stays]
     rows, steps, whole = _joined(ends)
     steps, whole = jax.tree.map(lambda leaf: leaf[np.argsort(rows)], (steps, whole))
     return Fits(design, hypers, steps=steps, history_step=read, **whole._asdict())
+
+
+def _of_all(rows: np.ndarray, plan: Plan, of_chunk: Callable[[np.ndarray, Plan], Any]) -> tuple[Any, Plan]:
+    """What comes out of all of these members, and the plan at the end."""
+    parts, last = [], plan
+    for _, part, smaller in ensemble.chunk_by_chunk([rows], plan, of_chunk):
+        if isinstance(part, Exception):
+            raise part
+        parts.append(part)
+        last = smaller
+    return _joined(parts), last
 
 
 def _joined(parts: list) -> Any:

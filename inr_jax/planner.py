@@ -65,9 +65,9 @@ def plan(
     the features. Raises Refused where a function of one's own fails.
     """
     backend = backend or jax.default_backend()
-    parameters, units, width = _sizes(design, member_of(hypers, 0), task)
+    parameters, units, hidden = _sizes(design, member_of(hypers, 0), task)
     pixels = design.pixels or len(task.train)
-    learned = 0 if design.learn_frequencies else 2 * units * (design.width if width else 0)
+    learned = 0 if design.learn_frequencies else 2 * units * design.width
     step_flops = pixels * (6.0 * parameters - learned)
     # Nothing to keep where every step draws other pixels or other frequencies.
     keepable = not design.pixels and not design.learn_frequencies
@@ -75,7 +75,7 @@ def plan(
     precompute = keepable and asked
     if not block:
         block = CPU_BLOCK if backend == "cpu" and pixels >= 2 * CPU_BLOCK else 0
-    activations = 4 * (block or pixels) * (2 * units + 2 * width)
+    activations = 4 * (block or pixels) * (2 * units + 2 * hidden)
     member_bytes = 4 * 5 * parameters + activations + 4 * units * pixels * precompute
     if chunk:
         over = _dividing(chunk)
@@ -84,18 +84,17 @@ def plan(
         wide = CPU_CHUNK if backend == "cpu" else max(1, min(ACCELERATOR_CHUNK, int(memory(over) // member_bytes)))
         chunk = over * min(wide, math.ceil(count(hypers) / over))
     on_each = chunk // over
-    tile = max(256, TILE_BYTES // (4 * (units + width) * on_each))
+    tile = max(256, TILE_BYTES // (4 * (units + hidden) * on_each))
     tile = min(2 ** int(math.log2(tile)), math.prod(task.grid))
     segment = max(1, int(SEGMENT_FLOPS.get(backend, 2e13) / (step_flops * on_each)))
     return Plan(chunk, over, block, precompute, tile, segment, parameters, step_flops, on_each * member_bytes)
 
 
 def halved(plan: Plan) -> Plan:
-    """The plan with half as many members at once."""
-    chunk = plan.chunk // 2
-    over = _dividing(chunk)
-    member_bytes = plan.bytes / (plan.chunk // plan.devices)
-    return plan._replace(chunk=chunk, devices=over, bytes=int(member_bytes * (chunk // over)))
+    """The plan with half as many members on each device; where each has one, on half of the devices."""
+    before, over = plan.chunk // plan.devices, plan.devices
+    each, over = (before // 2, over) if before > 1 else (1, max(1, over // 2))
+    return plan._replace(chunk=each * over, devices=over, bytes=plan.bytes * each // before)
 
 
 def devices() -> int:

@@ -47,7 +47,7 @@ def step_seconds(table: pd.DataFrame) -> pd.Series:
     # Images of a size each are work of a size each.
     by = [table[name] for name in work if name != "image" or not table["size"].all()]
     # What was not fitted to its last step did not take its seconds for all of them.
-    whole = table["steps"].where(table["status"].isin(["ok", "diverged"]))
+    whole = table["steps"].where(table["status"] == "ok")
     longest = whole == whole.groupby(by, dropna=False).transform("max")
     return (table["seconds"] / table["steps"]).where(longest).groupby(by, dropna=False).transform("median")
 
@@ -102,7 +102,8 @@ def _timed(batch: Batch) -> float:
 
 def noise(table: pd.DataFrame) -> tuple[float, float]:
     """Between which multiples of their steps' median eight of ten members were fitted: how restless the machine was."""
-    times = (table["seconds"] / table["steps"] / step_seconds(table)).quantile([0.1, 0.9])
+    whole = table[table["status"] == "ok"]
+    times = (whole["seconds"] / whole["steps"] / step_seconds(whole)).quantile([0.1, 0.9])
     return float(times.iloc[0]), float(times.iloc[1])
 
 
@@ -129,6 +130,8 @@ def lines(table: pd.DataFrame, curves: xr.Dataset, on: str = "train", seconds: p
         mine = psnr[group.index]
         # A member that failed has no curve, so its way has none here either; one that diverged stays where it was.
         seen = np.isfinite(mine).any(axis=0)
+        if not seen.any():
+            continue
         found.append(Line(way, image, steps[seen] * seconds[group.index].median(), mine[:, seen].mean(axis=0)))
     return found
 
@@ -165,7 +168,7 @@ def raced(found: Sequence[Line], reference: str = "", targets: Sequence[float] =
         raise Refused(f"--reference={reference} is no way of this run; {nearest(reference, ways)}")
     first = {line.image: line for line in found if line.way == reference}
     rows = []
-    for line in found:
+    for line in (line for line in found if line.image in first):
         own = {f"{part:.0%} of the steps": highest(first[line.image], part) for part in PARTS}
         for name, psnr in ({f"{value:g} dB": value for value in targets} or own).items():
             seconds, base = reached(line, psnr), reached(first[line.image], psnr)
@@ -220,6 +223,8 @@ def chart(found: Sequence[Line], on: str = "train") -> Figure:
     figure, axes = canvas(7.2, 4.6)
     for number, way in enumerate(list(dict.fromkeys(line.way for line in found))[:MOST_LINES]):
         mine = [line for line in found if line.way == way]
+        # Those that were not pruned on their way.
+        mine = [line for line in mine if len(line.psnr) == max(len(each.psnr) for each in mine)]
         # Images of other sizes take other seconds.
         seconds = np.median([line.seconds for line in mine], axis=0)
         psnr = np.median([line.psnr for line in mine], axis=0)

@@ -2,7 +2,7 @@
 
 DIR/run.json            what was asked for and what it ran on
 DIR/members/*.npz       one file per finished chunk: parameters, scores, curves, a digest of every array. The truth.
-DIR/checkpoints/*.npz   where an unfinished chunk stands, the last two of each; gone when it is finished
+DIR/checkpoints/*.npz   where unfinished members stand, the last two of each chunk; gone when all of them are finished
 DIR/results.csv, results.nc, baselines.csv      made from it, and made again at will
 """
 
@@ -338,8 +338,10 @@ class Record:
         for lock in [*self.directory.glob(".*.lock"), *self.directory.glob("members/.*.lock")]:
             with contextlib.suppress(BlockingIOError), owned(lock.with_name(lock.name[1:-5])):
                 pass
-        for path in {path for key, paths in self.unfinished().items() if key in kept for path in paths}:
-            path.unlink(missing_ok=True)
+        for path in {path for paths in self.unfinished().values() for path in paths}:
+            keys, step = self._said_of(path)["keys"], step_of(path)
+            if all(key in kept and kept[key].steps[-1] >= step for key in keys):
+                path.unlink(missing_ok=True)
 
     def seconds(self) -> dict[str, float]:
         """Seconds of compiling and of fitting, over all finished chunks."""

@@ -131,7 +131,7 @@ jax.tree_util.register_dataclass(Hyper, [f.name for f in dataclasses.fields(Hype
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """How a study is carried out; no result depends on it beyond rounding."""
+    """How a study is carried out; but for `keep`, and where `centre` puts the scales, no result depends on it."""
 
     chunk: int = setting(0, "members fitted at once; 0: the planner decides", low=0, high=2**16)
     pixel_block: int = setting(0, "pixels a gradient is accumulated over; 0: the planner decides", low=0)
@@ -145,7 +145,8 @@ class Run:
     )
     keep: float = setting(
         1.0,
-        "successive halving: part of the settings fitted on from 1/16, 1/8, 1/4, 1/2 of the steps; 1: all of them",
+        "successive halving: part of the settings of one design on one image that is fitted on from 1/16, 1/8, 1/4, "
+        "1/2 of the steps; 1: all",
         above=0.0,
         high=1.0,
     )

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ from inr_jax.grid import Batch, Grid, Member, batches, grid, identity
 from inr_jax.machine import Stopwatch, device, provenance
 from inr_jax.planner import Plan
 from inr_jax.progress import Pace, Progress
-from inr_jax.records import Learned, Record, chunk_name, refuse_other, step_of
+from inr_jax.records import Kept, Learned, Record, chunk_name, refuse_other, step_of
 from inr_jax.regression import NotConverged
 from inr_jax.settings import Data, Refused, Run, Study, member_of
 
@@ -61,6 +61,11 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
     first = members_of(study)
     if study.second:  # wrong values of it are refused now, not when the first stage is done
         members_of(dataclasses.replace(study, axes=study.second, cases=({},)))
+    if loaded.chosen and study.run.keep < 1:
+        raise Refused(
+            f"run.keep={study.run.keep:g} ranks settings on one image each, and this study chooses them by all of its "
+            "first stage; allowed: 1"
+        )
     asked = asked_for(study)
     record = Record(out or Path("runs") / f"{study.name}-{study.variant}-{asked['fingerprint']}")
     _say(record.set_damaged_aside())
@@ -165,14 +170,26 @@ def fit_missing(
     """
     once = lru_cache(maxsize=1)(lambda name, plan: beginning({name: plan._asdict()}))
     (everybody, _), keys = members
-    kept, keep = record.kept(), study.run.keep
     failed: dict[str, str] = {}
-    left = [each for each, key in zip(everybody, keys, strict=True) if key not in kept]
-    with Progress(len(left), sum(halving.member_steps(1, each.design.steps, keep) for each in left)) as progress:
-        for batch in batches(everybody, range(len(everybody))):
-            work = Work(record, study.run, batch, [keys[row] for row in batch.rows], progress, once, [])
-            failed |= work.fit_all()
+    todo = [(batch, [keys[row] for row in batch.rows]) for batch in batches(everybody, range(len(everybody)))]
+    kept = record.kept()
+    left = np.sum([remaining(batch, mine, kept, study.run.keep) for batch, mine in todo], axis=0)
+    with Progress(*left.tolist()) as progress:
+        for batch, mine in todo:
+            failed |= Work(record, study.run, batch, mine, progress, once, []).fit_all()
     return failed
+
+
+def remaining(batch: Batch, keys: list[str], kept: Mapping[str, Kept], keep: float) -> tuple[int, int]:
+    """How many members of a batch are still to be kept, and about how many steps that takes all of them."""
+    steps = batch.design.steps
+    # A pruned one is done, unless nobody shall be pruned.
+    least = 0 if keep < 1 else steps
+    rows = [row for row, key in enumerate(keys) if key not in kept or kept[key].steps[-1] < least]
+    if not rows:
+        return 0, 0
+    settings = len(np.unique(halving.settings_of(member_of(batch.hypers, np.asarray(rows)))))
+    return len(rows), round(len(rows) / settings * halving.member_steps(settings, steps, keep))
 
 
 class Work(NamedTuple):
@@ -195,25 +212,26 @@ class Work(NamedTuple):
         failed: dict[str, str] = {}
         settings, going = halving.settings_of(self.batch.hypers), np.arange(len(self.keys))
         for rung in halving.rungs(steps, keep):
-            failed |= self.bring(going, rung)
+            among = going
+            failed |= self.bring(going, rung, among)
             going = np.asarray([place for place in going if self.keys[place] not in failed], int)
             if rung < steps and len(going):
                 best = halving.survivors(self.ranked(going, rung), settings[going], keep)
-                failed |= self.bring(going[~best], rung, leave=True)
+                failed |= self.bring(going[~best], rung, among, leave=True)
                 going = going[best]
         return failed
 
-    def bring(self, going: np.ndarray, rung: int, leave: bool = False) -> dict[str, str]:
+    def bring(self, going: np.ndarray, rung: int, among: np.ndarray, leave: bool = False) -> dict[str, str]:
         """Fit those of these members up to a rung that do not stand there; or keep them as they stand and `leave` them.
 
-        A line for each that failed, by key.
+        By the plan for all `among` whom they came there. A line for each that failed, by key.
         """
         missing = self.missing(going, rung, leave)
         failed: dict[str, str] = {}
         if not len(missing):
             return failed
-        fit_one = partial(self.fit_chunk, going=len(going), rung=rung, leave=leave)
-        for places, ended, _ in ensemble.chunk_by_chunk(self.groups(missing), self.plan(going), fit_one):
+        fit_one = partial(self.fit_chunk, going=len(among), rung=rung, leave=leave)
+        for places, ended, _ in ensemble.chunk_by_chunk(self.groups(missing), self.plan(among), fit_one):
             if isinstance(ended, Exception):
                 reason = str(ended).strip().partition("\n")[0]
                 failed |= {self.keys[place]: f"member {self.batch.rows[place]}: {reason}" for place in places}
@@ -302,7 +320,7 @@ class Work(NamedTuple):
                 whole = start and ensemble.members_of(start, padded)
                 ranked = halving.rungs(design.steps, run.keep)[:-1]
                 self.progress.begins(start.step if start and start.step in ranked else 0)
-                stop = start.step if start and leave else rung
+                stop = max(rung, start.step if start else 0)
                 segment = ensemble.advance_chunk(design, hypers, task, plan, points, stop, after, whole)
                 if leave or rung == design.steps:
                     fitted = ensemble.scored(design, hypers, task, plan, segment)

@@ -139,14 +139,14 @@ def last_stage(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def best(summed: pd.DataFrame) -> Best | None:
-    """The best row of the summary; None where nothing was fitted.
+    """The best row of the summary; None where nothing was fitted, or every setting was pruned somewhere.
 
-    A setting of which not every member has a score is best only if that is so of all. Of two stages, the best of the
-    second.
+    A setting of which not every member has a score is best only if that is so of all, and never where one was pruned:
+    its mean would be of the images on which it did well. Of two stages, the best of the second.
     """
     score, rows = criterion(summed), last_stage(summed)
     whole = (rows[list(BAD)] == 0).all(axis=1)
-    rows = rows[whole] if whole.any() else rows
+    rows = rows[whole] if whole.any() else rows[rows["pruned"] == 0]
     return Best(int(rows[score].idxmax()), score) if rows[score].notna().any() else None
 
 
@@ -157,6 +157,8 @@ def found(table: pd.DataFrame) -> Found:
     averaged = summary(settings) if problems else summed
     winner = best(averaged)
     said = describe(settings, averaged, winner) if winner else ""
+    if not winner and averaged["pruned"].any():
+        said = "no best: no setting was fitted to its last step everywhere (run.keep prunes on each image)"
     if problems:
         return Found(summed, None, said and f"{said} (mean over {', '.join(problems)})")
     return Found(summed.join(behind(table, winner)) if winner and over(table) else summed, winner, said)
