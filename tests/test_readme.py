@@ -58,4 +58,4 @@ def test_every_picture_that_is_shown_is_there_and_every_picture_there_is_shown()
 
 def test_nothing_is_left_to_be_filled_in():
     for text in (README, FINDINGS, *(path.read_text() for path in Path("experiments/configs").glob("*.py"))):
-        assert not re.findall(r"NOT YET|TODO|[A-Z]+(?:MIN|MEAN|FINDING|SECTION)\b", text)
+        assert not re.findall(r"NOT YET|TODO|TO BE [A-Z]|[A-Z]+(?:MIN|MEAN|FINDING|SECTION)\b", text)

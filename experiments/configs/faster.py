@@ -9,8 +9,10 @@ Command   python -m experiments.sweep --config=experiments/configs/faster.py:cpu
           training pixels after the last step is reported, on other images. Ways that draw pixels take so many more
           steps that all fits are about the same work. A cosine that ends sooner is faster at first: "short" ways take a
           quarter of the steps.
-Cost      TO BE MEASURED. gpu, which nobody has run, is 30 PFLOP and 16 more in its second stage.
-Finding   TO BE MEASURED.
+Cost      cpu 11 minutes and quick 1 on two cores; gpu, which nobody has run, is 30 PFLOP and 16 in its second stage.
+Finding   A quarter of the pixels a step, four times as many steps, under a cosine: half of the seconds of constant Adam
+          on all pixels to what that ends at, on every image. Muon with as many pixels nearly so, and further after it.
+          On all pixels nothing beats constant Adam on every image, and on held-out pixels nothing does at all.
 """
 
 from collections.abc import Callable
