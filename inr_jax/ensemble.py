@@ -164,7 +164,9 @@ def advance_chunk(
 def scored(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Segment) -> Fitted:
     """What came out of a chunk's members, as they stand."""
     task = _placed(task, plan)
-    scores = jax.tree.map(np.asarray, _programs(design, plan, hypers, task).evaluate(hypers, task, segment.state))
+    scores = jax.tree.map(
+        np.asarray, _programs(design, plan, hypers, task).evaluate(hypers, task, _lying(segment.state, plan))
+    )
     params, data = jax.tree.map(np.asarray, (segment.state.params, segment.state.data))
     frequency = rms_frequency((params | data)["B"])
     outcome: dict[str, Any] = {"diverged_at": segment.diverged_at, "rms_frequency": frequency}
@@ -296,7 +298,7 @@ def _advanced(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Se
     program = _programs(design, plan, hypers, task).advance
 
     def run(state: State, start: int, stop: int) -> tuple[State, np.ndarray]:
-        new, finite = program(hypers, task, state, np.int32(start), np.int32(stop))
+        new, finite = program(hypers, task, _lying(state, plan), np.int32(start), np.int32(stop))
         return new, np.asarray(finite)
 
     state, diverged_at = segment.state, np.asarray(segment.diverged_at)
@@ -356,13 +358,7 @@ def _compiled(
     task, step = jax.tree.map(partial(_shape, where=shared), (task, np.int32(0)))
     advance = _advance.lower(design, block, precompute, devices, hypers, task, state, step, step).compile()
     evaluate = _evaluate.lower(design, tile, devices, hypers, task, state).compile()
-    most = max(_bytes(advance), _bytes(evaluate))
-
-    def over_members(program: Callable) -> Callable:
-        # What comes out of a program is where the next wants it, except an array that is empty (a B of no rows).
-        return lambda hypers, task, state, *steps: program(hypers, task, jax.device_put(state, members), *steps)
-
-    return _Programs(over_members(advance), over_members(evaluate), most)
+    return _Programs(advance, evaluate, max(_bytes(advance), _bytes(evaluate)))
 
 
 def _shape(leaf: Any, where: NamedSharding | None = None) -> jax.ShapeDtypeStruct:
@@ -384,6 +380,11 @@ def _mesh(devices: int) -> Mesh:
 def _over(devices: int, spec: PartitionSpec) -> NamedSharding | None:
     """How arrays lie over the devices; on one of them, wherever JAX puts them."""
     return NamedSharding(_mesh(devices), spec) if devices > 1 else None
+
+
+def _lying(state: State, plan: Plan) -> State:
+    """The state over the plan's devices: where a program left it, except arrays that are empty (a B of no rows)."""
+    return jax.device_put(state, _over(plan.devices, PartitionSpec(MEMBERS)))
 
 
 def _placed(task: Task, plan: Plan) -> Task:

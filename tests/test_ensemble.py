@@ -67,6 +67,16 @@ def test_over_how_many_devices_members_lie_does_not_matter(chunk, devices):
     close(inr.fit_many(DESIGN, SETTINGS, TASK, chunk=1), inr.fit_many(DESIGN, SETTINGS, TASK, chunk=chunk))
 
 
+@pytest.mark.parametrize(
+    ("chunk", "devices", "halved"), [(10, 2, (4, 2)), (2, 2, (1, 1)), (3, 1, (1, 1)), (8, 8, (4, 4))]
+)
+def test_a_halved_plan_has_fewer_members_on_each_device_and_then_fewer_devices(chunk, devices, halved):
+    plan = planner.plan(DESIGN, SETTINGS, TASK)._replace(chunk=chunk, devices=devices, bytes=chunk // devices * 1000)
+    smaller = planner.halved(plan)
+    assert (smaller.chunk, smaller.devices) == halved
+    assert smaller.bytes == 1000 * halved[0] // halved[1]
+
+
 def test_a_device_that_jax_was_told_is_the_only_one():
     with jax.default_device(jax.local_devices()[1]):
         assert ensemble.planned(DESIGN, SETTINGS, TASK, chunk=4).devices == 1

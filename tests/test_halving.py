@@ -94,6 +94,12 @@ def test_a_curve_that_is_a_straight_line_in_the_logarithm_of_the_steps_keeps_its
     np.testing.assert_allclose(halving.promised(read, curves, rung, 1600), wanted, rtol=1e-6)
 
 
+def test_curves_that_were_not_read_in_a_rungs_last_octave_rank_by_where_they_were_last_seen():
+    read, curves = np.asarray([0, 3, 9, 22, 58, 150]), np.arange(12.0).reshape(2, 6)
+    np.testing.assert_array_equal(halving.promised(read, curves, 125, 1000), curves[:, 4])
+    np.testing.assert_array_equal(halving.promised(read[:1], curves[:, :1], 62, 1000), curves[:, 0])
+
+
 def test_a_member_that_diverged_is_pruned_first():
     settings = dataclasses.replace(
         inr.hypers(scale=[1, 2, 4, 8]), learning_rate=np.asarray([1e-2, 1e9, 1e-2, 1e-2], np.float32)
@@ -147,6 +153,20 @@ def test_without_halving_the_same_command_fits_on_who_was_pruned_and_with_it_aga
     pd.testing.assert_frame_equal(now[[*SCORES, "status"]], whole[[*SCORES, "status"]])
     again = swept(out / "halved", "--config.run.keep=0.5")
     assert (again["status"] == "ok").all()
+
+
+def test_a_run_of_few_curve_points_that_was_finished_without_halving_may_be_asked_again_with_it(tmp_path):
+    before = swept(tmp_path, "--config.run.history=2")
+    after = swept(tmp_path, "--config.run.history=2", "--config.run.keep=0.5")
+    pd.testing.assert_frame_equal(after, before)
+
+
+def test_a_study_that_chooses_among_its_results_is_not_halved(tmp_path, capsys):
+    study = ["--config=experiments/configs/table3.py:quick", f"--out={tmp_path / 'run'}", "--config.run.keep=0.5"]
+    assert told(sweep.main, study) == 2
+    said = capsys.readouterr().err
+    assert "run.keep=0.5" in said and "allowed: 1" in said and said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_more_values_on_an_axis_extend_a_halved_run_to_what_it_had_been_with_them_from_the_start(tmp_path):

@@ -218,6 +218,15 @@ def test_what_has_no_curves_is_refused():
             races.lines(table(), seen, on)
 
 
+def test_what_failed_or_was_pruned_on_an_image_does_not_stop_the_race():
+    seen = curves(8)
+    seen["history_train"][4:6, 6:] = np.nan  # pruned on one image
+    seen["history_train"][2:4] = np.nan  # failed on the other
+    found = races.lines(table(), seen)
+    assert len(found) == 3
+    assert len(races.raced(found)) and len(races.chart(found).axes[0].lines)
+
+
 def test_a_chart_has_a_line_for_each_way():
     found = races.lines(table(), curves(8))
     axes = races.chart(found).axes[0]

@@ -101,6 +101,17 @@ def test_members_of_several_checkpoints_of_one_step_come_back_together_with_thei
     assert record.restored(["first", "fifth"], READ, lambda: one) is None, "they stand at different steps"
 
 
+def test_a_checkpoint_stays_until_all_of_its_members_are_kept_as_far(tmp_path):
+    record = Record(tmp_path)
+    record.save_checkpoint(["first", "second"], stood(3), SAID)
+    record.save_chunk(["first"], FITTED, SAID | {"history_step": [0, 3]})
+    record.tidy()
+    assert set(record.unfinished()) == {"first", "second"}
+    record.save_chunk(["second"], FITTED, SAID)
+    record.tidy()
+    assert not record.unfinished()
+
+
 def test_of_a_member_that_was_pruned_and_then_fitted_on_the_whole_fit_counts(tmp_path):
     record = Record(tmp_path)
     record.save_chunk(["first", "second"], FITTED, SAID)

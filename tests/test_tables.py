@@ -65,6 +65,15 @@ def test_pictures_and_generated_images_are_images_of_one_setting_though_only_pic
     assert "resize" in tables.varying(members)
 
 
+def test_a_setting_that_was_pruned_on_an_image_is_no_best_by_its_mean_over_the_others():
+    rows = [(1.0, "easy", 0, 30.0, "ok"), (1.0, "hard", 0, 9.0, "pruned")]
+    rows += [(4.0, "easy", 0, 28.0, "ok"), (4.0, "hard", 0, 20.0, "ok")]
+    winner = tables.best(tables.summary(table(rows)))
+    assert tables.summary(table(rows))["scale"][winner.place] == 4
+    found = tables.found(table([*rows[:3], (4.0, "hard", 0, 9.0, "pruned")]))
+    assert found.winner is None and found.said.startswith("no best")
+
+
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_of_few_seeds_the_spread_is_half_the_range_and_says_so(seeds):
     members = drawn(1, seeds)
