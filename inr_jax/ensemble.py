@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from inr_jax import fit, planner
 from inr_jax.fit import Curves, Scores, State
+from inr_jax.machine import let_go_of_programs
 from inr_jax.planner import Plan
 from inr_jax.settings import AnyArray, Design, Hyper, count, member_of
 from inr_jax.tasks import Task, coordinates
@@ -351,6 +352,7 @@ def _programs(design: Design, plan: Plan, hypers: Hyper, task: Task) -> _Program
 def _compiled(
     design: Design, block: int, precompute: bool, tile: int, devices: int, leaves: tuple, tree: Any, where: tuple
 ) -> _Programs:
+    let_go_of_programs()
     hypers, task = jax.tree.unflatten(tree, leaves)
     state = jax.eval_shape(partial(_init, design, devices), hypers, task)
     members, shared = (_over(devices, PartitionSpec(*axes)) for axes in ((MEMBERS,), ()))

@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+# Compiled programs are memory maps, a hundred or so each, of which Linux allows a process 65,530.
+MOST_MAPS = 20_000
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-image", "xarray", "dm-pix")
 _COMPILING = "/jax/core/compile/"
 _compiled = {"seconds": 0.0}
@@ -44,6 +46,13 @@ class Stopwatch:
         elapsed = time.perf_counter() - self._began
         self.compiling = min(_compiled["seconds"] - self._before, elapsed)
         self.fitting = elapsed - self.compiling
+
+
+def let_go_of_programs() -> None:
+    """Let go of all compiled programs where they are so many that a process may soon have no more: XLA would crash."""
+    with contextlib.suppress(OSError):  # not Linux
+        if Path("/proc/self/maps").read_bytes().count(b"\n") > MOST_MAPS:
+            jax.clear_caches()
 
 
 def provenance() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from inr_jax import kernel, regression
+from inr_jax.machine import let_go_of_programs
 from inr_jax.regression import Equations, Lattice, Regression
 from inr_jax.settings import AnyArray, Design, Hyper, convert, count, member_of, stack
 from inr_jax.tasks import Task
@@ -216,6 +217,7 @@ def predict(
     Raises Refused if the design has no such kernel, and NotConverged rather than a wrong answer.
     """
     kernel.require_stationary(design, len(task.grid))
+    let_go_of_programs()
     members = [member_of(hypers, index) for index in range(count(hypers))]
     if time is not None:
         flows = [regression.gradient_flow(design, each, task, [time], drawn) for each in members]

@@ -1,21 +1,17 @@
-"""Every test sees two CPU devices: members lie over both."""
+"""Every test sees two CPU devices, members lie over both; and the tests' programs never become too many."""
 
-import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import jax
 import pytest
 
+from inr_jax import machine
+
 jax.config.update("jax_num_cpu_devices", 2)
-# Compiled programs are memory maps, of which Linux allows a process 65,530.
-MOST_MAPS = 20_000
 
 
 @pytest.fixture(autouse=True)
 def programs() -> Iterator[None]:
-    """Let go of compiled programs before they are too many: XLA would crash."""
+    """Let go of compiled programs in time: those of tests are not all the package's own."""
     yield
-    with contextlib.suppress(OSError):  # not Linux
-        if Path("/proc/self/maps").read_bytes().count(b"\n") > MOST_MAPS:
-            jax.clear_caches()
+    machine.let_go_of_programs()

@@ -3,8 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import jax
 import pytest
+
+import inr_jax as inr
+from inr_jax import machine
 
 SWEEP = ["experiments.sweep", "--config=experiments/configs/scale.py:quick", "--config.size=16"]
 SWEEP += ["--config.design.steps=3", "--config.design.width=64", "--config.axes.scale=1,2", "--config.axes.seed=0"]
@@ -48,3 +53,30 @@ def test_there_is_a_device_for_each_core_unless_xla_was_told_how_many(tmp_path, 
 def test_where_jax_is_in_use_already_its_devices_stay(tmp_path):
     begun = "import jax; jax.devices(); " + SAYS
     assert ran(tmp_path, "-c", begun, NPROC="3").stdout.split() == ["1"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone counts memory maps")
+def test_compiled_programs_are_let_go_of_where_there_are_too_many_and_not_before(monkeypatch):
+    program = jax.jit(lambda x: x + 1)
+    assert program(1) == 2
+    monkeypatch.setattr(machine, "MOST_MAPS", 10**6)
+    machine.let_go_of_programs()
+    assert program._cache_size() == 1
+    monkeypatch.setattr(machine, "MOST_MAPS", 10)
+    machine.let_go_of_programs()
+    assert program._cache_size() == 0 and program(1) == 2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone counts memory maps")
+def test_a_process_that_fits_one_design_after_another_lets_go_of_their_programs(monkeypatch):
+    task = inr.tasks.split(inr.images.load("synthetic:natural_noise", 8), "quarter")
+
+    def maps_after(width: int) -> int:
+        design = inr.Design(frequencies=4, width=width, depth=1, steps=1)
+        inr.fit_many(design, inr.hypers(scale=[1, 2]), task)
+        inr.scale_curve(design, [1, 2], task)
+        return Path("/proc/self/maps").read_bytes().count(b"\n")
+
+    monkeypatch.setattr(machine, "MOST_MAPS", 10)
+    first = maps_after(2)
+    assert max(maps_after(width) for width in (3, 4, 5)) < 1.2 * first
