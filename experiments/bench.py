@@ -32,7 +32,7 @@ import inr_jax
 from experiments import bench_report, rivals
 from experiments.rivals import PLANS, SIZES, WAYS, Unavailable, Way
 from inr_jax import configuration, ensemble, machine, settings, study
-from inr_jax.command import parsed, told
+from inr_jax.command import number, parsed, told
 from inr_jax.settings import Refused, nearest
 
 USAGE = (
@@ -62,8 +62,9 @@ def main(argv: Sequence[str]) -> int:
     sizes = _names("sizes", arguments.sizes, SIZES)
     ways = _names("ways", arguments.ways, WAYS | PLANS if arguments.ways else WAYS)
     ways += [name for name in PLANS if arguments.plans and name not in ways]
-    members, repeats = _number("members", arguments.members or "8"), _number("repeats", arguments.repeats or "5")
-    seconds = _number("seconds", arguments.seconds or "1.5", float)
+    members = number("members", arguments.members or "8", int)
+    repeats = number("repeats", arguments.repeats or "5", int)
+    seconds = number("seconds", arguments.seconds or "1.5")
     # A GPU is shared with PyTorch here: JAX must not take most of it at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     # Not `command.run`: with programs kept from one command to the next nothing would be compiled, and none timed.
@@ -325,16 +326,6 @@ def _names(option: str, text: str, known: dict[str, Any]) -> list[str]:
         if each not in known:
             raise Refused(f"--{option}={each} is not known; {nearest(each, known)}")
     return [name for name in known if name in asked]
-
-
-def _number(option: str, text: str, kind: type = int) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        raise Refused(f"--{option}={text} is not a {'whole ' if kind is int else ''}number") from None
-    if not 0 < value < float("inf"):
-        raise Refused(f"--{option}={text} is out of range: it must be above 0")
-    return value
 
 
 def _processor() -> str:

@@ -1,6 +1,5 @@
 """What was measured, as tables, a figure and a file."""
 
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -80,9 +79,7 @@ def written(directory: Path, found: dict[str, Any]) -> None:
     """Write bench.json and bench.png as far as they go."""
     told_all = found | {"ceiling_gflops": ceiling(found), "table": derived(found), "load_after": os.getloadavg()}
     records.write(directory / "bench.json", json.dumps(told_all, indent=1).encode())
-    buffer = io.BytesIO()
-    drawn(derived(found)).savefig(buffer, format="png", dpi=150)
-    records.write(directory / "bench.png", buffer.getvalue())
+    records.write(directory / "bench.png", figures.png(drawn(derived(found))))
 
 
 def drawn(rows: Sequence[dict[str, Any]]) -> Figure:

@@ -4,17 +4,15 @@ RUN is a finished sweep over scales. Every way is judged on images that it has n
 images of RUN, or with --calibration=RUN2 those of that run alone. Writes choices.csv and choices.png into RUN or --out.
 """
 
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from inr_jax import choices, records, study, tables, theory_charts
+from inr_jax import choices, figures, records, study, tables, theory_charts
 from inr_jax.command import parsed, run
 from inr_jax.regression import NotConverged
-from inr_jax.settings import Refused
 
 USAGE = "python -m experiments.choose RUN [--calibration=RUN2] [--out=DIR]"
 HEADINGS = {
@@ -34,10 +32,10 @@ def main(argv: Sequence[str]) -> int:
     if arguments.help:
         print(f"{__doc__}\n{USAGE}")
         return 0
-    record = records.there(arguments.positional, USAGE)
+    record = records.there(arguments.positional, USAGE, finished=True)
     directory = Path(arguments.out or record.directory)
     found = _problems(record)
-    others = _problems(records.there([arguments.calibration], USAGE)) if arguments.calibration else []
+    others = _problems(records.there([arguments.calibration], USAGE, finished=True)) if arguments.calibration else []
     try:
         judged = choices.judged(found, others, lambda line: print(line, file=sys.stderr))
     except NotConverged as error:
@@ -45,9 +43,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     directory.mkdir(parents=True, exist_ok=True)
     records.write(directory / "choices.csv", judged.to_csv(index=False).encode())
-    buffer = io.BytesIO()
-    theory_charts.regrets(judged).savefig(buffer, format="png", dpi=150)
-    records.write(directory / "choices.png", buffer.getvalue())
+    records.write(directory / "choices.png", figures.png(theory_charts.regrets(judged)))
     print(_said(choices.summary(judged), pd.read_csv(record.directory / "baselines.csv")))
     print(f"{directory / 'choices.csv'}")
     return 0
@@ -55,8 +51,6 @@ def main(argv: Sequence[str]) -> int:
 
 def _problems(record: records.Record) -> list[choices.Problem]:
     """The problems of a finished run."""
-    if not (record.directory / "results.csv").is_file():
-        raise Refused(f"{record.directory} has no results.csv: it is not finished; the sweep's command goes on with it")
     _, members = study.restore(record)
     return choices.problems(members.grid.members, pd.read_csv(record.directory / "results.csv"))
 

@@ -4,14 +4,13 @@ Kernel regression with the neural tangent kernel of every member of a study: DIR
 --ridge stands for the length of training (0.05: hundreds of steps; 0.001: endless), or --time stops gradient flow.
 """
 
-import io
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from inr_jax import configuration, foresight, records, study, tables, theory, theory_charts
-from inr_jax.command import parsed, run
+from inr_jax import configuration, figures, foresight, records, study, tables, theory, theory_charts
+from inr_jax.command import number, parsed, run
 from inr_jax.regression import NotConverged
 from inr_jax.settings import Refused
 
@@ -30,8 +29,8 @@ def main(argv: Sequence[str]) -> int:
     directory = Path(arguments.required("out", USAGE))
     if arguments.ridge and arguments.time:
         raise Refused(f"--ridge={arguments.ridge} and --time={arguments.time} exclude each other")
-    ridge = _number("ridge", arguments.ridge or str(theory.SHORT))
-    stop = _number("time", arguments.time) if arguments.time else None
+    ridge = number("ridge", arguments.ridge or str(theory.SHORT))
+    stop = number("time", arguments.time) if arguments.time else None
     start = time.perf_counter()
     members = study.members_of(loaded.study).grid.members
     try:
@@ -49,22 +48,10 @@ def main(argv: Sequence[str]) -> int:
     records.write(directory / "prediction.csv", table[names].to_csv(index=False).encode())
     baselines = study.interpolated(members)
     if "scale" in table and table["scale"].notna().any():
-        buffer = io.BytesIO()
-        theory_charts.foreseen(table, baselines).savefig(buffer, format="png", dpi=150)
-        records.write(directory / "prediction.png", buffer.getvalue())
+        records.write(directory / "prediction.png", figures.png(theory_charts.foreseen(table, baselines)))
     print("\n".join([*foresight.said(table), tables.baseline_text(baselines)]))
     print(f"{len(table)} members in {time.perf_counter() - start:.1f} s, none trained; {directory / 'prediction.csv'}")
     return 0
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise Refused(f"--{name}={text} is not a number") from None
-    if not 0 < value < float("inf"):
-        raise Refused(f"--{name}={text} is out of range: it must be above 0")
-    return value
 
 
 if __name__ == "__main__":

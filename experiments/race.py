@@ -6,14 +6,13 @@ after a twentieth, a quarter and all of its steps. On a machine with other work 
 step not from the run but times some steps of each way again, in turn. Writes race.csv and race.png into RUN or --out.
 """
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from inr_jax import races, records, study, tables
+from inr_jax import figures, races, records, study, tables
 from inr_jax.command import parsed, run
 from inr_jax.settings import Refused, nearest
 
@@ -26,12 +25,10 @@ def main(argv: Sequence[str]) -> int:
     if arguments.help:
         print(f"{__doc__}\n{USAGE}")
         return 0
-    record = records.there(arguments.positional, USAGE)
+    record = records.there(arguments.positional, USAGE, finished=True)
     on, targets = arguments.on or "train", _targets(arguments.psnr)
     if on not in ("train", "heldout"):
         raise Refused(f"--on={on} is not known; {nearest(on, ('train', 'heldout'))}")
-    if not (record.directory / "results.csv").is_file():
-        raise Refused(f"{record.directory} has no results.csv: it is not finished; the sweep's command goes on with it")
     _, members = study.restore(record)
     table = record.table(*members)
     seconds = races.retimed(members.grid.members) if arguments.retimed else races.step_seconds(table)
@@ -40,9 +37,7 @@ def main(argv: Sequence[str]) -> int:
     raced = races.raced(found, reference, targets)
     directory = Path(arguments.out or record.directory)
     records.write(directory / "race.csv", raced.to_csv(index=False, float_format="%.6g").encode())
-    buffer = io.BytesIO()
-    races.chart(found, on).savefig(buffer, format="png", dpi=150)
-    records.write(directory / "race.png", buffer.getvalue())
+    records.write(directory / "race.png", figures.png(races.chart(found, on)))
     print(_said(races.summary(raced, reference), found, reference, on))
     if not arguments.retimed:
         print("eight of ten fits took from {:.2f} to {:.2f} of their steps' median seconds".format(*races.noise(table)))

@@ -54,6 +54,17 @@ def parsed(argv: Sequence[str], options: Sequence[str], switches: Sequence[str],
     return found
 
 
+def number(name: str, text: str, kind: type = float) -> Any:
+    """The value of a named argument: above 0 and finite, and whole where the kind is `int`. Raises Refused."""
+    try:
+        value = kind(text)
+    except ValueError:
+        raise Refused(f"--{name}={text} is not a {'whole ' if kind is int else ''}number") from None
+    if not 0 < value < float("inf"):
+        raise Refused(f"--{name}={text} is out of range: it must be above 0")
+    return value
+
+
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Be the process of a command: on every core, with programs kept, its status at the end."""
     machine.use_every_core()

@@ -86,15 +86,9 @@ def fit_many(
     def one_chunk(rows: np.ndarray, plan: Plan) -> Fitted:
         return fit_chunk(design, member_of(hypers, padded(rows, plan.chunk)), task, plan, history)
 
-    parts = []
-    for rows, fitted, _ in chunk_by_chunk([np.arange(count(hypers))], plan, one_chunk):
-        if isinstance(fitted, Exception):
-            raise fitted
-        parts.append(jax.tree.map(partial(_first, len(rows)), fitted))
-    steps = history_steps(design.steps, history)
-    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    fitted, _ = of_all(np.arange(count(hypers)), plan, one_chunk)
     taken = np.full(count(hypers), design.steps, np.int32)
-    return Fits(design, hypers, steps=taken, history_step=steps, **joined._asdict())
+    return Fits(design, hypers, steps=taken, history_step=history_steps(design.steps, history), **fitted._asdict())
 
 
 class Fitted(NamedTuple):
@@ -165,9 +159,8 @@ def advance_chunk(
 def scored(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Segment) -> Fitted:
     """What came out of a chunk's members, as they stand."""
     task = _placed(task, plan)
-    scores = jax.tree.map(
-        np.asarray, _programs(design, plan, hypers, task).evaluate(hypers, task, _lying(segment.state, plan))
-    )
+    evaluate = _programs(design, plan, hypers, task).evaluate
+    scores = jax.tree.map(np.asarray, evaluate(hypers, task, _lying(segment.state, plan)))
     params, data = jax.tree.map(np.asarray, (segment.state.params, segment.state.data))
     frequency = rms_frequency((params | data)["B"])
     outcome: dict[str, Any] = {"diverged_at": segment.diverged_at, "rms_frequency": frequency}
@@ -217,6 +210,25 @@ def chunk_by_chunk(
                 continue
             fitted = error
         yield rows, fitted, plan
+
+
+def of_all(rows: np.ndarray, plan: Plan, of_chunk: Callable[[np.ndarray, Plan], T]) -> tuple[T, Plan]:
+    """What comes out of these members, chunk by chunk, joined without what fills up a chunk; and the plan at the end.
+
+    Raises what `chunk_by_chunk` says of a member that fails alone.
+    """
+    parts = []
+    for here, part, smaller in chunk_by_chunk([rows], plan, of_chunk):
+        if isinstance(part, Exception):
+            raise part
+        parts.append(jax.tree.map(partial(_first, len(here)), part))
+        plan = smaller
+    return joined(parts), plan
+
+
+def joined(parts: Sequence[T]) -> T:
+    """Trees of members one behind the other."""
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def _out_of_memory(error: Exception) -> bool:

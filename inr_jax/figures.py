@@ -1,5 +1,6 @@
 """Figures of members, for the report and for a paper: PNG and SVG, readable in grey. And the style of all figures."""
 
+import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -60,6 +61,13 @@ def training(curves: Sequence[Curve]) -> Figure:
     axes.set_ylabel("PSNR (dB)")
     axes.legend(fontsize=8, frameon=False) if len(curves) < 4 else legend_above(figure, axes, columns=2)
     return figure
+
+
+def png(figure: Figure, dpi: int = 150) -> bytes:
+    """The figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 def predicted(curves: Sequence[Curve]) -> Figure:

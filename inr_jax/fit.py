@@ -203,8 +203,10 @@ def advance(
     And whether all went well: every loss on the way finite, and every parameter at the end (one that no longer is can
     not become so again). `precompute` keeps the features of all training pixels over the steps.
     """
-    coords = coordinates(jnp.asarray(task.train), task.grid, design.domain)
-    encoded = encode(design, hyper, state.data["B"], coords).T if precompute else None
+    encoded = None
+    if precompute:
+        coords = coordinates(jnp.asarray(task.train), task.grid, design.domain)
+        encoded = encode(design, hyper, state.data["B"], coords).T
 
     def body(t, carry):
         state, finite = carry

@@ -7,7 +7,6 @@ would be without it: their steps and draws do not depend on who is no longer the
 
 import dataclasses
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -121,13 +120,12 @@ def fit_halving(
             full = ensemble.padded(here, plan.chunk)
             mine, start = member_of(hypers, alive[full]), stood and ensemble.members_of(stood, full)
             if score:
-                fitted = ensemble.scored(design, mine, task, plan, start)
-                return jax.tree.map(lambda leaf: leaf[: len(here)], fitted)
+                return ensemble.scored(design, mine, task, plan, start)
             segment = ensemble.advance_chunk(design, mine, task, plan, read, stop, start=start)
-            return ensemble.members_of(jax.tree.map(np.asarray, segment), np.arange(len(here)))
+            return jax.tree.map(np.asarray, segment[1:])
 
-        stood, plan = _of_all(np.arange(len(alive)), plan, partial(of_chunk, score=False))
-        stood = stood._replace(step=stop)
+        parts, plan = ensemble.of_all(np.arange(len(alive)), plan, partial(of_chunk, score=False))
+        stood = Segment(stop, *parts)
         stays = np.zeros(len(alive), bool)
         if stop < design.steps:
             so_far = read[read <= stop]
@@ -136,29 +134,13 @@ def fit_halving(
         lost = np.flatnonzero(~stays)
         if not len(lost):
             continue
-        fitted, _ = _of_all(lost, plan, partial(of_chunk, score=True, stood=stood))
+        fitted, _ = ensemble.of_all(lost, plan, partial(of_chunk, score=True, stood=stood))
         curves = Curves(*(_until(getattr(fitted, name), len(read)) for name in Curves._fields))
         ends.append((alive[lost], np.full(len(lost), stop, np.int32), fitted._replace(**curves._asdict())))
         stood, alive = ensemble.members_of(stood, stays), alive[stays]
-    rows, steps, whole = _joined(ends)
+    rows, steps, whole = ensemble.joined(ends)
     steps, whole = jax.tree.map(lambda leaf: leaf[np.argsort(rows)], (steps, whole))
     return Fits(design, hypers, steps=steps, history_step=read, **whole._asdict())
-
-
-def _of_all(rows: np.ndarray, plan: Plan, of_chunk: Callable[[np.ndarray, Plan], Any]) -> tuple[Any, Plan]:
-    """What comes out of all of these members, and the plan at the end."""
-    parts, last = [], plan
-    for _, part, smaller in ensemble.chunk_by_chunk([rows], plan, of_chunk):
-        if isinstance(part, Exception):
-            raise part
-        parts.append(part)
-        last = smaller
-    return _joined(parts), last
-
-
-def _joined(parts: list) -> Any:
-    """Trees of members one behind the other."""
-    return jax.tree.map(lambda *leaves: np.concatenate([np.atleast_1d(leaf) for leaf in leaves]), *parts)
 
 
 def _until(curve: np.ndarray, points: int) -> np.ndarray:

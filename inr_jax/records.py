@@ -537,11 +537,13 @@ def refuse_other(record: Record, asked: Mapping[str, Any]) -> None:
         raise Refused(f"--out={record.directory} is not empty and holds no run")
 
 
-def there(positional: Sequence[str], usage: str) -> Record:
-    """The record of a command's only positional argument. Raises Refused where there is none."""
+def there(positional: Sequence[str], usage: str, finished: bool = False) -> Record:
+    """The record of a command's only positional argument. Raises Refused where there is none, or it has no results."""
     if not positional:
         raise Refused(f"RUN is missing; usage: {usage}")
     record = Record(positional[0])
     if not record.run:
         raise Refused(f"{positional[0]!r} is no run folder: it has no run.json")
+    if finished and not (record.directory / "results.csv").is_file():
+        raise Refused(f"{record.directory} has no results.csv: it is not finished; the sweep's command goes on with it")
     return record

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from inr_jax import charts, images, plates, tables, tasks
+from inr_jax import charts, figures, images, plates, tables, tasks
 from inr_jax.grid import SCORES, Member
 from inr_jax.plates import Plate, best_curve, learned, picture
 from inr_jax.records import Record
@@ -42,7 +41,7 @@ def write(record: Record, members: Sequence[Member], keys: Sequence[str]) -> Non
         pd.read_csv(predicted, index_col="member") if record.run["run"].get("theory") and predicted.is_file() else None
     )
     drawn = plates.of(record, table, baselines, members, keys, foreseen)
-    pictures = {each.name: _png(each.figure) for each in drawn}
+    pictures = {each.name: figures.png(each.figure, PNG_DPI) for each in drawn}
     for each in drawn:
         svg = io.BytesIO()
         each.figure.savefig(svg, format="svg", metadata={"Date": None})
@@ -170,9 +169,3 @@ def _baseline_table(baselines: pd.DataFrame) -> str:
         "</thead>"
         f"<tbody>{rows}</tbody></table>"
     )
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=PNG_DPI)
-    return buffer.getvalue()

@@ -57,15 +57,7 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
     The record, and a line for each member that failed. Raises Refused, before anything is written, where the request
     cannot be met; BlockingIOError where another process fits the same members; Stopped where a signal asks for it.
     """
-    study = centred(loaded.study)
-    first = members_of(study)
-    if study.second:  # wrong values of it are refused now, not when the first stage is done
-        members_of(dataclasses.replace(study, axes=study.second, cases=({},)))
-    if loaded.chosen and study.run.keep < 1:
-        raise Refused(
-            f"run.keep={study.run.keep:g} ranks settings on one image each, and this study chooses them by all of its "
-            "first stage; allowed: 1"
-        )
+    study, first = prepared(loaded)
     asked = asked_for(study)
     record = Record(out or Path("runs") / f"{study.name}-{study.variant}-{asked['fingerprint']}")
     _say(record.set_damaged_aside())
@@ -90,6 +82,20 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
         assemble(record, members, study)
         record.save_run(finished=time.strftime("%Y-%m-%d %H:%M:%S"), files=record.digests())
     return record, list(failed.values())
+
+
+def prepared(loaded: Loaded) -> tuple[Study, Members]:
+    """The study as it is fitted, and its members (of two stages, of the first). Raises Refused for a wrong request."""
+    study = centred(loaded.study)
+    first = members_of(study)
+    if study.second:  # wrong values of it are refused now, not when the first stage is done
+        members_of(dataclasses.replace(study, axes=study.second, cases=({},)))
+    if loaded.chosen and study.run.keep < 1:
+        raise Refused(
+            f"run.keep={study.run.keep:g} ranks settings on one image each, and this study chooses them by all of its "
+            "first stage; allowed: 1"
+        )
+    return study, first
 
 
 def centred(study: Study) -> Study:
@@ -439,15 +445,16 @@ def asked_for(study: Study) -> dict[str, Any]:
 
 def dry_run(loaded: Loaded) -> str:
     """What would be done, as text: members, batches, chunk sizes, memory and work. Nothing is fitted or written."""
-    study = centred(loaded.study)
-    members = members_of(study).grid.members
+    study, (made, keys) = prepared(loaded)
+    members = made.members
     swept = " x ".join(f"{len(values)} {name}" for name, values in study.axes.items())
     lines = [f"{study.name}:{study.variant}: {len(members)} members" + (f" ({swept})" if swept else "")]
     total = 0.0
     for batch in batches(members, range(len(members))):
         task = tasks.of(batch.data)
         plan = planned(batch, study.run, np.arange(len(batch.rows)))
-        flops = plan.step_flops * halving.member_steps(len(batch.rows), batch.design.steps, study.run.keep)
+        _, steps = remaining(batch, [keys[row] for row in batch.rows], {}, study.run.keep)
+        flops = plan.step_flops * steps
         total += flops
         what = f"{batch.design.encoding} + {batch.design.network} on {batch.data.image} {images.said_size(task.grid)}"
         lines.append(

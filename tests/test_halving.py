@@ -1,6 +1,7 @@
 """Successive halving: survivors are what they would be without it, and it costs less than a quarter of the work."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -163,10 +164,20 @@ def test_a_run_of_few_curve_points_that_was_finished_without_halving_may_be_aske
 
 def test_a_study_that_chooses_among_its_results_is_not_halved(tmp_path, capsys):
     study = ["--config=experiments/configs/table3.py:quick", f"--out={tmp_path / 'run'}", "--config.run.keep=0.5"]
-    assert told(sweep.main, study) == 2
-    said = capsys.readouterr().err
-    assert "run.keep=0.5" in said and "allowed: 1" in said and said.count("\n") == 1
+    for more in ([], ["--dry_run"]):
+        assert told(sweep.main, [*study, *more]) == 2
+        said = capsys.readouterr().err
+        assert "run.keep=0.5" in said and "allowed: 1" in said and said.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_counts_the_steps_of_a_halved_run_by_its_settings_not_by_their_seeds(capsys):
+    def teraflops(*more):
+        assert told(sweep.main, [*STUDY, "--dry_run", "--config.run.keep=0.5", "--config.size=32", *more]) == 0
+        return float(re.search(r"in all ([\d.]+) TFLOP", capsys.readouterr().out)[1])
+
+    one, five = teraflops("--config.axes.seed=0"), teraflops("--config.axes.seed=0,1,2,3,4")
+    assert five == pytest.approx(5 * one, rel=0.02)
 
 
 def test_more_values_on_an_axis_extend_a_halved_run_to_what_it_had_been_with_them_from_the_start(tmp_path):
