@@ -442,6 +442,7 @@ PLANS: dict[str, Callable[[Problem], Way]] = {
     "vmap-on-one-device": OneDevice,
     "chunk-8": partial(Here, chunk=8),
     "block-512": partial(Here, block=512),
+    "block-2048": partial(Here, block=2048),
     "block-8192": partial(Here, block=8192),
     "block-all": partial(Here, block=-1),
     "recomputed": partial(Here, features="recomputed"),
