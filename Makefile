@@ -4,7 +4,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 READY := .venv/ready-$(VERSION)
 BIN := .venv/bin
 
-.PHONY: demo test check faults overhead halving bench clean
+.PHONY: demo test check faults overhead halving bench docs notebooks clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments.sweep --config=experiments/configs/scale.py:quick
@@ -23,8 +23,15 @@ halving: $(READY)
 	$(BIN)/python -m tests.halving
 
 bench: $(READY)
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[torch]'
 	$(BIN)/python -m experiments.bench
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/mkdocs build --strict
+
+notebooks: $(READY)
+	$(BIN)/python -m tests.notebooks
 
 check: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from inr_jax import images, records, study
-from inr_jax.command import parsed, run
+from inr_jax.command import parsed, row, run
 from inr_jax.settings import Refused
 
 USAGE = "python -m experiments.render RUN --member=ROW [--size=WxH] --out=FILE.png|FILE.npy"
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     out = Path(arguments.required("out", USAGE))
     if out.suffix not in (".png", ".npy"):
         raise Refused(f"--out={out} has no known ending; allowed: .png, .npy")
-    image = study.rendered(record, _row(arguments.required("member", USAGE)), _grid(arguments.size))
+    image = study.rendered(record, row(arguments.required("member", USAGE)), _grid(arguments.size))
     if out.suffix == ".png" and image.ndim != 3:
         raise Refused(f"--out={out}: this member is of a signal, which is no picture; allowed: .npy")
     records.write(out, images.to_png(image) if out.suffix == ".png" else _npy(image))
@@ -39,12 +39,6 @@ def _npy(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, image)
     return buffer.getvalue()
-
-
-def _row(text: str) -> int:
-    if not text.isdecimal():
-        raise Refused(f"--member={text} is not a row of results.csv: 0, 1, ...")
-    return int(text)
 
 
 def _grid(text: str) -> tuple[int, ...]:

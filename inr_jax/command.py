@@ -55,7 +55,11 @@ def parsed(argv: Sequence[str], options: Sequence[str], switches: Sequence[str],
 
 
 def number(name: str, text: str, kind: type = float) -> Any:
-    """The value of a named argument: above 0 and finite, and whole where the kind is `int`. Raises Refused."""
+    """The value of a named argument: above 0 and finite, and whole where the kind is `int`. Raises Refused.
+
+    >>> number("repeats", "5", int)
+    5
+    """
     try:
         value = kind(text)
     except ValueError:
@@ -63,6 +67,13 @@ def number(name: str, text: str, kind: type = float) -> Any:
     if not 0 < value < float("inf"):
         raise Refused(f"--{name}={text} is out of range: it must be above 0")
     return value
+
+
+def row(text: str) -> int:
+    """The row of results.csv that --member names. Raises Refused."""
+    if not text.isdecimal():
+        raise Refused(f"--member={text} is not a row of results.csv: 0, 1, ...")
+    return int(text)
 
 
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:

@@ -6,6 +6,7 @@ are irregular, `cases(add, variant)` and `chosen(add, variant, results)`, a seco
 
 import ast
 import dataclasses
+import importlib.resources
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,10 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from inr_jax import images
+from inr_jax.features import ENCODINGS, Encoding
+from inr_jax.fit import OPTIMIZERS
 from inr_jax.grid import own_fields, static
+from inr_jax.networks import NETWORKS
 from inr_jax.settings import (
     FIELDS,
     GROUPS,
@@ -119,10 +123,47 @@ def listing() -> str:
     return "\n".join(lines)
 
 
+def studies() -> dict[str, Path]:
+    """The studies that come along, by name."""
+    folder = Path(str(importlib.resources.files("experiments"))) / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.py"))}
+
+
+def about(path: str | Path) -> tuple[str, dict[str, str]]:
+    """What a study asks, as one line, and its variants with a line each. Raises Refused where it is no study file."""
+    module = _module(str(path))
+    return (module.__doc__ or "").strip().partition("\n")[0], dict(module.VARIANTS)
+
+
+def known() -> str:
+    """What there is by name: studies with their variants, encodings, networks, images; for a terminal."""
+    lines = ["studies (--config=NAME:VARIANT; the first variant is the default):"]
+    for name, path in studies().items():
+        question, variants = about(path)
+        lines += [f"  {name}: {question}", *(f"    {name}:{variant:<12} {said}" for variant, said in variants.items())]
+    for title, group in (("encodings", ENCODINGS), ("networks", NETWORKS), ("optimizers", OPTIMIZERS)):
+        lines.append(f"{title} (or module:function):" if title != "optimizers" else f"{title}:")
+        lines += [f"  {name:<12} {_meaning(made)}" for name, made in group.items()]
+    lines.append("images (or a path, or module:function):")
+    lines += [f"  {', '.join(images.SAMPLES)}", *(f"  synthetic:{name}" for name in images.SYNTHETIC)]
+    return "\n".join(lines)
+
+
+def _meaning(made: Any) -> str:
+    """The first line of the docstring of what makes it."""
+    of = made.encode if isinstance(made, Encoding) else made
+    return (of.__doc__ or "").strip().partition("\n")[0]
+
+
 def _module(path: str) -> ModuleType:
     if not Path(path).is_file():
-        there = [str(p) for p in Path(path).parent.glob("*.py")] or ["PATH/STUDY.py[:VARIANT]"]
-        raise Refused(f"--config={path}: no such study file; {nearest(path, there)}")
+        # Where the package is installed there is no checkout: its studies go by their name too.
+        known = studies()
+        name = path.removeprefix("experiments/configs/").removesuffix(".py")
+        if name not in known:
+            there = [str(p) for p in Path(path).parent.glob("*.py")] if "/" in path else list(known)
+            raise Refused(f"--config={path}: no such study file; {nearest(path, there or ['PATH/STUDY.py[:VARIANT]'])}")
+        path = str(known[name])
     spec = importlib.util.spec_from_file_location(f"study_{Path(path).stem}", path)
     if spec is None or spec.loader is None:
         raise Refused(f"--config={path} is not a Python file")

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from inr_jax import fit, planner
-from inr_jax.fit import Curves, Scores, State
+from inr_jax.fit import Curves, State
 from inr_jax.machine import let_go_of_programs
 from inr_jax.planner import Plan
 from inr_jax.settings import AnyArray, Design, Hyper, count, member_of
@@ -37,13 +37,34 @@ class Segment(NamedTuple):
     curves: Curves
 
 
+class Network(NamedTuple):
+    """A fitted network by itself: its settings and what it learned; `data` is what it does not train."""
+
+    design: Design
+    hyper: Hyper
+    params: Any
+    data: Any
+    dims: int
+    channels: int
+
+    def __call__(self, coords: Float[jax.Array, "n d"]) -> Float[jax.Array, "n c"]:
+        """The colours at coordinates of the design's domain, unclipped."""
+        params, data = jax.tree.map(jax.numpy.asarray, (self.params, self.data))
+        return fit.predict(self.design, self.hyper, params, data, coords, self.channels)
+
+    def predict(self, grid: tuple[int, ...]) -> Float[np.ndarray, "*grid c"]:
+        """The image on a grid of any size, unclipped."""
+        return render(self.design, self.hyper, self.params, self.data, grid, self.channels)
+
+
 @dataclasses.dataclass(frozen=True)
 class Fits:
     """What came out, with a leading member axis; scores in dB, NaN where there are no such pixels.
 
     `history_step` are the steps at which the curves `history_train` and `history_heldout` were read, in dB, and
     `history_bands`, the error's power over the target's in each of `metrics.bands`. `rms_frequency` is the root mean
-    square of B's entries as it ended, in cycles per image side; NaN where there is no B. `steps` are those taken.
+    square of B's entries as it ended, in cycles per image side; NaN where there is no B. `picture` is what each shows,
+    8 bit, at most 256 pixels along a side. `steps` are those taken.
     """
 
     design: Design
@@ -54,6 +75,7 @@ class Fits:
     psnr_heldout: Float[np.ndarray, " m"]
     psnr_all: Float[np.ndarray, " m"]
     ssim: Float[np.ndarray, " m"]
+    picture: UInt8[np.ndarray, "m ..."]
     diverged_at: Int[np.ndarray, " m"]
     rms_frequency: Float[np.ndarray, " m"]
     steps: Int[np.ndarray, " m"]
@@ -62,10 +84,15 @@ class Fits:
     history_heldout: Float[np.ndarray, "m t"]
     history_bands: Float[np.ndarray, "m t b"]
 
-    def predict(self, member: int, grid: tuple[int, ...], channels: int = 3) -> Float[np.ndarray, "*grid c"]:
-        """The member's image on a grid of any size, unclipped."""
+    def network(self, member: int) -> Network:
+        """The member by itself."""
         params, data = (jax.tree.map(lambda leaf: leaf[member], tree) for tree in (self.params, self.data))
-        return render(self.design, member_of(self.hypers, member), params, data, grid, channels)
+        _, *grid, channels = self.picture.shape
+        return Network(self.design, member_of(self.hypers, member), params, data, len(grid), channels)
+
+    def predict(self, member: int, grid: tuple[int, ...]) -> Float[np.ndarray, "*grid c"]:
+        """The member's image on a grid of any size, unclipped."""
+        return self.network(member).predict(grid)
 
 
 def fit_many(
@@ -100,6 +127,7 @@ class Fitted(NamedTuple):
     psnr_heldout: np.ndarray
     psnr_all: np.ndarray
     ssim: np.ndarray
+    picture: np.ndarray
     diverged_at: np.ndarray
     rms_frequency: np.ndarray
     history_train: np.ndarray
@@ -160,10 +188,10 @@ def scored(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Segme
     """What came out of a chunk's members, as they stand."""
     task = _placed(task, plan)
     evaluate = _programs(design, plan, hypers, task).evaluate
-    scores = jax.tree.map(np.asarray, evaluate(hypers, task, _lying(segment.state, plan)))
+    scores, picture = jax.tree.map(np.asarray, evaluate(hypers, task, _lying(segment.state, plan)))
     params, data = jax.tree.map(np.asarray, (segment.state.params, segment.state.data))
     frequency = rms_frequency((params | data)["B"])
-    outcome: dict[str, Any] = {"diverged_at": segment.diverged_at, "rms_frequency": frequency}
+    outcome: dict[str, Any] = {"diverged_at": segment.diverged_at, "rms_frequency": frequency, "picture": picture}
     return Fitted(params, data, **scores._asdict(), **outcome | segment.curves._asdict())
 
 
@@ -261,16 +289,24 @@ def render(
     grid: tuple[int, ...],
     channels: int = 3,
     tile: int = 2**14,
-) -> Float[np.ndarray, "*grid c"]:
-    """One member's image on a grid of any size, unclipped, in tiles: beyond the image, memory does not grow with it."""
-    pixels = int(np.prod(grid))
+    part: tuple[slice, ...] = (),
+) -> Float[np.ndarray, "*part c"]:
+    """One member's image on a grid of any size, or a part of it, unclipped.
+
+    In tiles: beyond the image, memory does not grow with it.
+    """
+    ranges = [range(size)[cut] for size, cut in zip(grid, part or [slice(None)] * len(grid), strict=True)]
+    shape = tuple(map(len, ranges))
+    pixels = int(np.prod(shape))
     tile = min(tile, pixels)
     image = np.empty((pixels, channels), np.float32)
     for first in range(0, pixels, tile):
-        index = np.minimum(np.arange(first, first + tile), pixels - 1).astype(np.int32)
+        places = np.unravel_index(np.minimum(np.arange(first, first + tile), pixels - 1), shape)
+        where = [along.start + along.step * place for along, place in zip(ranges, places, strict=True)]
+        index = np.ravel_multi_index(where, grid).astype(np.int32)
         colors = _render_tile(design, hyper, params, data, index, grid, channels)
         image[first : first + tile] = np.asarray(colors)[: pixels - first]
-    return image.reshape(*grid, channels)
+    return image.reshape(*shape, channels)
 
 
 def members_of(segment: Segment, rows: np.ndarray) -> Segment:
@@ -440,7 +476,7 @@ def _advance(
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _evaluate(design: Design, tile: int, devices: int, hypers: Hyper, task: Task, state: State) -> Scores:
+def _evaluate(design: Design, tile: int, devices: int, hypers: Hyper, task: Task, state: State):
     one = lambda hyper, state, task: fit.evaluate(design, hyper, task, state, tile)  # noqa: E731
     return _each(one, devices, (hypers, state), (task,))
 

@@ -166,6 +166,21 @@ def gallery(pictured: Sequence[Pictured]) -> Figure:
     return figure
 
 
+def enlarged(rows: Sequence[tuple[str, Sequence[tuple[str, Float[np.ndarray, "..."]]]]]) -> Figure:
+    """For each member the same part of the picture, at several sizes: its title, and pictures with what they are."""
+    count = max(len(pictures) for _, pictures in rows)
+    figure = Figure(figsize=(2.6 * count, 2.75 * len(rows) + 0.2), layout="constrained")
+    for axes, (title, pictures) in zip(figure.subplots(len(rows), count, squeeze=False), rows, strict=True):
+        for axis, (said, image) in zip(axes, pictures, strict=True):
+            shown = image.clip(0, 1) if image.shape[-1] == 3 else image[..., 0].clip(0, 1)
+            axis.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axis.set_title(said, fontsize=8)
+            axis.set_xticks([])
+            axis.set_yticks([])
+        axes[0].set_ylabel(title, fontsize=9)
+    return figure
+
+
 def signals(pictured: Sequence[Pictured]) -> Figure:
     """For each member, a panel: the signal, what was fitted, and where it was trained on."""
     figure = Figure(figsize=(8.6, 1.9 * len(pictured) + 0.4), layout="constrained")

@@ -15,7 +15,7 @@ import optax
 import optax.contrib
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from inr_jax import features, functions, metrics, networks
 from inr_jax.settings import AnyArray, Design, Hyper, Refused, values
@@ -25,6 +25,8 @@ from inr_jax.tasks import Task, coordinates, lines, side
 CURVE_PIXELS = 4096
 # And at so many lines along each axis, or as many as make that many pixels.
 CURVE_LINES = 16
+# What a fit shows is kept of no more pixels along each axis, evenly strided.
+PICTURE_SIDE = 256
 # Below this part of its whole power a target has nothing in a band but rounding.
 SILENT = 1e-9
 
@@ -217,8 +219,8 @@ def advance(
     return state, finite & jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]).all()
 
 
-def evaluate(design: Design, hyper: Hyper, task: Task, state: State, tile: int) -> Scores:
-    """The scores over every pixel, predicted `tile` pixels at a time."""
+def evaluate(design: Design, hyper: Hyper, task: Task, state: State, tile: int) -> tuple[Scores, UInt8[Array, "..."]]:
+    """The scores over every pixel, predicted `tile` pixels at a time; and what the member shows, as `pictured`."""
     pixels = math.prod(task.grid)
     count = math.ceil(pixels / tile)
     index = jnp.minimum(jnp.arange(count * tile), pixels - 1).reshape(count, tile)
@@ -231,7 +233,14 @@ def evaluate(design: Design, hyper: Hyper, task: Task, state: State, tile: int) 
     train, heldout, every = (
         metrics.psnr_of(jnp.mean(part)) for part in (error[task.train], error[task.heldout], error)
     )
-    return Scores(train, heldout, every, metrics.ssim(image.reshape(task.image.shape), task.image))
+    image = image.reshape(task.image.shape)
+    return Scores(train, heldout, every, metrics.ssim(image, task.image)), pictured(image)
+
+
+def pictured(image: Float[AnyArray, "*grid c"]) -> UInt8[Array, "*small c"]:
+    """The image as 8 bit, clipped, at no more than PICTURE_SIDE pixels along each axis."""
+    small = image[tuple(slice(None, None, math.ceil(side / PICTURE_SIDE)) for side in image.shape[:-1])]
+    return jnp.round(jnp.clip(small, 0.0, 1.0) * 255).astype(jnp.uint8)
 
 
 def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> Curves:

@@ -23,6 +23,16 @@ def imported(path: str) -> Callable:
     return function
 
 
+def library(name: str, extra: str) -> Any:
+    """A library that only some need. Raises Refused, with the extra that brings it, where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.partition(".")[0]:
+            raise
+        raise Refused(f"{error.name} is not installed: pip install 'inr-jax[{extra}]'") from None
+
+
 def keywords(function: Callable) -> list[inspect.Parameter]:
     """A function's keyword-only parameters: the settings that it reads."""
     return [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]

@@ -18,6 +18,8 @@ from inr_jax.settings import Refused
 
 # Members shown side by side: of a curve its ends and its best point, in the gallery also some between.
 MOST_PICTURED, MOST_COMPARED = 6, 3
+# The part of a picture that is shown enlarged: so many pixels along each side.
+ENLARGED = 48
 # Name, figure, dimensions of what it shows, caption.
 GALLERIES = (
     (
@@ -85,11 +87,13 @@ def of(
         curves[row] = Curve(name, there.steps, fitted.curves)
         if row in rows:
             pictured[row] = Pictured(name, np.asarray(task.image), picture(member, fitted), np.asarray(task.train))
+    large = [(pictured[row], members[row], learned(record, kept[keys[row]], members[row])) for row in few]
     return [
         *made,
         *_theory([(members[row], curves[row]) for row in theory]),
         *_curves([curves[row] for row in few]),
         *_pictures(list(pictured.values())),
+        *_enlarged(large),
         _spectra([pictured[row] for row in few]),
     ]
 
@@ -99,10 +103,12 @@ def learned(record: Record, kept: Kept, member: Member) -> Learned:
     return record.learned(kept, fit.shapes(member.design, member.hyper, tasks.of(member.data)))
 
 
-def picture(member: Member, fitted: Learned, grid: tuple[int, ...] = ()) -> Float[np.ndarray, "*grid c"]:
-    """What the member learned as an image, unclipped, on a grid of any size (none: its own image's)."""
-    task = tasks.of(member.data)
-    return ensemble.render(member.design, member.hyper, fitted.params, fitted.data, grid or task.grid, task.channels)
+def picture(
+    member: Member, fitted: Learned, grid: tuple[int, ...] = (), part: tuple[slice, ...] = ()
+) -> Float[np.ndarray, "*part c"]:
+    """What the member learned as an image, unclipped, on a grid of any size (none: its own image's), or part of it."""
+    task, learned = tasks.of(member.data), (fitted.params, fitted.data)
+    return ensemble.render(member.design, member.hyper, *learned, grid or task.grid, task.channels, part=part)
 
 
 def representative(table: pd.DataFrame, most: int) -> list[int]:
@@ -265,6 +271,36 @@ def _pictures(pictured: Sequence[Pictured]) -> list[Plate]:
             about = f"{'; '.join(p.title for p in shown)}: target and prediction"
             made.append(Plate(name, name.capitalize(), draw(shown), said, about))
     return made
+
+
+def _enlarged(shown: Sequence[tuple[Pictured, Member, Learned]]) -> list[Plate]:
+    """The middle of these members' pictures, drawn by them at two and at four times the size."""
+    rows = []
+    for each, member, fitted in shown:
+        if each.target.ndim != 3:
+            continue
+        whole = each.target.shape[:2]
+        starts = [max(0, (side - ENLARGED) // 2) for side in whole]
+        middle = tuple(slice(start, start + ENLARGED) for start in starts)
+        part = tuple(
+            slice(4 * start, 4 * min(start + ENLARGED, side)) for start, side in zip(starts, whole, strict=True)
+        )
+        four = picture(member, fitted, (4 * whole[0], 4 * whole[1]), part)
+        # Every second pixel of the larger grid is the smaller one's.
+        sizes = [("fitted", four[::4, ::4]), ("at 2x", four[::2, ::2]), ("at 4x", four)]
+        rows.append((each.title, [("target", each.target[middle]), *sizes]))
+    if not rows:
+        return []
+    return [
+        Plate(
+            "enlarged",
+            "Between the pixels",
+            figures.enlarged(rows),
+            "The middle of the picture, as it is and as the network draws it at two and four times the size: what it "
+            "makes of places that no pixel has told it of.",
+            f"The picture's middle at one, two and four times the size for {', '.join(title for title, _ in rows)}.",
+        )
+    ]
 
 
 def _spectra(compared: Sequence[Pictured]) -> Plate:

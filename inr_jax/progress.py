@@ -48,7 +48,8 @@ class Progress:
         """Progress over so many members and steps of theirs; the bar appears when the block is entered."""
         self.members, self.done, self.best = members, 0, -np.inf
         self.total = member_steps
-        self.step, self.steps, self.shown = 0, 0, time.monotonic()
+        self.step, self.steps = 0, 0
+        self.began = self.shown = time.monotonic()
 
     def __enter__(self) -> "Progress":
         """Show the bar, if there is a terminal and anything to do."""
@@ -91,4 +92,6 @@ class Progress:
             self.bar.update(steps)
         elif self.members and time.monotonic() - self.shown > SECONDS_BETWEEN_LINES:
             self.shown = time.monotonic()
-            print(f"{text}, {self.steps}/{self.total} member-steps", file=sys.stderr, flush=True)
+            left = (self.shown - self.began) * (self.total - self.steps) / max(self.steps, 1)
+            line = f"{text}, {self.steps}/{self.total} member-steps, about {tqdm.format_interval(left)} left"
+            print(line, file=sys.stderr, flush=True)

@@ -26,6 +26,7 @@ import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import UInt8
 
 from inr_jax.ensemble import Fitted, Segment
 from inr_jax.fit import Curves
@@ -37,6 +38,8 @@ CURVE_DIMENSIONS = {
     "history_heldout": ("member", "step"),
     "history_bands": ("member", "step", "octave"),
 }
+# Of packed files: another number for other arrays.
+LAYOUT = 2
 ASSEMBLED = ("results.csv", "results.nc", "baselines.csv", "report.html")
 # The columns that everybody looks for stand first, in this order; all other settings follow.
 FIRST = (
@@ -68,11 +71,12 @@ class Course(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """A finished member's parameters, its data (B, where it is not learned), and its training curves."""
+    """A finished member's parameters, its data (B, where it is not learned), its training curves, and what it shows."""
 
     params: Any
     data: Any
     curves: Curves
+    picture: UInt8[np.ndarray, "..."]
 
 
 class Damaged(OSError):
@@ -107,7 +111,7 @@ def write(path: Path, data: bytes) -> None:
 
 def pack(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> bytes:
     """Arrays and what is said about them as one npz, with a digest of every array."""
-    manifest = {"about": about, "sha256": {name: _digest(array) for name, array in arrays.items()}}
+    manifest = {"layout": LAYOUT, "about": about, "sha256": {name: _digest(array) for name, array in arrays.items()}}
     buffer = io.BytesIO()
     named: Any = {"manifest": np.frombuffer(json.dumps(manifest).encode(), np.uint8), **arrays}
     np.savez(buffer, **named)
@@ -356,7 +360,7 @@ class Record:
         own = {name: array[kept.place] for name, array in unpack(kept.path).items()}
         try:
             params, data = _unflat(shapes.params, own, "params/"), _unflat(shapes.data, own, "data/")
-            return Learned(params, data, Curves(*(own[name] for name in Curves._fields)))
+            return Learned(params, data, Curves(*(own[name] for name in Curves._fields)), own["picture"])
         except KeyError as name:
             raise Damaged(f"{kept.path}: array {name} is not that of this member") from None
 
@@ -371,8 +375,6 @@ class Record:
         identity = (path, stat.st_mtime_ns, stat.st_size)
         if identity not in self._said:
             said = said_of(path)
-            if not set(MEASURED) <= set(said.get("scores", MEASURED)):
-                raise Damaged(f"{path} was written by an older version, which measured less")
             # The same steps for all: a run of many members holds them once.
             steps = tuple(said["history_step"])
             self._said[identity] = said | {"history_step": self._steps.setdefault(steps, np.asarray(steps))}
@@ -479,7 +481,10 @@ def _outcome(kept: Kept | None, steps: int) -> dict[str, Any]:
 def _opened(path: Path) -> Iterator[tuple[Any, dict]]:
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            yield file, json.loads(bytes(file["manifest"]))
+            manifest = json.loads(bytes(file["manifest"]))
+            if manifest.get("layout") != LAYOUT:
+                raise Damaged(f"{path} was written by another version, which kept something else")
+            yield file, manifest
     except Damaged:
         raise
     except Exception as error:  # zip, zlib, JSON and NumPy each have their own word for it
@@ -535,6 +540,15 @@ def refuse_other(record: Record, asked: Mapping[str, Any]) -> None:
         return
     if any(path.name[0] != "." for path in record.directory.iterdir()):
         raise Refused(f"--out={record.directory} is not empty and holds no run")
+
+
+def open_run(directory: str | Path) -> xr.Dataset:
+    """The results of a run folder, labelled with the axes that were swept: scores, status, and the training curves.
+
+    `open_run(DIR).psnr_heldout.mean("seed").idxmax("scale")` is the best scale. Raises Refused where there are none.
+    """
+    record = there([str(directory)], "open_run(DIR)", finished=True)
+    return xr.load_dataset(record.directory / "results.nc", engine="h5netcdf")
 
 
 def there(positional: Sequence[str], usage: str, finished: bool = False) -> Record:

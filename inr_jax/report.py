@@ -1,4 +1,4 @@
-"""One self-contained HTML page from a record, and its figures. The page's template is report.html."""
+"""One self-contained HTML page from a record, and its figures. Its templates are report.html and explorer.html."""
 
 import base64
 import io
@@ -9,17 +9,14 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from inr_jax import charts, figures, images, plates, tables, tasks
+from inr_jax import explorer, figures, plates, tables
 from inr_jax.grid import SCORES, Member
-from inr_jax.plates import Plate, best_curve, learned, picture
+from inr_jax.plates import Plate
 from inr_jax.records import Record
 from inr_jax.records import write as write_file
 
-# Pictures behind the slider: no more, and no larger, than keeps the page light.
-MOST_SLIDES, SLIDE_SIDE = 24, 192
 PNG_DPI = 130
 PAIRED = "To the best: the mean difference on the same seed, or of several images on the same image. "
 HEADINGS = {
@@ -47,39 +44,28 @@ def write(record: Record, members: Sequence[Member], keys: Sequence[str]) -> Non
         each.figure.savefig(svg, format="svg", metadata={"Date": None})
         write_file(record.directory / "figures" / f"{each.name}.svg", svg.getvalue())
         write_file(record.directory / "figures" / f"{each.name}.png", pictures[each.name])
-    page = Template(files("inr_jax").joinpath("report.html").read_text(encoding="utf-8"))
-    write_file(
-        record.directory / "report.html",
-        page.substitute(
-            _parts(record, table, baselines, drawn, pictures), slides=_slides(record, table, members, keys)
-        ).encode(),
-    )
+    found = explorer.explored(record, table, members, keys)
+    parts = _parts(record, table, baselines, drawn, pictures) | _explored(found)
+    write_file(record.directory / "report.html", Template(_file("report.html")).substitute(parts).encode())
 
 
-def _slides(record: Record, table: pd.DataFrame, members: Sequence[Member], keys: Sequence[str]) -> str:
-    """A slider along the main axis that swaps the pictures of the best curve's members; empty where there is none."""
-    good = table[table["status"] == "ok"]
-    axis = charts.main_axis(good) if len(good) else None
-    if axis is None or len(curve := best_curve(good, axis)) < 3:
-        return ""
-    if any(len(tasks.of(members[row].data).grid) != 2 for row in curve.index):
-        return ""
-    curve = curve.iloc[np.unique(np.linspace(0, len(curve) - 1, MOST_SLIDES).astype(int))]
-    score, kept, slides = tables.criterion(good), record.kept(), []
-    for row, told in curve.iterrows():
-        member, full = members[row], tasks.of(members[row].data).grid
-        shrunk = max(1.0, max(full) / SLIDE_SIDE)
-        image = picture(member, learned(record, kept[keys[row]], member), tuple(round(side / shrunk) for side in full))
-        text = f"{axis} {tables.cell(told[axis])}: {told[score]:.2f} dB on {tables.pixels_of(score)} pixels"
-        slides.append({"text": text, "source": _data(images.to_png(image))})
-    best = int(np.argmax(curve[score]))
-    return (
-        f'<h2>Slide through {escape(axis)}</h2><figure class="slides"><img alt="{escape(slides[best]["text"])}" '
-        f'src="{slides[best]["source"]}"><figcaption><label>{escape(axis)} <input type="range" min="0" '
-        f'max="{len(slides) - 1}" value="{best}" step="1"></label> <output>{escape(slides[best]["text"])}</output>'
-        "</figcaption>"
-        f'<script type="application/json">{json.dumps(slides)}</script></figure>'
+def _explored(found: dict[str, Any]) -> dict[str, str]:
+    """The part of the page that its reader explores, and the script with its data behind it."""
+    scores = [n for place, n in enumerate(SCORES) if any(m["scores"][place] is not None for m in found["members"])]
+    radios = "".join(
+        f'<label><input type="radio" name="score" value="{n}"> {escape(HEADINGS.get(n, n))}</label>' for n in scores
     )
+    axis = escape(found["axis"])
+    some = f"{found['axis']}>4" if found["axis"] != "member" else "member<10"
+    section = Template(_file("explorer.html")).substitute(scores=radios, axis=axis, example=escape(f"{some} status=ok"))
+    # No end of the script's element within its text.
+    data = json.dumps(found).replace("<", "\\u003c")
+    script = f'<script type="application/json" id="members">{data}</script>\n<script>\n{_file("explorer.js")}</script>'
+    return {"explore": section, "explorer": script}
+
+
+def _file(name: str) -> str:
+    return files("inr_jax").joinpath(name).read_text(encoding="utf-8")
 
 
 def _data(png: bytes) -> str:

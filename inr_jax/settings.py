@@ -107,6 +107,10 @@ class Design:
     precision: str = setting("float32", "of the hidden products", choices=("float32", "tf32", "bfloat16"))
     own: tuple[tuple[str, Any], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Take the parameters of functions of one's own as a dictionary too."""
+        object.__setattr__(self, "own", tuple(sorted(dict(self.own).items())))
+
 
 @dataclasses.dataclass(frozen=True)
 class Hyper:
@@ -151,6 +155,7 @@ class Run:
         high=1.0,
     )
     history: int = setting(24, "points of the training curves that are kept", low=2, high=10_000)
+    sinks: str = setting("", "trackers to report to: wandb, wandb-members, tensorboard, module:class; commas between")
     theory: bool = setting(False, "the report also shows what kernel regression predicts without training")
     centre: bool = setting(False, "axes.scale are multiples of the scale that the kernel chooses from training pixels")
 
@@ -177,20 +182,31 @@ FIELDS: dict[str, dataclasses.Field] = {
 }
 
 
-def hypers(**axes: Any) -> Hyper:
+def hypers(own: Mapping[str, Any] | None = None, **axes: Any) -> Hyper:
     """The product over the given settings as one Hyper with a leading member axis, the last one fastest.
 
-    `hypers(scale=[1, 2], seed=[0, 1])` has four members. Raises Refused for a name or a value that is not allowed.
+    `hypers(scale=[1, 2], seed=[0, 1])` has four members. `own` are those that functions of one's own read, numbers
+    inside the program; whatever fixes a shape there belongs into `Design(own={...})`.
+    Raises Refused for a name or a value that is not allowed.
+
+    >>> members = hypers(scale=[1, 2], seed=[0, 1])
+    >>> members.scale.tolist(), members.seed.tolist()
+    ([1.0, 1.0, 2.0, 2.0], [0, 1, 0, 1])
     """
+    own = own or {}
     fields = {f.name: f for f in dataclasses.fields(Hyper) if f.name != "own"}
-    columns = {name: np.atleast_1d(values).tolist() for name, values in axes.items()}
+    columns = {name: np.atleast_1d(values).tolist() for name, values in {**axes, **own}.items()}
     for name, column in columns.items():
-        if name not in fields:
+        if name not in fields and name not in own:
             raise Refused(f"hyper {name!r} is not known; {nearest(name, fields)}")
         if not column:
             raise Refused(f"{name}=[] is empty: at least one value is needed")
     members = [dict(zip(columns, row, strict=True)) for row in itertools.product(*columns.values())]
-    return stack([Hyper(**{name: convert(name, value) for name, value in m.items()}) for m in members])
+    made = []
+    for member in members:
+        brought = {name: float(member.pop(name)) for name in own}
+        made.append(Hyper(**{name: convert(name, value) for name, value in member.items()}, own=brought))
+    return stack(made)
 
 
 def stack(members: Sequence[Hyper]) -> Hyper:
@@ -252,7 +268,11 @@ def convert(name: str, value: Any, field: dataclasses.Field | None = None) -> An
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """What is allowed, and which of it was probably meant, as half a sentence."""
+    """What is allowed, and which of it was probably meant, as half a sentence.
+
+    >>> nearest("siern", ["relu", "siren"])
+    "did you mean 'siren'? allowed: relu, siren"
+    """
     known = list(known)
     close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""

@@ -26,19 +26,21 @@ from inr_jax import (
     plates,
     report,
     signals,
+    sinks,
     tasks,
     theory,
 )
 from inr_jax.configuration import Loaded, collected
-from inr_jax.ensemble import Segment
+from inr_jax.ensemble import Fitted, Network, Segment
 from inr_jax.fit import Curves
-from inr_jax.grid import Batch, Grid, Member, batches, grid, identity
+from inr_jax.grid import MEASURED, SCORES, Batch, Grid, Member, batches, grid, identity
 from inr_jax.machine import Stopwatch, device, provenance
 from inr_jax.planner import Plan
 from inr_jax.progress import Pace, Progress
 from inr_jax.records import Kept, Learned, Record, chunk_name, refuse_other, step_of
 from inr_jax.regression import NotConverged
 from inr_jax.settings import Data, Refused, Run, Study, member_of
+from inr_jax.sinks import Finished, Sinks
 
 # How long to wait for another process that only writes run.json.
 PATIENCE = 60.0
@@ -70,23 +72,26 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
     _say(images.notes(data.image) for data in {each.data for each in members.grid.members})
     about = {"command": shlex.join(command), **provenance()}
     beginning = partial(begin, record, asked | about)
-    failed = fit_missing(record, study, members, partial(beginning, chosen))
+    told = Sinks(study.run.sinks, record.directory, asked | about)
+    failed = fit_missing(record, study, members, partial(beginning, chosen), told)
     if loaded.chosen:
         chosen = collected(loaded.chosen, study.variant, record.table(*first))
         members = both_stages(study, first, chosen)
-        failed |= fit_missing(record, study, members, partial(beginning, chosen))
+        failed |= fit_missing(record, study, members, partial(beginning, chosen), told)
     with record.owned("run.json", PATIENCE):
         outcome = {"chosen": chosen, "failed": list(failed.values()), "members": len(members.keys)}
         record.save_run(**about | record.run | asked | outcome)
         record.tidy()
         assemble(record, members, study)
         record.save_run(finished=time.strftime("%Y-%m-%d %H:%M:%S"), files=record.digests())
+    told.close(record.table(*members), sorted((record.directory / "figures").glob("*.png")))
     return record, list(failed.values())
 
 
 def prepared(loaded: Loaded) -> tuple[Study, Members]:
     """The study as it is fitted, and its members (of two stages, of the first). Raises Refused for a wrong request."""
     study = centred(loaded.study)
+    sinks.named(study.run.sinks)
     first = members_of(study)
     if study.second:  # wrong values of it are refused now, not when the first stage is done
         members_of(dataclasses.replace(study, axes=study.second, cases=({},)))
@@ -168,11 +173,12 @@ def both_stages(study: Study, first: Members, cases: Sequence[dict[str, Any]]) -
 
 
 def fit_missing(
-    record: Record, study: Study, members: Members, beginning: Callable[[dict[str, Any]], None]
+    record: Record, study: Study, members: Members, beginning: Callable[[dict[str, Any]], None], told: Sinks
 ) -> dict[str, str]:
     """Fit the members that the record does not hold, chunk by chunk; a line for each that failed, by key.
 
-    `beginning` is called with a batch's plan, by the batch's name, before a member of it is fitted.
+    `beginning` is called with a batch's plan, by the batch's name, before a member of it is fitted; the sinks are
+    `told` of members as they finish.
     """
     once = lru_cache(maxsize=1)(lambda name, plan: beginning({name: plan._asdict()}))
     (everybody, _), keys = members
@@ -182,7 +188,8 @@ def fit_missing(
     left = np.sum([remaining(batch, mine, kept, study.run.keep) for batch, mine in todo], axis=0)
     with Progress(*left.tolist()) as progress:
         for batch, mine in todo:
-            failed |= Work(record, study.run, batch, mine, progress, once, []).fit_all()
+            settings = [everybody[row].settings for row in batch.rows]
+            failed |= Work(record, study.run, batch, mine, settings, progress, told, once, []).fit_all()
     return failed
 
 
@@ -199,7 +206,7 @@ def remaining(batch: Batch, keys: list[str], kept: Mapping[str, Kept], keep: flo
 
 
 class Work(NamedTuple):
-    """A batch of members with their keys, and where it is recorded, reported and announced.
+    """A batch of members with their keys and settings, and where it is recorded, reported and announced.
 
     `compiled` are seconds of compiling that no chunk has put down yet.
     """
@@ -208,7 +215,9 @@ class Work(NamedTuple):
     run: Run
     batch: Batch
     keys: list[str]
+    settings: list[Mapping[str, Any]]
     progress: Progress
+    told: Sinks
     beginning: Callable[[str, Plan], None]
     compiled: list[float]
 
@@ -332,10 +341,26 @@ class Work(NamedTuple):
                     fitted = ensemble.scored(design, hypers, task, plan, segment)
                     self.record.save_chunk(mine, fitted, said(points[points <= segment.step]))
                     self.progress.finished(fitted, len(mine), pruned=segment.step < design.steps)
+                    self.told.members(lambda: self.finished(places, fitted, points[points <= segment.step]))
                 else:
                     self.record.save_checkpoint(mine, segment, said())
                 self.compiled.clear()
         return segment
+
+    def finished(self, places: np.ndarray, fitted: Fitted, steps: np.ndarray) -> list[Finished]:
+        """The members of a chunk as sinks are told of them."""
+        names = (*MEASURED, *SCORES, "diverged_at")
+        return [
+            Finished(
+                int(self.batch.rows[place]),
+                self.settings[place],
+                {name: getattr(fitted, name)[at].item() for name in names},
+                steps,
+                Curves(*(getattr(fitted, name)[at] for name in Curves._fields)),
+                fitted.picture[at],
+            )
+            for at, place in enumerate(places)
+        ]
 
     def restored(self, keys: Sequence[str], points: list[int]) -> tuple[Segment, dict[str, Any]] | None:
         """Where these members stood when they were stopped; None where they begin, or their curves have other steps."""
@@ -406,6 +431,16 @@ def finished(record: Record, row: int) -> tuple[Member, Learned]:
         raise Refused(f"--member={row} was not fitted")
     member = members.grid.members[row]
     return member, plates.learned(record, kept[members.keys[row]], member)
+
+
+def network(record: Record, row: int) -> Network:
+    """The network of the member in that row of results.csv.
+
+    Raises Refused where there is no such member, or it was not fitted.
+    """
+    member, fitted = finished(record, row)
+    task = tasks.of(member.data)
+    return Network(member.design, member.hyper, fitted.params, fitted.data, len(task.grid), task.channels)
 
 
 def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.ndarray, "*grid c"]:

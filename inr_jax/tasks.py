@@ -82,6 +82,10 @@ def split(
     instead, drawn at random: what chooses settings never sees what is reported. Under `rows` it is evenly spaced
     columns of the training rows, which lie between known lines as the reported rows do.
     Raises Refused if no pixel is left to train on.
+
+    >>> task = split(np.zeros((4, 4, 3), np.float32), "quarter")
+    >>> task.train.tolist(), task.heldout.tolist()
+    ([0, 2, 8, 10], [5, 7, 13, 15])
     """
     grid = image.shape[:-1]
     where = np.indices(grid)

@@ -155,7 +155,7 @@ def test_scores_are_those_of_the_predicted_image_whatever_the_tile():
     error = np.square(np.clip(image, 0, 1) - IMAGE.reshape(-1, 3))
     expected = [-10 * np.log10(error[where].mean()) for where in (TASK.train, TASK.heldout, every)]
     for tile in (64, 10, 1):
-        scores = fit.evaluate(SMALL, hyper, TASK, state, tile)
+        scores, _ = fit.evaluate(SMALL, hyper, TASK, state, tile)
         np.testing.assert_allclose(scores[:3], expected, atol=1e-4)
 
 
@@ -166,4 +166,4 @@ def test_the_loss_falls_to_nothing_on_a_constant_image():
     _, loss = fit.step(SMALL, hyper, flat, state, jnp.asarray(500))
     assert finite
     assert loss < 1e-4
-    assert np.isnan(fit.evaluate(SMALL, hyper, flat, state, 64).psnr_heldout)
+    assert np.isnan(fit.evaluate(SMALL, hyper, flat, state, 64)[0].psnr_heldout)

@@ -1,6 +1,9 @@
-"""Each notebook runs to its end, and its two files hold the same cells."""
+"""Each notebook runs to its end, its two files hold the same cells, and a browser shows what they gave."""
 
+import re
 import runpy
+import shutil
+import subprocess
 from pathlib import Path
 
 import jupytext
@@ -9,6 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 NOTEBOOKS = sorted(Path("notebooks").glob("*.py"))
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -17,7 +21,8 @@ def cells(path: Path) -> list[tuple[str, str]]:
 
 
 @each
-def test_a_notebook_runs_to_its_end(path):
+def test_a_notebook_runs_to_its_end(path, monkeypatch):
+    monkeypatch.setenv("INR_JAX_FAST", "1")
     matplotlib.use("agg")
     runpy.run_path(str(path))
     assert plt.get_fignums()
@@ -36,3 +41,35 @@ def test_a_notebook_carries_what_its_cells_gave_and_no_error(path):
     outputs = [out for cell in jupytext.read(path.with_suffix(".ipynb")).cells for out in cell.get("outputs", [])]
     assert outputs and all(out.output_type != "error" for out in outputs)
     assert any("image/png" in out.get("data", {}) for out in outputs)
+
+
+@each
+def test_a_notebook_opens_in_colab_and_installs_nothing_that_is_there(path):
+    text = path.read_text()
+    (badge,) = re.findall(r"\(https://colab\.research\.google\.com/github/\S+?/blob/main/(\S+)\)", text)
+    assert badge == str(path.with_suffix(".ipynb"))
+    install = next(source for kind, source in cells(path) if kind == "code")
+    assert 'find_spec("inr_jax") is None' in install and "--upgrade" not in install and '"jax' not in install
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.filterwarnings("default")
+def test_a_browser_shows_every_picture_of_a_rendered_notebook(tmp_path):
+    from nbconvert import HTMLExporter
+
+    path = Path("notebooks/02_scale_against_psnr.ipynb")
+    page, _ = HTMLExporter(template_name="basic").from_filename(str(path))
+    script = """<script>addEventListener("load", () => {
+      const own = [...document.images].filter((image) => image.src.startsWith("data:"));
+      document.body.dataset.found = own.map((image) => image.naturalWidth).join(" ");
+    })</script>"""
+    copy = tmp_path / "notebook.html"
+    copy.write_text(f"<!doctype html><html><body>{page}{script}</body></html>")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
+    options += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    done = subprocess.run([CHROMIUM, *options, f"file://{copy}"], capture_output=True, text=True, timeout=120)
+    widths = [int(width) for width in re.search(r'data-found="([\d ]+)"', done.stdout)[1].split()]
+    pictures = sum(
+        "image/png" in out.get("data", {}) for cell in jupytext.read(path).cells for out in cell.get("outputs", [])
+    )
+    assert len(widths) == pictures >= 2 and min(widths) > 100

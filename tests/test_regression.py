@@ -219,7 +219,7 @@ def test_a_wide_network_trained_so_many_steps_is_the_flow_at_its_time(init):
     members = hypers(scale=[1.5], learning_rate=[rate], seed=range(6))
     to = [task, task._replace(image=np.broadcast_to(mean, task.image.shape).copy())]
     fits = [ensemble.fit_many(design, members, each, history=2) for each in to]
-    trained = np.mean([fits[0].predict(m, task.grid, 2) - fits[1].predict(m, task.grid, 2) for m in range(6)], axis=0)
+    trained = np.mean([fits[0].predict(m, task.grid) - fits[1].predict(m, task.grid) for m in range(6)], axis=0)
 
     def learned(seed):
         """By the flow to the steps' time, and to half and twice of it."""

@@ -1,0 +1,214 @@
+// The members of a sweep as points, rows and pictures. Plain functions over one state; `draw` shows it.
+(() => {
+  const root = document.getElementById("explore");
+  const data = JSON.parse(document.getElementById("members").textContent);
+  const find = (selector) => root.querySelector(selector);
+  const byRow = new Map(data.members.map((member) => [member.row, member]));
+  const pictured = data.members.filter((member) => member.picture);
+  const first = byRow.get(data.best) || pictured[0] || data.members[0];
+  const state = { score: data.score, filter: "", side: "left", left: first, right: null, sort: null, down: true };
+
+  const valueOf = (member, name) => {
+    if (name === "member") return member.row;
+    if (name === "status") return member.status;
+    const score = data.scores.indexOf(name);
+    return score >= 0 ? member.scores[score] : member.settings[data.settings.indexOf(name)];
+  };
+  const fixed = (name, value) => (value === null ? "" : value.toFixed(name === "ssim" ? 4 : 2));
+  const settingsOf = (member) => data.settings.map((name, place) => `${name} ${member.settings[place]}`).join(", ");
+  const said = (member) => {
+    const score = valueOf(member, state.score);
+    const told = score === null ? member.status : `${fixed(state.score, score)} ${state.score === "ssim" ? "SSIM" : "dB"}`;
+    return `member ${member.row}${data.settings.length ? ": " + settingsOf(member) : ""}; ${told}`;
+  };
+
+  // "scale>4 status=ok coffee": all of the terms; one without a sign is looked for in every cell.
+  const matches = (member) =>
+    state.filter.split(/\s+/).filter(Boolean).every((term) => {
+      const [, name, sign, wanted] = term.match(/^(\w+)(<=|>=|!=|=|<|>)(.+)$/) || [];
+      if (!name) return `${settingsOf(member)} ${member.status}`.toLowerCase().includes(term.toLowerCase());
+      const value = valueOf(member, name);
+      if (value === undefined || value === null) return false;
+      const a = Number(value), b = Number(wanted), numbers = value !== "" && !isNaN(a) && !isNaN(b);
+      const order = numbers ? a - b : String(value).localeCompare(wanted);
+      return { "<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0, "=": order === 0, "!=": order !== 0 }[sign];
+    });
+
+  const choose = (member, side = state.side) => {
+    state[side] = member;
+    draw();
+  };
+
+  // ---- the chart
+  const wide = 640, high = 280, margin = { left: 48, right: 12, top: 10, bottom: 40 };
+  const make = (name, attributes, parent, text) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const key in attributes) node.setAttribute(key, attributes[key]);
+    if (text !== undefined) node.textContent = text;
+    parent.append(node);
+    return node;
+  };
+  const ticksOf = (low, high, logarithmic) => {
+    if (logarithmic) {
+      const all = [];
+      for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
+        for (const digit of high / low < 1000 ? [1, 2, 5] : [1]) all.push(digit * 10 ** power);
+      return all.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
+    }
+    const rough = (high - low || 1) / 5, power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((digit) => digit * power).find((each) => each >= rough);
+    const all = [];
+    for (let tick = Math.ceil(low / step) * step; tick <= high + step / 1e6; tick += step) all.push(tick);
+    return all;
+  };
+  const drawChart = (shown) => {
+    const svg = find("svg");
+    const focused = svg.contains(document.activeElement);
+    svg.replaceChildren();
+    const points = shown
+      .filter((member) => member.x !== null && valueOf(member, state.score) !== null)
+      .sort((a, b) => a.x - b.x || valueOf(a, state.score) - valueOf(b, state.score));
+    svg.setAttribute("aria-label", `${state.score} of ${points.length} members against ${data.axis}; the table below has the same numbers`);
+    if (!points.length) return;
+    const xs = points.map((member) => member.x), ys = points.map((member) => valueOf(member, state.score));
+    const [lowX, highX, lowY, highY] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+    const logarithmic = lowX > 0 && highX / lowX > 8 && data.axis !== "member";
+    const bend = logarithmic ? Math.log : (value) => value;
+    const place = (value, low, high, from, to) => (high === low ? (from + to) / 2 : from + ((value - low) / (high - low)) * (to - from));
+    const x = (value) => place(bend(value), bend(lowX), bend(highX), margin.left + 10, wide - margin.right - 10);
+    const y = (value) => place(value, lowY, highY, high - margin.bottom - 8, margin.top + 8);
+    const neat = (tick) => String(Number(tick.toPrecision(6)));
+    for (const tick of ticksOf(lowX, highX, logarithmic)) make("text", { x: x(tick), y: high - margin.bottom + 18, "text-anchor": "middle" }, svg, neat(tick));
+    for (const tick of ticksOf(lowY, highY, false)) {
+      make("line", { x1: margin.left, x2: wide - margin.right, y1: y(tick), y2: y(tick), class: "rule" }, svg);
+      make("text", { x: margin.left - 6, y: y(tick) + 4, "text-anchor": "end" }, svg, neat(tick));
+    }
+    make("text", { x: (wide + margin.left) / 2, y: high - 4, "text-anchor": "middle" }, svg, data.axis);
+    const tabbed = points.includes(state.left) ? state.left : points[0];
+    points.forEach((member, number) => {
+      const kind = [member.picture ? "" : "bare", member.status, member === state.left ? "left" : "", member === state.right ? "right" : ""];
+      const point = make("circle", { cx: x(member.x), cy: y(ys[number]), r: 6, class: kind.join(" "), role: "button", tabindex: member === tabbed ? 0 : -1 }, svg);
+      point.setAttribute("aria-label", said(member));
+      point.setAttribute("aria-pressed", member === state.left || member === state.right);
+      make("title", {}, point, said(member));
+      point.addEventListener("click", () => choose(member));
+      point.addEventListener("keydown", (event) => {
+        const to = { ArrowRight: number + 1, ArrowLeft: number - 1, Home: 0, End: points.length - 1 }[event.key];
+        if (to !== undefined && points[to]) choose(points[to]);
+        else if (event.key === "Enter" || event.key === " ") choose(member);
+        else return;
+        event.preventDefault();
+      });
+      if (member === tabbed && focused) point.focus();
+    });
+  };
+
+  // ---- the pictures
+  const drawPictures = () => {
+    find(".pictures").hidden = !pictured.length;
+    if (!pictured.length) return;
+    for (const side of ["left", "right"]) {
+      const member = state[side], image = find(`img.${side}`);
+      const target = data.targets[(state.left && state.left.target) || 0];
+      const source = member ? member.picture : target;
+      image.hidden = !source;
+      if (source) image.src = source;
+      const text = member ? said(member) + (source ? "" : " (the page has no picture of it)") : "the target";
+      image.alt = find(`output.${side}`).textContent = text;
+    }
+    const place = data.curve.indexOf(state.left && state.left.row);
+    const slider = find(".along input");
+    find(".along").hidden = data.curve.length < 3;
+    if (place >= 0) slider.value = place;
+    slider.setAttribute("aria-valuetext", state.left ? said(state.left) : "");
+  };
+  const drawZoom = () => {
+    const frame = find(".frame"), zoom = Number(find(".zoom input").value), wipe = find(".wipe input").value;
+    for (const image of frame.querySelectorAll("img")) {
+      image.style.transform = `scale(${zoom})`;
+      image.style.transformOrigin = `${state.panX ?? 50}% ${state.panY ?? 50}%`;
+      image.style.imageRendering = frame.clientWidth * zoom > 1.5 * image.naturalWidth ? "pixelated" : "auto";
+    }
+    frame.style.setProperty("--wipe", `${wipe}%`);
+  };
+
+  // ---- the table
+  const drawTable = (shown) => {
+    const names = ["member", ...data.settings, ...data.scores, "status"];
+    if (state.sort) {
+      const sign = state.down ? -1 : 1;
+      shown = [...shown].sort((a, b) => {
+        const x = valueOf(a, state.sort), y = valueOf(b, state.sort);
+        if (x === null || x === "" || y === null || y === "") return (x === null || x === "") - (y === null || y === "");
+        return sign * (isNaN(x) || isNaN(y) ? String(x).localeCompare(String(y)) : x - y);
+      });
+    }
+    const table = find("table.members"), head = document.createElement("tr");
+    for (const name of names) {
+      const cell = document.createElement("th"), button = document.createElement("button");
+      cell.scope = "col";
+      if (name === state.sort) cell.setAttribute("aria-sort", state.down ? "descending" : "ascending");
+      button.textContent = name;
+      button.dataset.name = name;
+      button.addEventListener("click", () => {
+        state.down = state.sort === name ? !state.down : true;
+        state.sort = name;
+        draw();
+        table.querySelector(`button[data-name="${name}"]`).focus();
+      });
+      cell.append(button);
+      head.append(cell);
+    }
+    table.tHead.replaceChildren(head);
+    table.tBodies[0].replaceChildren(
+      ...shown.map((member) => {
+        const row = document.createElement("tr");
+        row.className = [member === state.left ? "left" : "", member === state.right ? "right" : ""].join(" ");
+        names.forEach((name, place) => {
+          const cell = document.createElement("td"), value = valueOf(member, name);
+          const text = data.scores.includes(name) ? fixed(name, value) : String(value);
+          if (place) cell.textContent = text;
+          else {
+            const button = document.createElement("button");
+            button.textContent = text;
+            button.setAttribute("aria-label", `show ${said(member)}`);
+            button.addEventListener("click", () => choose(member));
+            cell.append(button);
+          }
+          row.append(cell);
+        });
+        return row;
+      }),
+    );
+    find(".count").textContent = `${shown.length} of ${data.members_in_all} members`;
+  };
+
+  const draw = () => {
+    const shown = data.members.filter(matches);
+    drawChart(shown);
+    drawPictures();
+    drawTable(shown);
+  };
+
+  for (const input of root.querySelectorAll("input[name=score]")) {
+    input.checked = input.value === state.score;
+    input.addEventListener("change", () => ((state.score = input.value), draw()));
+  }
+  for (const input of root.querySelectorAll("input[name=side]")) input.addEventListener("change", () => (state.side = input.value));
+  find(".filter input").addEventListener("input", (event) => ((state.filter = event.target.value), draw()));
+  find("button.target").addEventListener("click", () => choose(null, "right"));
+  find(".along input").max = Math.max(0, data.curve.length - 1);
+  find(".along input").addEventListener("input", (event) => choose(byRow.get(data.curve[event.target.value]), "left"));
+  for (const input of root.querySelectorAll(".zoom input, .wipe input")) input.addEventListener("input", drawZoom);
+  for (const image of root.querySelectorAll(".frame img")) image.addEventListener("load", drawZoom);
+  // Dragged, an enlarged picture moves.
+  find(".frame").addEventListener("pointermove", (event) => {
+    if (!event.buttons) return;
+    const size = event.currentTarget.clientWidth * Math.max(1, Number(find(".zoom input").value) - 1);
+    const moved = (at, by) => Math.min(100, Math.max(0, (at ?? 50) - (100 * by) / size));
+    [state.panX, state.panY] = [moved(state.panX, event.movementX), moved(state.panY, event.movementY)];
+    drawZoom();
+  });
+  draw();
+  drawZoom();
+})();

@@ -1,0 +1,90 @@
+"""What the report's page lets its reader explore: members with their scores and pictures, as data for its script."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+from PIL import Image
+
+from inr_jax import charts, fit, tables, tasks
+from inr_jax.grid import SCORES, Member
+from inr_jax.plates import best_curve, learned
+from inr_jax.records import Record
+
+# Of larger sweeps the page holds so many members, and pictures of so many; results.csv has all.
+MOST_MEMBERS, MOST_PICTURES = 2000, 64
+# A picture that takes more without loss is WebP of this quality: 25 kB for a natural one of 256x256.
+MOST_BYTES, QUALITY = 40_000, 92
+
+
+def explored(record: Record, table: pd.DataFrame, members: Sequence[Member], keys: Sequence[str]) -> dict[str, Any]:
+    """The page's members: settings that vary, scores, status, what each shows beside its target, and the axis.
+
+    `curve` are the members that differ from the best only along the axis, in its order.
+    """
+    good = table[table["status"] == "ok"]
+    score = tables.criterion(good) if len(good) else "psnr_train"
+    best = int(good[score].idxmax()) if len(good) and good[score].notna().any() else None
+    axis = charts.main_axis(good) if len(good) else None
+    curve = best_curve(good, axis).index.tolist() if axis else []
+    rows = _spread(table.index.tolist(), [best, *curve], MOST_MEMBERS)
+    kept = record.kept()
+    visible = [row for row in rows if keys[row] in kept and len(tasks.of(members[row].data).grid) == 2]
+    shown = set(_spread(visible, [best, *curve], MOST_PICTURES))
+    names = [n for n in (*(["label"] if "label" in table else []), *tables.varying(table)) if n in table]
+    targets: dict[Any, int] = {}
+    found = []
+    for row in rows:
+        told, member = table.loc[row], members[row]
+        about = {
+            "row": row,
+            "settings": [tables.cell(told[name]) for name in names],
+            "scores": [None if pd.isna(told[name]) else float(f"{told[name]:.6g}") for name in SCORES],
+            "status": told["status"],
+            "x": _number(told[axis] if axis else row),
+        }
+        if row in shown:
+            about["picture"] = encoded(learned(record, kept[keys[row]], member).picture)
+            about["target"] = targets.setdefault(member.data, len(targets))
+        found.append(about)
+    return {
+        "members": found,
+        "settings": names,
+        "scores": list(SCORES),
+        "score": score,
+        "axis": axis or "member",
+        "best": best,
+        "curve": [row for row in curve if row in shown],
+        "targets": [encoded(np.asarray(fit.pictured(tasks.of(data).image))) for data in targets],
+        "members_in_all": len(table),
+    }
+
+
+def encoded(picture: UInt8[np.ndarray, "h w c"]) -> str:
+    """The picture as a data URI, without loss where that is small."""
+    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture[..., :3])
+    exact, near = io.BytesIO(), io.BytesIO()
+    image.save(exact, "WEBP", lossless=True)
+    if len(exact.getvalue()) > MOST_BYTES:
+        image.save(near, "WEBP", quality=QUALITY)
+    return f"data:image/webp;base64,{base64.b64encode(near.getvalue() or exact.getvalue()).decode()}"
+
+
+def _spread(rows: Sequence[int], wanted: Sequence[int | None], most: int) -> list[int]:
+    """At most so many of the rows, in order: those wanted, as many of them as possible, and the rest evenly."""
+    if len(rows) <= most:
+        return list(rows)
+    first = [row for row in dict.fromkeys(wanted) if row in set(rows)]
+    if len(first) > most:
+        first = [first[place] for place in np.linspace(0, len(first) - 1, most).astype(int)]
+    others = [row for row in rows if row not in set(first)]
+    even = np.unique(np.linspace(0, len(others) - 1, most - len(first)).astype(int))
+    return sorted([*first, *(others[place] for place in even)])
+
+
+def _number(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)

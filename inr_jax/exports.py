@@ -1,0 +1,103 @@
+"""A fitted member as a file for others: safetensors with its design, or StableHLO, a program that needs JAX alone."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inr_jax import fit
+from inr_jax.ensemble import Network
+from inr_jax.functions import library
+from inr_jax.settings import Design, Hyper, Refused
+
+# Where a StableHLO program can run.
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+FORMAT = "inr_jax.member.1"
+
+
+def to_safetensors(network: Network) -> bytes:
+    """The network's arrays as safetensors, named by their place in the tree; its settings are the file's metadata.
+
+    Raises Refused where a function of one's own is not named `module:function`: nobody could load it.
+    """
+    save = library("safetensors.numpy", "export").save
+    arrays = {name: np.ascontiguousarray(leaf) for name, leaf in _named(network).items()}
+    about = {
+        "format": FORMAT,
+        "design": _settings(network.design),
+        "hyper": _settings(network.hyper),
+        "dims": str(network.dims),
+        "channels": str(network.channels),
+    }
+    return save(arrays, about)
+
+
+def load_network(path: str | Path) -> Network:
+    """The network of such a file. Raises Refused where it is another's, or damaged."""
+    safetensors = library("safetensors", "export")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            about: Mapping[str, str] = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise Refused(f"{path} is no safetensors file: {error}") from error
+    if about.get("format") != FORMAT:
+        raise Refused(f"{path} was not written by `inr_jax`: its format is {about.get('format')!r}, not {FORMAT!r}")
+    design, hyper = (_typed(kind, json.loads(about[kind.__name__.lower()])) for kind in (Design, Hyper))
+    dims, channels = int(about["dims"]), int(about["channels"])
+    shapes = jax.eval_shape(lambda: fit.init(design, hyper, channels, dims))
+    empty = Network(design, hyper, shapes.params, shapes.data, dims, channels)
+    places, tree = jax.tree_util.tree_flatten_with_path((empty.params, empty.data))
+    try:
+        params, data = jax.tree.unflatten(tree, [arrays[jax.tree_util.keystr(place)] for place, _ in places])
+    except KeyError as name:
+        raise Refused(f"{path} has no array {name}") from None
+    return empty._replace(params=params, data=data)
+
+
+def to_stablehlo(network: Network) -> bytes:
+    """The network as a program from coordinates (n, d), for any n, to colours (n, c): its weights are in it.
+
+    `jax.export.deserialize(file).call(coords)` runs it, on CPU, GPU or TPU, without this package.
+    """
+    (n,) = jax.export.symbolic_shape("n")
+    coords = jax.ShapeDtypeStruct((n, network.dims), jnp.float32)
+    return bytes(jax.export.export(jax.jit(network.__call__), platforms=PLATFORMS)(coords).serialize())
+
+
+WRITERS: dict[str, tuple[str, Callable[[Network], bytes]]] = {
+    ".safetensors": ("safetensors", to_safetensors),
+    ".stablehlo": ("flatbuffers", to_stablehlo),
+}
+
+
+def written(network: Network, ending: str) -> bytes:
+    """The network as a file of this ending. Raises Refused where there is none such, or its library is missing."""
+    name, write = WRITERS[ending]
+    library(name, "export")
+    return write(network)
+
+
+def _named(network: Network) -> dict[str, Any]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path((network.params, network.data))
+    return {jax.tree_util.keystr(place): leaf for place, leaf in leaves}
+
+
+def _settings(group: Design | Hyper) -> str:
+    found = {}
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        if callable(value):
+            raise Refused(f"{field.name}={value} is a function: name it module:function, so that others can load it")
+        found[field.name] = dict(value) if field.name == "own" else value
+    return json.dumps(found, default=lambda value: value.item())
+
+
+def _typed(kind: type, found: dict[str, Any]) -> Any:
+    own = found.pop("own")
+    return kind(**found, own=tuple(own.items()) if kind is Design else own)

@@ -1,0 +1,145 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Your own encoding, your own network
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/04_your_own_encoding.ipynb)
+#
+# Both are plain functions. Their keyword parameters are settings: those of the package by their names, and others with
+# defaults, which are yours, and may be swept like any.
+
+# %%
+# Where the package is not there yet, on Colab: this adds what is missing, and leaves Colab's own jax as it is.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("inr_jax") is None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "inr-jax[notebooks,export]"], check=True)
+
+# %%
+import os
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+import inr_jax as inr
+from inr_jax import networks
+
+plt.rcParams |= {"figure.dpi": 72, "figure.constrained_layout.use": True, "axes.spines.top": False}
+plt.rcParams |= {"axes.spines.right": False, "legend.frameon": False}
+# The tests run all cells at a size for tests.
+FAST = bool(os.environ.get("INR_JAX_FAST"))
+inr.use_every_core()
+
+# %% [markdown]
+# ## An encoding
+#
+# It takes coordinates, (n, d), and a key, for whatever it draws: the same for a member always. Here: waves whose
+# directions are spread evenly over the half circle and whose frequencies are drawn, up to `most` cycles.
+
+
+# %%
+def rings(coords, key, *, frequencies: int, most: float = 16.0):
+    """sin and cos of waves in evenly spread directions, their frequencies uniform up to `most` cycles."""
+    angle = jnp.pi * jnp.arange(frequencies) / frequencies
+    cycles = most * jax.random.uniform(key, (frequencies, 1))
+    waves = 2 * jnp.pi * coords @ (cycles * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)).T
+    return jnp.concatenate([jnp.sin(waves), jnp.cos(waves)], axis=-1)
+
+
+# %% [markdown]
+# ## A network
+#
+# It gives a Flax module that maps features, (n, f), to colours, (n, c). Here: Gaussian activations, whose width is a
+# setting of its own.
+
+
+# %%
+def gauss(channels, *, width: int, depth: int, spread: float = 0.5):
+    """A network with exp(-(x / spread)²) after each hidden layer."""
+
+    def bump(x):
+        return jnp.exp(-((x / spread) ** 2))
+
+    return networks.Mlp(channels, width, depth, "float32", "sigmoid", "torch", bump)
+
+
+class Gated(nn.Module):
+    """Flax as you know it: one hidden layer, one half of it gating the other."""
+
+    channels: int
+    width: int
+
+    @nn.compact
+    def __call__(self, features):
+        """The colours of the features."""
+        value, gate = jnp.split(nn.Dense(2 * self.width)(features), 2, axis=-1)
+        return nn.sigmoid(nn.Dense(self.channels)(value * nn.sigmoid(gate)))
+
+
+def gated(channels, *, width: int):
+    """One gated hidden layer."""
+    return Gated(channels, width)
+
+
+# %% [markdown]
+# ## Swept, beside what is built in
+#
+# Numbers of your own that are computed with are axes of `hypers`, all in one program; those that fix a shape belong
+# into `Design(own={...})`.
+
+# %%
+image = inr.images.load("chelsea", size=32 if FAST else 64)
+task = inr.tasks.split(image, "quarter")
+common = dict(frequencies=64, width=64, depth=2, steps=20 if FAST else 300)
+most = np.geomspace(1, 32, 4 if FAST else 11)
+
+found = {
+    "Gaussian features, ReLU": inr.fit_many(inr.Design(**common), inr.hypers(scale=most / 2), task),
+    "rings, ReLU": inr.fit_many(inr.Design(encoding=rings, **common), inr.hypers(own={"most": most}), task),
+}
+gates = inr.Design(encoding=rings, network=gated, **common)
+found["rings, gated"] = inr.fit_many(gates, inr.hypers(own={"most": most}), task)
+
+plt.figure(figsize=(6, 3.4))
+for name, fits in found.items():
+    plt.plot(most, fits.psnr_heldout, "o-", markersize=4, label=name)
+plt.xscale("log")
+plt.xlabel("highest frequency (Gaussian: two standard deviations), cycles per image side")
+plt.ylabel("held-out PSNR (dB)")
+_ = plt.legend()
+
+# %% [markdown]
+# Two settings of one's own at once, of the encoding and of the network:
+
+# %%
+spread = np.geomspace(0.1, 3, 3 if FAST else 7)
+surface = inr.fit_many(
+    inr.Design(encoding=rings, network=gauss, **common), inr.hypers(own={"most": most, "spread": spread}), task
+)
+plt.figure(figsize=(5.2, 3.4))
+mesh = plt.pcolormesh(spread, most, surface.psnr_heldout.reshape(len(most), len(spread)), shading="nearest")
+plt.xscale("log")
+plt.yscale("log")
+plt.xlabel("spread of the activation")
+plt.ylabel("highest frequency")
+_ = plt.colorbar(mesh, label="held-out PSNR (dB)")
+
+# %% [markdown]
+# In a study file or on the command line the same functions go by `module:function`, and their settings are fields:
+# `--config.design.encoding=my.features:rings --config.axes.most=4,8,16`.

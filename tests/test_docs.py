@@ -1,0 +1,55 @@
+"""The documentation holds: its Python runs, its examples give what they say, and its pages are all there."""
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+import inr_jax
+
+PAGES = sorted(Path("docs").glob("*.md"))
+EXAMPLES = ["settings", "tasks", "metrics", "command"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_docstrings_give_what_they_say(name):
+    found = doctest.testmod(importlib.import_module(f"inr_jax.{name}"))
+    assert found.attempted and not found.failed
+
+
+def test_no_example_of_a_docstring_is_left_out():
+    with_examples = {path.stem for path in Path("inr_jax").glob("*.py") if ">>> " in path.read_text()}
+    assert with_examples == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_python_of_a_page_runs_as_printed(path, capsys):
+    names: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", path.read_text(), re.S):
+        exec(code, names)
+
+
+def test_every_page_is_in_the_site_and_what_it_links_to_is_there():
+    listed = set(re.findall(r"([\w/]+\.(?:md|ipynb))$", Path("mkdocs.yml").read_text(), re.M))
+    made = {"fields.md", "studies.md"}
+    there = {path.name for path in PAGES} | made
+    there |= {f"notebooks/{path.name}" for path in Path("notebooks").glob("*.ipynb")}
+    assert listed == there
+    for path in PAGES:
+        for link in re.findall(r"\]\(([^)#:]+)[^)]*\)", path.read_text()):
+            assert link in there or (Path("docs") / link).is_file(), f"{path}: {link}"
+
+
+def test_the_api_page_names_what_is_there():
+    for name in re.findall(r"^::: inr_jax\.(\S+)", Path("docs/api.md").read_text(), re.M):
+        found = inr_jax
+        for part in name.split("."):
+            found = getattr(found, part, None) or importlib.import_module(f"{found.__name__}.{part}")
+        assert found.__doc__
+
+
+def test_the_version_is_one():
+    for page, pattern in (("CITATION.cff", r"^version: (.*)$"), ("docs/cite.md", r"version = \{(.*)\}")):
+        assert re.search(pattern, Path(page).read_text(), re.M)[1] == inr_jax.__version__
