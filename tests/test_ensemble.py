@@ -35,7 +35,8 @@ def test_a_member_equals_its_single_fit(network):
         hyper = member_of(settings, row)
         state = fit.init(design, hyper, 3, 2)
         state, _ = fit.advance(design, hyper, TASK, state, np.int32(0), np.int32(12))
-        single = fit.evaluate(design, hyper, TASK, state, 144)
+        single, picture = fit.evaluate(design, hyper, TASK, state, 144)
+        assert np.abs(picture.astype(int) - together.picture[row]).max() <= 1
         np.testing.assert_allclose([getattr(together, n)[row] for n in SCORES], single, rtol=1e-5, atol=1e-5)
 
 

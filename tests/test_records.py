@@ -17,6 +17,7 @@ FITTED = Fitted(
     PARAMS,
     {"B": np.ones((2, 4, 2), np.float32)},
     *(np.asarray([value, value + 1], np.float32) for value in (30, 20, 25, 0.9)),
+    np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3),
     np.asarray([-1, 7], np.int32),
     np.ones(2, np.float32),
     np.zeros((2, 5), np.float32),

@@ -63,10 +63,21 @@ def test_hypers_refuses_an_unknown_name_and_says_the_nearest(given, near):
         settings.hypers(**{given: [1]})
 
 
-@pytest.mark.parametrize("name", ["encoding", "size", "own", "width"])
+@pytest.mark.parametrize("name", ["encoding", "size", "width"])
 def test_hypers_refuses_settings_that_are_not_traced(name):
     with pytest.raises(Refused, match=name):
         settings.hypers(**{name: [1]})
+
+
+def test_hypers_takes_the_numbers_of_functions_of_ones_own_as_axes_beside_the_others():
+    members = settings.hypers(scale=[1, 2], own={"power": [0.5, 1, 2]})
+    assert members.scale.tolist() == [1, 1, 1, 2, 2, 2]
+    assert members.own["power"].tolist() == [0.5, 1, 2] * 2 and members.own["power"].dtype == np.float32
+
+
+def test_a_design_takes_them_as_a_dictionary_and_is_the_same_design():
+    made = [settings.Design(own=own) for own in ({"b": 2, "a": 1}, (("a", 1), ("b", 2)))]
+    assert made[0] == made[1] and hash(made[0]) == hash(made[1])
 
 
 @pytest.mark.parametrize(
