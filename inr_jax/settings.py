@@ -105,7 +105,7 @@ class Design:
     pixels: int = setting(0, "pixels a step, drawn with replacement; 0: all", "pixels", low=0)
     loss: str = setting("mse", "what is minimised", choices=("mse",))
     precision: str = setting("float32", "of the hidden products", choices=("float32", "tf32", "bfloat16"))
-    own: tuple[tuple[str, Any], ...] = ()
+    own: tuple[tuple[str, Any], ...] | Mapping[str, Any] = ()
 
     def __post_init__(self) -> None:
         """Take the parameters of functions of one's own as a dictionary too."""
