@@ -1,14 +1,13 @@
-"""The pages of the site that are kept elsewhere: the fields in the code, the studies and the notebooks in the tree."""
+"""The pages of the site that are kept elsewhere: the fields in the code, the studies in their own README."""
 
 import dataclasses
 import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
-from inr_jax.settings import GROUPS
+from inr_jax.settings import GROUPS, LARGEST
 
 ROOT = Path(__file__).parent.parent
 TITLES = {
@@ -24,7 +23,6 @@ Set one with `--config.FIELD=VALUE`, sweep one with `--config.axes.NAME=1,2,4` (
 """
 
 
-@event_priority(100)  # before the plugin that turns notebooks into pages
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add them."""
     files.append(File.generated(config, "fields.md", content=fields()))
@@ -32,8 +30,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     # Files of the tree are no pages.
     found = re.sub(r"\[([^]]*)\]\((?:\.\./|configs)[^)]*\)", r"\1", found)
     files.append(File.generated(config, "studies.md", content=found))
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        files.append(File.generated(config, f"notebooks/{path.name}", abs_src_path=str(path)))
     return files
 
 
@@ -41,11 +37,13 @@ def fields() -> str:
     """Every field with its default, unit, range and meaning."""
     parts = [INTRODUCTION]
     for group, (title, prefix) in TITLES.items():
-        parts.append(f"\n## {title}\n\n| field | default | unit | allowed | meaning |\n|---|---|---|---|---|")
+        parts.append(f"\n## {title}\n\n| field | default | allowed | meaning |\n|---|---|---|---|")
         for field in dataclasses.fields(GROUPS[group]):
             if field.name != "own":
                 meta = field.metadata
-                cells = [f"`{prefix}{field.name}`", f"`{field.default!r}`", meta["unit"], allowed(meta), meta["help"]]
+                default = f"`{field.default}`" if field.default != "" else ""
+                meaning = meta["help"] + (f" ({meta['unit']})" if meta["unit"] else "")
+                cells = [f"`{prefix}{field.name}`", default, allowed(meta), meaning]
                 parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(parts)
 
@@ -55,4 +53,5 @@ def allowed(meta: dict) -> str:
     if meta["choices"]:
         return ", ".join(f"`{choice}`" for choice in meta["choices"]) + (", `module:function`" if meta["open"] else "")
     bounds = {"low": "at least", "above": "above", "high": "at most"}
-    return ", ".join(f"{word} {meta[name]:g}" for name, word in bounds.items() if meta[name] is not None)
+    known = {name: meta[name] for name in bounds if meta[name] not in (None, LARGEST)}
+    return ", ".join(f"{bounds[name]} {bound:g}" for name, bound in known.items())
