@@ -45,7 +45,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def entry() -> None:
-    """Be the command `inr-sweep`."""
+    """Be the command `inr-sweep`: with modules of one's own beside it, as `python -m` has them."""
+    sys.path.insert(0, "")
     run(main)
 
 
@@ -59,4 +60,4 @@ def _outcome(record: Record) -> str:
 
 
 if __name__ == "__main__":
-    entry()
+    run(main)

@@ -30,6 +30,7 @@
       const value = valueOf(member, name);
       if (value === undefined || value === null) return false;
       const a = Number(value), b = Number(wanted), numbers = value !== "" && !isNaN(a) && !isNaN(b);
+      if (!isNaN(b) && !numbers) return sign === "!="; // a setting that the member does not read
       const order = numbers ? a - b : String(value).localeCompare(wanted);
       return { "<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0, "=": order === 0, "!=": order !== 0 }[sign];
     });
@@ -84,10 +85,11 @@
       make("text", { x: margin.left - 6, y: y(tick) + 4, "text-anchor": "end" }, svg, neat(tick));
     }
     make("text", { x: (wide + margin.left) / 2, y: high - 4, "text-anchor": "middle" }, svg, data.axis);
-    const tabbed = points.includes(state.left) ? state.left : points[0];
+    const tabbed = points.includes(state[state.side]) ? state[state.side] : points[0];
+    const radius = Math.min(11, Math.max(6, (5 * wide) / (svg.clientWidth || wide)));
     points.forEach((member, number) => {
       const kind = [member.picture ? "" : "bare", member.status, member === state.left ? "left" : "", member === state.right ? "right" : ""];
-      const point = make("circle", { cx: x(member.x), cy: y(ys[number]), r: 6, class: kind.join(" "), role: "button", tabindex: member === tabbed ? 0 : -1 }, svg);
+      const point = make("circle", { cx: x(member.x), cy: y(ys[number]), r: radius, class: kind.join(" "), role: "button", tabindex: member === tabbed ? 0 : -1 }, svg);
       point.setAttribute("aria-label", said(member));
       point.setAttribute("aria-pressed", member === state.left || member === state.right);
       make("title", {}, point, said(member));
@@ -109,10 +111,10 @@
     if (!pictured.length) return;
     for (const side of ["left", "right"]) {
       const member = state[side], image = find(`img.${side}`);
-      const target = data.targets[(state.left && state.left.target) || 0];
+      const target = state.left && state.left.target !== undefined ? data.targets[state.left.target] : null;
       const source = member ? member.picture : target;
-      image.hidden = !source;
-      if (source) image.src = source;
+      image.style.visibility = source ? "visible" : "hidden";
+      image.src = source || target || data.targets[0];
       const text = member ? said(member) + (source ? "" : " (the page has no picture of it)") : "the target";
       image.alt = find(`output.${side}`).textContent = text;
     }
@@ -130,6 +132,7 @@
       image.style.imageRendering = frame.clientWidth * zoom > 1.5 * image.naturalWidth ? "pixelated" : "auto";
     }
     frame.style.setProperty("--wipe", `${wipe}%`);
+    frame.style.touchAction = zoom > 1 ? "none" : "pan-y";
   };
 
   // ---- the table
@@ -172,7 +175,11 @@
             const button = document.createElement("button");
             button.textContent = text;
             button.setAttribute("aria-label", `show ${said(member)}`);
-            button.addEventListener("click", () => choose(member));
+            button.dataset.row = member.row;
+            button.addEventListener("click", () => {
+              choose(member);
+              table.querySelector(`button[data-row="${member.row}"]`).focus();
+            });
             cell.append(button);
           }
           row.append(cell);
@@ -194,20 +201,26 @@
     input.checked = input.value === state.score;
     input.addEventListener("change", () => ((state.score = input.value), draw()));
   }
-  for (const input of root.querySelectorAll("input[name=side]")) input.addEventListener("change", () => (state.side = input.value));
+  for (const input of root.querySelectorAll("input[name=side]")) input.addEventListener("change", () => ((state.side = input.value), draw()));
   find(".filter input").addEventListener("input", (event) => ((state.filter = event.target.value), draw()));
   find("button.target").addEventListener("click", () => choose(null, "right"));
   find(".along input").max = Math.max(0, data.curve.length - 1);
   find(".along input").addEventListener("input", (event) => choose(byRow.get(data.curve[event.target.value]), "left"));
   for (const input of root.querySelectorAll(".zoom input, .wipe input")) input.addEventListener("input", drawZoom);
   for (const image of root.querySelectorAll(".frame img")) image.addEventListener("load", drawZoom);
-  // Dragged, an enlarged picture moves.
-  find(".frame").addEventListener("pointermove", (event) => {
-    if (!event.buttons) return;
-    const size = event.currentTarget.clientWidth * Math.max(1, Number(find(".zoom input").value) - 1);
+  // Dragged, or by the arrow keys, an enlarged picture moves.
+  const pan = (x, y) => {
+    const size = find(".frame").clientWidth * Math.max(1, Number(find(".zoom input").value) - 1);
     const moved = (at, by) => Math.min(100, Math.max(0, (at ?? 50) - (100 * by) / size));
-    [state.panX, state.panY] = [moved(state.panX, event.movementX), moved(state.panY, event.movementY)];
+    [state.panX, state.panY] = [moved(state.panX, x), moved(state.panY, y)];
     drawZoom();
+  };
+  find(".frame").addEventListener("pointermove", (event) => event.buttons && pan(event.movementX, event.movementY));
+  find(".frame").addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: [32, 0], ArrowRight: [-32, 0], ArrowUp: [0, 32], ArrowDown: [0, -32] }[event.key];
+    if (!by) return;
+    pan(...by);
+    event.preventDefault();
   });
   draw();
   drawZoom();

@@ -12,11 +12,11 @@ from PIL import Image
 
 from inr_jax import charts, fit, tables, tasks
 from inr_jax.grid import SCORES, Member
-from inr_jax.plates import best_curve, learned
+from inr_jax.plates import best_curve
 from inr_jax.records import Record
 
 # Of larger sweeps the page holds so many members, and pictures of so many; results.csv has all.
-MOST_MEMBERS, MOST_PICTURES = 2000, 64
+MOST_MEMBERS, MOST_PICTURES, MOST_TARGETS = 2000, 64, 32
 # A picture that takes more without loss is WebP of this quality: 25 kB for a natural one of 256x256.
 MOST_BYTES, QUALITY = 40_000, 92
 
@@ -27,14 +27,16 @@ def explored(record: Record, table: pd.DataFrame, members: Sequence[Member], key
     `curve` are the members that differ from the best only along the axis, in its order.
     """
     good = table[table["status"] == "ok"]
-    score = tables.criterion(good) if len(good) else "psnr_train"
-    best = int(good[score].idxmax()) if len(good) and good[score].notna().any() else None
+    last = tables.last_stage(good)
+    score = tables.criterion(last) if len(last) else "psnr_train"
+    best = int(last[score].idxmax()) if len(last) and last[score].notna().any() else None
     axis = charts.main_axis(good) if len(good) else None
     curve = best_curve(good, axis).index.tolist() if axis else []
     rows = _spread(table.index.tolist(), [best, *curve], MOST_MEMBERS)
     kept = record.kept()
     visible = [row for row in rows if keys[row] in kept and len(tasks.of(members[row].data).grid) == 2]
-    shown = set(_spread(visible, [best, *curve], MOST_PICTURES))
+    shown = _spread(visible, [best, *curve], MOST_PICTURES)
+    pictures = record.pictures([keys[row] for row in shown])
     names = [n for n in (*(["label"] if "label" in table else []), *tables.varying(table)) if n in table]
     targets: dict[Any, int] = {}
     found = []
@@ -43,12 +45,13 @@ def explored(record: Record, table: pd.DataFrame, members: Sequence[Member], key
         about = {
             "row": row,
             "settings": [tables.cell(told[name]) for name in names],
-            "scores": [None if pd.isna(told[name]) else float(f"{told[name]:.6g}") for name in SCORES],
+            "scores": [_number(told[name]) for name in SCORES],
             "status": told["status"],
             "x": _number(told[axis] if axis else row),
         }
-        if row in shown:
-            about["picture"] = encoded(learned(record, kept[keys[row]], member).picture)
+        if keys[row] in pictures:
+            about["picture"] = encoded(pictures[keys[row]])
+        if len(tasks.of(member.data).grid) == 2 and (member.data in targets or len(targets) < MOST_TARGETS):
             about["target"] = targets.setdefault(member.data, len(targets))
         found.append(about)
     return {
@@ -58,7 +61,7 @@ def explored(record: Record, table: pd.DataFrame, members: Sequence[Member], key
         "score": score,
         "axis": axis or "member",
         "best": best,
-        "curve": [row for row in curve if row in shown],
+        "curve": [row for row in curve if keys[row] in pictures],
         "targets": [encoded(np.asarray(fit.pictured(tasks.of(data).image))) for data in targets],
         "members_in_all": len(table),
     }
@@ -66,7 +69,7 @@ def explored(record: Record, table: pd.DataFrame, members: Sequence[Member], key
 
 def encoded(picture: UInt8[np.ndarray, "h w c"]) -> str:
     """The picture as a data URI, without loss where that is small."""
-    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture[..., :3])
+    image = Image.fromarray(picture if picture.shape[-1] == 3 else picture[..., 0])
     exact, near = io.BytesIO(), io.BytesIO()
     image.save(exact, "WEBP", lossless=True)
     if len(exact.getvalue()) > MOST_BYTES:
@@ -78,13 +81,15 @@ def _spread(rows: Sequence[int], wanted: Sequence[int | None], most: int) -> lis
     """At most so many of the rows, in order: those wanted, as many of them as possible, and the rest evenly."""
     if len(rows) <= most:
         return list(rows)
-    first = [row for row in dict.fromkeys(wanted) if row in set(rows)]
+    there = set(rows)
+    first = [row for row in dict.fromkeys(wanted) if row in there]
     if len(first) > most:
         first = [first[place] for place in np.linspace(0, len(first) - 1, most).astype(int)]
-    others = [row for row in rows if row not in set(first)]
+    others = sorted(there - set(first))
     even = np.unique(np.linspace(0, len(others) - 1, most - len(first)).astype(int))
     return sorted([*first, *(others[place] for place in even)])
 
 
 def _number(value: Any) -> float | None:
-    return None if pd.isna(value) else float(value)
+    """The value for JSON, which has no word for what is not finite."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None

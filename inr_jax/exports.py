@@ -1,6 +1,7 @@
 """A fitted member as a file for others: safetensors with its design, or StableHLO, a program that needs JAX alone."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ def to_safetensors(network: Network) -> bytes:
         "hyper": _settings(network.hyper),
         "dims": str(network.dims),
         "channels": str(network.channels),
+        "sha256": _digest(arrays),
     }
     return save(arrays, about)
 
@@ -48,15 +50,17 @@ def load_network(path: str | Path) -> Network:
         raise Refused(f"{path} is no safetensors file: {error}") from error
     if about.get("format") != FORMAT:
         raise Refused(f"{path} was not written by `inr_jax`: its format is {about.get('format')!r}, not {FORMAT!r}")
-    design, hyper = (_typed(kind, json.loads(about[kind.__name__.lower()])) for kind in (Design, Hyper))
+    if about["sha256"] != _digest(arrays):
+        raise Refused(f"{path} is damaged: its arrays are not what was written")
+    try:
+        design, hyper = (_typed(kind, json.loads(about[kind.__name__.lower()])) for kind in (Design, Hyper))
+    except TypeError as error:
+        raise Refused(f"{path} has settings of another version: {error}") from error
     dims, channels = int(about["dims"]), int(about["channels"])
     shapes = jax.eval_shape(lambda: fit.init(design, hyper, channels, dims))
     empty = Network(design, hyper, shapes.params, shapes.data, dims, channels)
     places, tree = jax.tree_util.tree_flatten_with_path((empty.params, empty.data))
-    try:
-        params, data = jax.tree.unflatten(tree, [arrays[jax.tree_util.keystr(place)] for place, _ in places])
-    except KeyError as name:
-        raise Refused(f"{path} has no array {name}") from None
+    params, data = jax.tree.unflatten(tree, [arrays[jax.tree_util.keystr(place)] for place, _ in places])
     return empty._replace(params=params, data=data)
 
 
@@ -81,6 +85,13 @@ def written(network: Network, ending: str) -> bytes:
     name, write = WRITERS[ending]
     library(name, "export")
     return write(network)
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        found.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode() + arrays[name].tobytes())
+    return found.hexdigest()
 
 
 def _named(network: Network) -> dict[str, Any]:

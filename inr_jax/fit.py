@@ -25,7 +25,7 @@ from inr_jax.tasks import Task, coordinates, lines, side
 CURVE_PIXELS = 4096
 # And at so many lines along each axis, or as many as make that many pixels.
 CURVE_LINES = 16
-# What a fit shows is kept of no more pixels along each axis, evenly strided.
+# What a fit shows is kept of no more pixels along each axis.
 PICTURE_SIDE = 256
 # Below this part of its whole power a target has nothing in a band but rounding.
 SILENT = 1e-9
@@ -238,9 +238,16 @@ def evaluate(design: Design, hyper: Hyper, task: Task, state: State, tile: int) 
 
 
 def pictured(image: Float[AnyArray, "*grid c"]) -> UInt8[Array, "*small c"]:
-    """The image as 8 bit, clipped, at no more than PICTURE_SIDE pixels along each axis."""
-    small = image[tuple(slice(None, None, math.ceil(side / PICTURE_SIDE)) for side in image.shape[:-1])]
-    return jnp.round(jnp.clip(small, 0.0, 1.0) * 255).astype(jnp.uint8)
+    """The image as 8 bit, clipped; of one with a side beyond PICTURE_SIDE the means of blocks, whole ones only.
+
+    Means, not every second pixel: those are what a `quarter` trains on, and show nothing of what lies between.
+    """
+    *grid, channels = image.shape
+    block = math.ceil(max(grid) / PICTURE_SIDE)
+    image = jnp.clip(image, 0.0, 1.0)[tuple(slice(max(1, side // block) * block) for side in grid)]
+    cut = [part for side in image.shape[:-1] for part in (max(1, side // block), min(side, block))]
+    small = image.reshape(*cut, channels).mean(tuple(range(1, 2 * len(grid), 2)))
+    return jnp.round(small * 255).astype(jnp.uint8)
 
 
 def curve_point(design: Design, hyper: Hyper, task: Task, state: State) -> Curves:

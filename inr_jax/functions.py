@@ -15,11 +15,9 @@ def imported(path: str) -> Callable:
         function = getattr(importlib.import_module(module), name)
     except Exception as error:  # whatever a module of one's own may raise
         said = str(error).strip().partition("\n")[0]
-        raise Refused(
-            f"encoding, network or image {path!r} cannot be imported: {type(error).__name__}: {said}"
-        ) from error
+        raise Refused(f"{path!r} cannot be imported: {type(error).__name__}: {said}") from error
     if not callable(function):
-        raise Refused(f"encoding, network or image {path!r} is no function")
+        raise Refused(f"{path!r} is no function")
     return function
 
 

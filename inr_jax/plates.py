@@ -282,13 +282,17 @@ def _enlarged(shown: Sequence[tuple[Pictured, Member, Learned]]) -> list[Plate]:
         whole = each.target.shape[:2]
         starts = [max(0, (side - ENLARGED) // 2) for side in whole]
         middle = tuple(slice(start, start + ENLARGED) for start in starts)
-        part = tuple(
-            slice(4 * start, 4 * min(start + ENLARGED, side)) for start, side in zip(starts, whole, strict=True)
-        )
-        four = picture(member, fitted, (4 * whole[0], 4 * whole[1]), part)
-        # Every second pixel of the larger grid is the smaller one's.
-        sizes = [("fitted", four[::4, ::4]), ("at 2x", four[::2, ::2]), ("at 4x", four)]
-        rows.append((each.title, [("target", each.target[middle]), *sizes]))
+        sizes: list[tuple[str, np.ndarray]] = []
+        for times, said in ((4, "at 4x"), (2, "at 2x"), (1, "fitted")):
+            if sizes and member.design.domain == "unit":
+                # Every second pixel of the larger grid is the smaller one's.
+                drawn = sizes[0][1][:: 4 // times, :: 4 // times]
+            else:
+                cuts = zip(middle, whole, strict=True)
+                part = tuple(slice(times * cut.start, times * min(cut.stop, side)) for cut, side in cuts)
+                drawn = picture(member, fitted, (times * whole[0], times * whole[1]), part)
+            sizes.append((said, drawn))
+        rows.append((each.title, [("target", each.target[middle]), *sizes[::-1]]))
     if not rows:
         return []
     return [

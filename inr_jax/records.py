@@ -124,10 +124,10 @@ def said_of(path: Path) -> dict[str, Any]:
         return manifest["about"]
 
 
-def unpack(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a packed file, each checked against its digest. Raises Damaged if one differs."""
+def unpack(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """The arrays of a packed file, or some, each checked against its digest. Raises Damaged if one differs."""
     with _opened(path) as (file, manifest):
-        arrays = {name: file[name] for name in manifest["sha256"]}
+        arrays = {name: file[name] for name in names or manifest["sha256"]}
     for name, array in arrays.items():
         if _digest(array) != manifest["sha256"][name]:
             raise Damaged(f"{path}: array {name!r} is not what was written")
@@ -355,6 +355,16 @@ class Record:
             "fit_seconds": round(math.fsum(each["seconds"] for each in said), 3),
         }
 
+    def pictures(self, keys: Sequence[str]) -> dict[str, UInt8[np.ndarray, "..."]]:
+        """What finished members show, by key, each file read once; its other arrays are not."""
+        kept = self.kept()
+        found: dict[str, np.ndarray] = {}
+        path_of = lambda key: kept[key].path  # noqa: E731
+        for path, group in itertools.groupby(sorted(keys, key=path_of), path_of):
+            pictures = unpack(path, ["picture"])["picture"]
+            found |= {key: pictures[kept[key].place] for key in group}
+        return found
+
     def learned(self, kept: Kept, shapes: Any) -> Learned:
         """What a finished member learned, verified; `shapes` is its state. Raises Damaged where it is another's."""
         own = {name: array[kept.place] for name, array in unpack(kept.path).items()}
@@ -558,6 +568,8 @@ def there(positional: Sequence[str], usage: str, finished: bool = False) -> Reco
     record = Record(positional[0])
     if not record.run:
         raise Refused(f"{positional[0]!r} is no run folder: it has no run.json")
-    if finished and not (record.directory / "results.csv").is_file():
-        raise Refused(f"{record.directory} has no results.csv: it is not finished; the sweep's command goes on with it")
+    if record.run.get("layout", LAYOUT) != LAYOUT:
+        raise Refused(f"{record.directory} was written by another version; the sweep's command fits its members again")
+    if finished and not (record.run.get("finished") and (record.directory / "results.csv").is_file()):
+        raise Refused(f"{record.directory} is not finished; the sweep's command goes on with it")
     return record

@@ -39,6 +39,9 @@ def write(record: Record, members: Sequence[Member], keys: Sequence[str]) -> Non
     )
     drawn = plates.of(record, table, baselines, members, keys, foreseen)
     pictures = {each.name: figures.png(each.figure, PNG_DPI) for each in drawn}
+    for path in (record.directory / "figures").glob("[!.]*.*"):
+        if path.stem not in pictures:  # of the run before it was extended
+            path.unlink(missing_ok=True)
     for each in drawn:
         svg = io.BytesIO()
         each.figure.savefig(svg, format="svg", metadata={"Date": None})
@@ -59,7 +62,7 @@ def _explored(found: dict[str, Any]) -> dict[str, str]:
     some = f"{found['axis']}>4" if found["axis"] != "member" else "member<10"
     section = Template(_file("explorer.html")).substitute(scores=radios, axis=axis, example=escape(f"{some} status=ok"))
     # No end of the script's element within its text.
-    data = json.dumps(found).replace("<", "\\u003c")
+    data = json.dumps(found, allow_nan=False).replace("<", "\\u003c")
     script = f'<script type="application/json" id="members">{data}</script>\n<script>\n{_file("explorer.js")}</script>'
     return {"explore": section, "explorer": script}
 

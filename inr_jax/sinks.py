@@ -18,13 +18,20 @@ from inr_jax.fit import Curves
 from inr_jax.functions import imported, library
 from inr_jax.settings import Refused, nearest
 
+# A sweep's run of a tracker shows the pictures of so many members, the best, and the curves of the first so many.
+MOST_PICTURES, MOST_CURVES = 16, 256
 CURVES = {"history_train": "psnr_train", "history_heldout": "psnr_heldout"}
 
 
 class Finished(NamedTuple):
-    """A member that was fitted just now: its row of results.csv, settings and scores, curves, and what it shows."""
+    """A member that was fitted just now: settings and scores, curves, and what it shows.
+
+    `row` is that of results.csv as the run stands; `key` stays the same when the run is extended.
+    """
 
     row: int
+    key: str
+    status: str
     settings: Mapping[str, Any]
     scores: Mapping[str, Any]
     steps: np.ndarray
@@ -48,16 +55,19 @@ class Sink(Protocol):
 class Wandb:
     """One run of Weights & Biases per sweep: the best so far as it goes, then the table, the curves and the figures.
 
-    Its files are in the run's folder; `WANDB_MODE=offline` needs no account and no network.
+    A sweep that is stopped and goes on is a run each time, in one group; the table at the end is of all. Its files are
+    in the run's folder; `WANDB_MODE=offline` needs no account and no network.
     """
 
     def __init__(self, directory: Path, about: Mapping[str, Any]) -> None:
-        """Open the run, or go on with that of the same folder."""
+        """Open the run."""
         self.wandb = library("wandb", "wandb")
         self.done, self.best = 0, -np.inf
         self.pictures: list[Finished] = []
         name = f"{about['study']}-{about['variant']}"
         self.run = self._run(directory, about, name=name, config=dict(about["identity"]))
+        for curve in CURVES.values():
+            self.run.define_metric(f"{curve}/*", step_metric="step")
 
     def _run(self, directory: Path, about: Mapping[str, Any], **more: Any) -> Any:
         quiet = self.wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True)
@@ -70,21 +80,22 @@ class Wandb:
     def members(self, finished: Sequence[Finished]) -> None:
         """The number of members that are done, the best score, and their pictures."""
         self.done += len(finished)
-        self.best = max([self.best, *(score for each in finished if np.isfinite(score := _score(each)))])
+        good = [each for each in finished if each.status == "ok" and np.isfinite(_score(each))]
+        self.best = max([self.best, *map(_score, good)])
         self.run.log({"members": self.done} | ({"best psnr": self.best} if np.isfinite(self.best) else {}))
-        self.pictures += [each for each in finished if each.picture.ndim == 3]
-        for each in finished:
+        shown = [*self.pictures, *(each for each in good if each.picture.ndim == 3)]
+        self.pictures = sorted(shown, key=_score, reverse=True)[:MOST_PICTURES]
+        for each in finished[: max(0, MOST_CURVES + len(finished) - self.done)]:
             for step, values in _points(each):
                 named = {f"{name}/member {each.row}": value for name, value in values.items()}
                 self.run.log({"step": step, **named})
 
     def close(self, table: pd.DataFrame, figures: Mapping[str, Path]) -> None:
         """The table, the figures, the pictures of the best, and the end."""
-        best = sorted(self.pictures, key=_score, reverse=True)[:16]
         self.run.log(
             {"members table": self.wandb.Table(dataframe=table.astype(object).where(table.notna(), None))}
             | {name: self.wandb.Image(str(path)) for name, path in figures.items()}
-            | {"pictures": [self.wandb.Image(_colours(each.picture), caption=_named(each)) for each in best]}
+            | {"pictures": [self.wandb.Image(_colours(each.picture), caption=_named(each)) for each in self.pictures]}
         )
         self.run.finish()
 
@@ -123,14 +134,16 @@ class TensorBoard:
     def members(self, finished: Sequence[Finished]) -> None:
         """A run of the tracker each."""
         for each in finished:
-            with self.writer(str(self.directory / f"member_{each.row:05d}")) as writer:
+            with self.writer(str(self.directory / f"member_{each.key[:8]}")) as writer:
                 for step, values in _points(each):
                     for name, value in values.items():
                         writer.add_scalar(name, value, step)
                 if each.picture.ndim == 3:
                     writer.add_image("picture", _colours(each.picture), int(each.steps[-1]), dataformats="HWC")
                 plain = {n: v if isinstance(v, int | float | str | bool) else str(v) for n, v in each.settings.items()}
-                scores = {n: float(v) for n, v in each.scores.items() if isinstance(v, float) and np.isfinite(v)}
+                # Of all pixels, where the curves are of a sample of them: under names of their own.
+                ended = {name: v for name, v in each.scores.items() if isinstance(v, float) and np.isfinite(v)}
+                scores = {f"final/{name}": float(value) for name, value in ended.items()}
                 # Not `add_hparams`: a second writer of its own, which within a second writes into the same file.
                 for summary in self.settings(plain, scores):
                     writer.file_writer.add_summary(summary)
@@ -217,7 +230,7 @@ def _score(each: Finished) -> float:
 
 
 def _colours(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
-    return np.repeat(picture, 3, axis=-1) if picture.shape[-1] == 1 else picture[..., :3]
+    return picture if picture.shape[-1] == 3 else np.repeat(picture[..., :1], 3, axis=-1)
 
 
 def _named(each: Finished) -> str:

@@ -37,7 +37,7 @@ from inr_jax.grid import MEASURED, SCORES, Batch, Grid, Member, batches, grid, i
 from inr_jax.machine import Stopwatch, device, provenance
 from inr_jax.planner import Plan
 from inr_jax.progress import Pace, Progress
-from inr_jax.records import Kept, Learned, Record, chunk_name, refuse_other, step_of
+from inr_jax.records import LAYOUT, Kept, Learned, Record, chunk_name, refuse_other, step_of
 from inr_jax.regression import NotConverged
 from inr_jax.settings import Data, Refused, Run, Study, member_of
 from inr_jax.sinks import Finished, Sinks
@@ -127,7 +127,8 @@ def begin(record: Record, about: dict[str, Any], chosen: list[dict[str, Any]], p
     with record.owned("run.json", PATIENCE):
         refuse_other(record, about)
         # Not finished until the report is: a run stopped from here on goes on, whatever it had been.
-        record.save_run(**about, chosen=chosen, plans=record.run.get("plans", {}) | plans, finished=None)
+        plans = record.run.get("plans", {}) | plans
+        record.save_run(**about, layout=LAYOUT, chosen=chosen, plans=plans, finished=None)
 
 
 def restore(record: Record) -> tuple[Study, Members]:
@@ -353,6 +354,12 @@ class Work(NamedTuple):
         return [
             Finished(
                 int(self.batch.rows[place]),
+                self.keys[place],
+                "diverged"
+                if fitted.diverged_at[at] >= 0
+                else "ok"
+                if steps[-1] == self.batch.design.steps
+                else "pruned",
                 self.settings[place],
                 {name: getattr(fitted, name)[at].item() for name in names},
                 steps,

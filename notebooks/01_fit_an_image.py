@@ -73,10 +73,10 @@ features = inr.fit_many(fourier, inr.hypers(scale=[1, 5, 30]), task)
 names = ["coordinates", *(f"scale {scale:g}" for scale in features.hypers.scale)]
 members = [(coordinates, 0), *((features, member) for member in range(3))]
 figure, axes = plt.subplots(1, 5, figsize=(15, 3.4))
-axes[0].imshow(image)
+axes[0].imshow(image.squeeze(), cmap="gray")
 axes[0].set_title("the image")
 for place, name, (fits, member) in zip(axes[1:], names, members, strict=True):
-    place.imshow(fits.predict(member, image.shape[:2]).clip(0, 1))
+    place.imshow(fits.predict(member, image.shape[:2]).clip(0, 1).squeeze(), cmap="gray")
     place.set_title(f"{name}: {fits.psnr_heldout[member]:.1f} dB held out", fontsize=10)
 for place in axes:
     place.set_axis_off()
@@ -106,8 +106,9 @@ best = int(np.argmax(features.psnr_heldout))
 large = features.predict(best, tuple(4 * side for side in image.shape[:2]))
 figure, axes = plt.subplots(1, 2, figsize=(8, 4))
 part = image.shape[0] // 4
-axes[0].imshow(image[part : 2 * part, part : 2 * part], interpolation="nearest")
-axes[1].imshow(large[4 * part : 8 * part, 4 * part : 8 * part].clip(0, 1), interpolation="nearest")
+cuts = image[part : 2 * part, part : 2 * part], large[4 * part : 8 * part, 4 * part : 8 * part].clip(0, 1)
+for place, cut in zip(axes, cuts, strict=True):
+    place.imshow(cut.squeeze(), cmap="gray", interpolation="nearest")
 for place in axes:
     place.set_axis_off()
 

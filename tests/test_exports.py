@@ -1,5 +1,6 @@
 """A fitted member as a file: it comes back the same, and as a program it needs JAX alone."""
 
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 import inr_jax as inr
-from experiments import export, sweep
+from experiments import export, report, sweep
 from inr_jax import exports
 from inr_jax.command import told
 from inr_jax.settings import Refused
@@ -95,9 +96,11 @@ def test_files_of_others_and_damaged_ones_are_refused(network, tmp_path):
     broken.write_bytes(whole[:-5])
     with safetensors.safe_open(_write(tmp_path / "whole.safetensors", whole), framework="numpy") as file:
         metadata, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    arrays.popitem()
-    less.write_bytes(safetensors.numpy.save(arrays, metadata))
-    for path, said in ((other, "format"), (broken, "safetensors"), (less, "no array"), (tmp_path / "none", "none")):
+    name = next(name for name, array in arrays.items() if array.size)
+    changed = np.array(arrays[name])
+    changed.flat[0] += 1e-3
+    less.write_bytes(safetensors.numpy.save(arrays | {name: changed}, metadata))
+    for path, said in ((other, "format"), (broken, "safetensors"), (less, "damaged"), (tmp_path / "none", "none")):
         with pytest.raises(Refused, match=said):
             inr.load_network(path)
 
@@ -157,6 +160,22 @@ def test_what_cannot_be_exported_is_refused_in_one_line(run, arguments, said, ca
 def test_a_run_that_is_not_there_cannot_be_opened(tmp_path):
     with pytest.raises(Refused, match=r"run\.json"):
         inr.open_run(tmp_path)
+
+
+def test_a_run_that_is_being_extended_is_not_opened_as_if_it_were_finished(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    inr.records.Record(tmp_path / "run").save_run(finished=None)
+    with pytest.raises(Refused, match="not finished"):
+        inr.open_run(tmp_path / "run")
+
+
+def test_a_run_of_another_version_is_refused_and_left_as_it_is(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    inr.records.Record(tmp_path / "run").save_run(layout=1)
+    before = sorted((path, path.read_bytes()) for path in (tmp_path / "run").rglob("*.*"))
+    assert told(report.main, [str(tmp_path / "run")]) == 2
+    assert "another version" in capsys.readouterr().err
+    assert sorted((path, path.read_bytes()) for path in (tmp_path / "run").rglob("*.*")) == before
 
 
 def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it(network, monkeypatch):

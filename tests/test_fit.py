@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import skimage.measure
 
 from inr_jax import fit, tasks
 from inr_jax.settings import Design, Hyper
@@ -157,6 +158,26 @@ def test_scores_are_those_of_the_predicted_image_whatever_the_tile():
     for tile in (64, 10, 1):
         scores, _ = fit.evaluate(SMALL, hyper, TASK, state, tile)
         np.testing.assert_allclose(scores[:3], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("grid", [(600, 200), (257, 300), (64, 64), (1000,)])
+def test_a_picture_is_the_mean_of_whole_blocks_and_keeps_the_sides_in_proportion(grid):
+    image = np.random.default_rng(0).uniform(-0.1, 1.1, (*grid, 3)).astype(np.float32)
+    block = -(-max(grid) // 256)
+    whole = tuple(slice(side // block * block) for side in grid)
+    want = skimage.measure.block_reduce(image.clip(0, 1)[whole], (*[block] * len(grid), 1), np.mean)
+    got = np.asarray(fit.pictured(jnp.asarray(image)))
+    assert got.shape == want.shape and max(got.shape[:-1]) <= 256
+    assert np.abs(got - want * 255).max() <= 0.51
+
+
+def test_a_picture_of_a_large_image_shows_what_lies_between_the_training_pixels():
+    image = np.zeros((512, 512, 1), np.float32)
+    wrong = image.copy()
+    wrong[1::2, 1::2] = 1.0
+    assert (
+        np.asarray(fit.pictured(jnp.asarray(wrong))).mean() > np.asarray(fit.pictured(jnp.asarray(image))).mean() + 50
+    )
 
 
 def test_the_loss_falls_to_nothing_on_a_constant_image():

@@ -106,7 +106,8 @@ def test_every_study_runs_from_its_command_to_its_report(path, variant, tmp_path
     assert "best:" in said and str(out / "report.html") in said
     assert table.columns[: len(COLUMNS)].tolist() == COLUMNS and table.columns[-len(OUTCOMES) :].tolist() == OUTCOMES
     assert table["status"].isin(["ok", "diverged"]).all() and len(table) >= 2
-    page = (out / "report.html").read_text()
+    # The name of a namespace is no address that anything is asked of.
+    page = (out / "report.html").read_text().replace("http://www.w3.org/2000/svg", "")
     assert page.count("<img") >= 2 and "http://" not in page and "https://" not in page
     for picture in (out / "figures").glob("*.png"):
         assert iio.imread(picture).std() > 1 and picture.with_suffix(".svg").exists()

@@ -177,20 +177,22 @@ def test_members_are_selected_compared_sorted_filtered_and_enlarged(run, tmp_pat
 
 
 @browser
-def test_the_points_are_walked_through_by_the_keyboard(run, tmp_path):
+@pytest.mark.parametrize("side", [0, 1])
+def test_the_points_are_walked_through_by_the_keyboard(run, tmp_path, side):
     script = (
         BEFORE
         + """
-      const at = () => text("output.left").match(/member (\\d+)/)[1];
+      const radio = all("input[name=side]")[SIDE]; radio.checked = true; radio.dispatchEvent(new Event("change"));
+      const at = (output = ["output.left", "output.right"][SIDE]) => text(output).match(/member (\\d+)/)[1];
       const here = () => all("circle[tabindex='0']");
       here()[0].focus(); press(document.activeElement, "Home");
       const found = { home: at(), tabbed: here().length, walk: [] };
       for (let i = 0; i < 7; i++) { press(document.activeElement, "ArrowRight"); found.walk.push(at()); }
       found.focus = document.activeElement.getAttribute("aria-label");
       found.named = all("circle").every((point) => point.getAttribute("aria-label").startsWith("member"));
-      type(".along input", "0"); found.along = at();
+      type(".along input", "0"); found.along = at("output.left");
       return found;"""
-    )
+    ).replace("SIDE", str(side))
     found = dumped(run, tmp_path, script)
     table = pd.read_csv(run / "results.csv")
     order = table.sort_values(["scale", "psnr_heldout"]).index.astype(str).tolist()
@@ -247,6 +249,25 @@ def test_sixty_four_members_of_256_pixels_squared_are_less_than_ten_megabytes(tm
     found = data(page.read_text())
     assert page.stat().st_size < 10e6 and sum("picture" in each for each in found["members"]) == 64
     assert all(opened(each["picture"]).shape == (256, 256, 3) for each in found["members"])
+
+
+def test_a_page_survives_scores_without_end_and_names_that_are_html(tmp_path):
+    image = tmp_path / "a'b&<i>\".png"
+    iio.imwrite(image, np.zeros((16, 16), np.uint8))
+    small = ["--config=scale:quick", "--config.size=16", "--config.design.steps=2", "--config.design.width=4"]
+    small += ["--config.design.output=linear", "--config.hyper.learning_rate=0", "--config.axes.seed=0"]
+    out = tmp_path / "run"
+    asked = [*small, f"--config.axes.image={image},astronaut", "--config.axes.scale=1,2,4", f"--out={out}"]
+    assert told(sweep.main, asked) == 0
+    page = (out / "report.html").read_text()
+    found = data(page)
+    assert len(found["members"]) == 6 and "<i>" not in page
+    record = records.Record(out)
+    table = pd.read_csv(out / "results.csv")
+    table["psnr_heldout"] = np.inf
+    _, (made, keys) = study.restore(record)
+    found = explorer.explored(record, table, made.members, keys)
+    assert all(each["scores"][1] is None for each in found["members"])
 
 
 def test_of_more_members_than_a_page_holds_the_best_and_its_curve_stay():

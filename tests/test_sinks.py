@@ -9,8 +9,9 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from experiments import sweep
-from inr_jax import sinks
+from inr_jax import sinks, study
 from inr_jax.command import told
+from inr_jax.records import Record
 from inr_jax.settings import Refused
 
 SMALL = ["--config=scale:quick", "--config.size=16", "--config.design.steps=3", "--config.design.width=8"]
@@ -110,14 +111,24 @@ def events(path) -> list[Event]:
 
 def test_tensorboard_gets_each_members_curves_scores_settings_and_picture(tmp_path):
     table = swept(tmp_path / "run", "--config.run.sinks=tensorboard")
+    _, (_, keys) = study.restore(Record(tmp_path / "run"))
     for row in range(3):
-        folder = tmp_path / "run" / "tensorboard" / f"member_{row:05d}"
+        folder = tmp_path / "run" / "tensorboard" / f"member_{keys[row][:8]}"
         values = [(e.step, v) for path in folder.rglob("events*") for e in events(path) for v in e.summary.value]
         curve = {step: value.simple_value for step, value in values if value.tag == "psnr_heldout" and step}
         assert max(curve) == 3
         assert curve[3] == pytest.approx(table["psnr_heldout"][row], abs=0.01)
+        (final,) = (value.simple_value for _, value in values if value.tag == "final/ssim")
+        assert final == pytest.approx(table["ssim"][row], rel=1e-5)
         assert any(value.tag == "picture" and value.image.width == 16 for _, value in values)
         assert any("hparams" in value.tag for _, value in values)
+
+
+def test_members_that_an_extended_run_puts_between_others_have_folders_of_their_own(tmp_path):
+    swept(tmp_path / "run", "--config.run.sinks=tensorboard")
+    swept(tmp_path / "run", "--config.run.sinks=tensorboard", "--config.axes.seed=0,1")
+    folders = list((tmp_path / "run" / "tensorboard").glob("member_*"))
+    assert len(folders) == 6 and all(len(list(folder.glob("events*"))) == 1 for folder in folders)
 
 
 def history(run) -> list[str]:
