@@ -132,7 +132,8 @@ def bands(curves: Sequence[Curve]) -> Figure:
         axes.set_title(name, fontsize=9)
     for axes in panels[::columns]:
         axes.set_ylabel("error's power over the target's")
-    figure.legend(title="cycles per image side", fontsize=8, frameon=False, loc="outside right upper")
+    if np.isfinite(widest.curves.history_bands).any():  # a flat target has no bands
+        figure.legend(title="cycles per image side", fontsize=8, frameon=False, loc="outside right upper")
     return figure
 
 
