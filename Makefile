@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 READY := .venv/ready-$(VERSION)
+TESTING := .venv/testing-$(VERSION)
 BIN := .venv/bin
 
 .PHONY: demo test check faults overhead halving bench docs notebooks clean
@@ -10,16 +11,16 @@ demo: $(READY)
 	$(BIN)/python -m experiments.sweep --config=experiments/configs/scale.py:quick
 
 # Two at a time: most of a test is compiling, which keeps one core busy.
-test: $(READY)
+test: $(TESTING)
 	$(BIN)/python -m pytest -n 2
 
-faults: $(READY)
+faults: $(TESTING)
 	$(BIN)/python -m tests.faults
 
-overhead: $(READY)
+overhead: $(TESTING)
 	$(BIN)/python -m tests.overhead
 
-halving: $(READY)
+halving: $(TESTING)
 	$(BIN)/python -m tests.halving
 
 bench: $(READY)
@@ -30,7 +31,7 @@ docs: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/mkdocs build --strict
 
-notebooks: $(READY)
+notebooks: $(TESTING)
 	$(BIN)/python -m tests.notebooks
 
 check: $(READY)
@@ -42,6 +43,11 @@ check: $(READY)
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; try PYTHON=python3.12 make ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+# A demo needs none of this.
+$(TESTING): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
