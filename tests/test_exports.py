@@ -53,7 +53,8 @@ def test_a_member_comes_back_from_its_file_with_its_settings_and_predicts_the_sa
 
 ALONE = """
 import sys
-import jax, numpy as np
+import jax.export
+import numpy as np
 program = jax.export.deserialize(bytearray(open(sys.argv[1], "rb").read()))
 coords = np.load(sys.argv[2])
 for some in (coords, coords[:3]):
