@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         records.write(out, _table(record, out.suffix))
     else:
         network = study.network(record, row(arguments.required("member", USAGE)))
-        records.write(out, exports.written(network, out.suffix))
+        records.write(out, exports.WRITERS[out.suffix](network))
     print(out)
     return 0
 

@@ -141,8 +141,9 @@ def known() -> str:
     for name, path in studies().items():
         question, variants = about(path)
         lines += [f"  {name}: {question}", *(f"    {name}:{variant:<12} {said}" for variant, said in variants.items())]
-    for title, group in (("encodings", ENCODINGS), ("networks", NETWORKS), ("optimizers", OPTIMIZERS)):
-        lines.append(f"{title} (or module:function):" if title != "optimizers" else f"{title}:")
+    own = " (or module:function)"
+    for title, group in ((f"encodings{own}", ENCODINGS), (f"networks{own}", NETWORKS), ("optimizers", OPTIMIZERS)):
+        lines.append(f"{title}:")
         lines += [f"  {name:<12} {_meaning(made)}" for name, made in group.items()]
     lines.append("images (or a path, or module:function):")
     lines += [f"  {', '.join(images.SAMPLES)}", *(f"  synthetic:{name}" for name in images.SYNTHETIC)]

@@ -15,6 +15,7 @@ import numpy as np
 from inr_jax import fit
 from inr_jax.ensemble import Network
 from inr_jax.functions import library
+from inr_jax.records import flat, unflat
 from inr_jax.settings import Design, Hyper, Refused
 
 # Where a StableHLO program can run.
@@ -27,8 +28,10 @@ def to_safetensors(network: Network) -> bytes:
 
     Raises Refused where a function of one's own is not named `module:function`: nobody could load it.
     """
+    library("safetensors", "export")
     save = library("safetensors.numpy", "export").save
-    arrays = {name: np.ascontiguousarray(leaf) for name, leaf in _named(network).items()}
+    tree = {"params": network.params, "data": network.data}
+    arrays = {name: np.ascontiguousarray(leaf) for name, leaf in flat(tree).items()}
     about = {
         "format": FORMAT,
         "design": _settings(network.design),
@@ -59,10 +62,8 @@ def load_network(path: str | Path) -> Network:
         raise Refused(f"{path} has settings of another version: {error}") from error
     dims, channels = int(about["dims"]), int(about["channels"])
     shapes = jax.eval_shape(lambda: fit.init(design, hyper, channels, dims))
-    empty = Network(design, hyper, shapes.params, shapes.data, dims, channels)
-    places, tree = jax.tree_util.tree_flatten_with_path((empty.params, empty.data))
-    params, data = jax.tree.unflatten(tree, [arrays[jax.tree_util.keystr(place)] for place, _ in places])
-    return empty._replace(params=params, data=data)
+    params, data = unflat(shapes.params, arrays, "params/"), unflat(shapes.data, arrays, "data/")
+    return Network(design, hyper, params, data, dims, channels)
 
 
 def to_stablehlo(network: Network) -> bytes:
@@ -70,22 +71,13 @@ def to_stablehlo(network: Network) -> bytes:
 
     `jax.export.deserialize(file).call(coords)` runs it, on CPU, GPU or TPU, without this package.
     """
+    library("flatbuffers", "export")
     (n,) = jax.export.symbolic_shape("n")
     coords = jax.ShapeDtypeStruct((n, network.dims), jnp.float32)
     return bytes(jax.export.export(jax.jit(network.__call__), platforms=PLATFORMS)(coords).serialize())
 
 
-WRITERS: dict[str, tuple[str, Callable[[Network], bytes]]] = {
-    ".safetensors": ("safetensors", to_safetensors),
-    ".stablehlo": ("flatbuffers", to_stablehlo),
-}
-
-
-def written(network: Network, ending: str) -> bytes:
-    """The network as a file of this ending. Raises Refused where there is none such, or its library is missing."""
-    name, write = WRITERS[ending]
-    library(name, "export")
-    return write(network)
+WRITERS: dict[str, Callable[[Network], bytes]] = {".safetensors": to_safetensors, ".stablehlo": to_stablehlo}
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -93,11 +85,6 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         found.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode() + arrays[name].tobytes())
     return found.hexdigest()
-
-
-def _named(network: Network) -> dict[str, Any]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path((network.params, network.data))
-    return {jax.tree_util.keystr(place): leaf for place, leaf in leaves}
 
 
 def _settings(group: Design | Hyper) -> str:

@@ -81,19 +81,20 @@ def of(
     kept, by = record.kept(), tables.told_apart(tables.summary(table))
     curves: dict[int, Curve] = {}
     pictured: dict[int, Pictured] = {}
+    own: dict[int, Learned] = {}
     for row in dict.fromkeys([*rows, *theory]):
         member, there = members[row], kept[keys[row]]
-        task, fitted, name = tasks.of(member.data), learned(record, there, member), tables.named(table.loc[row], by)
+        task, name = tasks.of(member.data), tables.named(table.loc[row], by)
+        fitted = own[row] = learned(record, there, member)
         curves[row] = Curve(name, there.steps, fitted.curves)
         if row in rows:
             pictured[row] = Pictured(name, np.asarray(task.image), picture(member, fitted), np.asarray(task.train))
-    large = [(pictured[row], members[row], learned(record, kept[keys[row]], members[row])) for row in few]
     return [
         *made,
         *_theory([(members[row], curves[row]) for row in theory]),
         *_curves([curves[row] for row in few]),
         *_pictures(list(pictured.values())),
-        *_enlarged(large),
+        *_enlarged([(pictured[row], members[row], own[row]) for row in few]),
         _spectra([pictured[row] for row in few]),
     ]
 

@@ -211,7 +211,7 @@ class Record:
 
     def save_chunk(self, keys: Sequence[str], fitted: Fitted, about: Mapping[str, Any]) -> None:
         """Keep the members of a finished chunk, and their checkpoints no more; `seconds` in `about` is for all."""
-        arrays = {name: array[: len(keys)] for name, array in _flat(fitted).items()}
+        arrays = {name: array[: len(keys)] for name, array in flat(fitted).items()}
         scores = {name: arrays[name].tolist() for name in (*MEASURED, *SCORES, "diverged_at")}
         said = {"keys": list(keys), "scores": scores, "bands": fitted.history_bands.shape[-1], **about}
         write(self.directory / chunk_name(keys), pack(arrays, said))
@@ -222,7 +222,7 @@ class Record:
         """Keep where an unfinished chunk stands; of those before it only the last, should this one be damaged."""
         step, *rest = segment
         named = dict(zip(Segment._fields[1:], rest, strict=True))
-        arrays = {name: array[: len(keys)] for name, array in _flat(named).items()}
+        arrays = {name: array[: len(keys)] for name, array in flat(named).items()}
         name = f"{Path(chunk_name(keys)).stem}-{step:012d}.npz"
         before = self._checkpoints(keys)
         write(self.directory / "checkpoints" / name, pack(arrays, {"keys": list(keys), "step": step, **about}))
@@ -260,7 +260,7 @@ class Record:
                     name: np.stack([arrays[path][name][place] for path, place in zip(paths, places, strict=True)])
                     for name in arrays[paths[0]]
                 }
-                state = _unflat(shapes(), mine, "state/", len(keys))
+                state = unflat(shapes(), mine, "state/", len(keys))
                 curves = Curves(*(mine[f"curves/{name}"] for name in Curves._fields))
                 # Each brings its share of the time that its chunk took.
                 times = [(said[path], len(said[path]["keys"])) for path in paths]
@@ -369,7 +369,7 @@ class Record:
         """What a finished member learned, verified; `shapes` is its state. Raises Damaged where it is another's."""
         own = {name: array[kept.place] for name, array in unpack(kept.path).items()}
         try:
-            params, data = _unflat(shapes.params, own, "params/"), _unflat(shapes.data, own, "data/")
+            params, data = unflat(shapes.params, own, "params/"), unflat(shapes.data, own, "data/")
             return Learned(params, data, Curves(*(own[name] for name in Curves._fields)), own["picture"])
         except KeyError as name:
             raise Damaged(f"{kept.path}: array {name} is not that of this member") from None
@@ -516,20 +516,20 @@ def step_of(path: Path) -> int:
     return int(path.stem.rpartition("-")[2])
 
 
-def _flat(tree: Any) -> dict[str, np.ndarray]:
+def flat(tree: Any) -> dict[str, np.ndarray]:
     """The leaves by their paths."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {_path(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def _unflat(shapes: Any, flat: Mapping[str, np.ndarray], prefix: str, *members: int) -> Any:
+def unflat(shapes: Any, arrays: Mapping[str, np.ndarray], prefix: str, *members: int) -> Any:
     """A tree like `shapes` from leaves by their paths. Raises KeyError where one is missing or of another shape."""
 
     def leaf(path: Any, shape: Any) -> np.ndarray:
         name = prefix + _path(path)
-        if (flat[name].shape, flat[name].dtype) != ((*members, *shape.shape), shape.dtype):
+        if (arrays[name].shape, arrays[name].dtype) != ((*members, *shape.shape), shape.dtype):
             raise KeyError(name)
-        return flat[name]
+        return arrays[name]
 
     return jax.tree_util.tree_map_with_path(leaf, shapes)
 

@@ -193,12 +193,14 @@ class Sinks:
             with self._left(name):
                 sink.members(told)
 
-    def close(self, table: pd.DataFrame, figures: Iterable[Path]) -> None:
-        """Tell all of them the end."""
-        by_name = {path.stem: path for path in figures}
+    def close(self, table: Callable[[], pd.DataFrame], figures: Iterable[Path]) -> None:
+        """Tell all of them the end; the table is made only where there is anybody to tell."""
+        if not self.open:
+            return
+        made, by_name = table(), {path.stem: path for path in figures}
         for name, sink in list(self.open.items()):
             with self._left(name):
-                sink.close(table, by_name)
+                sink.close(made, by_name)
 
     @contextlib.contextmanager
     def _left(self, name: str) -> Iterator[None]:

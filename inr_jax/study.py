@@ -84,7 +84,7 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
         record.tidy()
         assemble(record, members, study)
         record.save_run(finished=time.strftime("%Y-%m-%d %H:%M:%S"), files=record.digests())
-    told.close(record.table(*members), sorted((record.directory / "figures").glob("*.png")))
+    told.close(lambda: record.table(*members), sorted((record.directory / "figures").glob("*.png")))
     return record, list(failed.values())
 
 

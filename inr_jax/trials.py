@@ -63,10 +63,7 @@ def optimize(
     Raises Refused where optuna is missing, the study does not maximise, a name or a value is not allowed, or the
     objective has no pixels to be measured on.
     """
-    try:
-        import optuna  # noqa: F401
-    except ImportError as error:
-        raise Refused("optuna is not installed: pip install 'inr-jax[optuna]'") from error
+    functions.library("optuna", "optuna")
     given = {"trials": trials, "objective": objective, "chunk": chunk, "pixel_block": pixel_block}
     trials, objective, chunk, pixel_block = (convert(name, value, ASKED[name]) for name, value in given.items())
     _check(study, task, objective)
