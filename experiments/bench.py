@@ -275,7 +275,7 @@ def overheads(size: str, members: int, repeats: int, seconds: float) -> dict[str
         fitted = time.perf_counter() - began
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            record, _ = study.run(loaded, str(Path(folder) / "run"))
+            record = study.run(loaded, str(Path(folder) / "run")).record
             whole = time.perf_counter() - began
             restored, those = study.restore(record)
             began = time.perf_counter()

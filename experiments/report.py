@@ -18,10 +18,13 @@ def main(argv: Sequence[str]) -> int:
     record = records.there(arguments.positional, USAGE)
     for line in record.set_damaged_aside():
         print(line, file=sys.stderr)
-    with record.owned("run.json", study.PATIENCE):
+    with record.owned("run.json", records.PATIENCE):
         whole, members = study.restore(record)
-        study.assemble(record, members, whole)
-        record.save_run(files=record.digests())
+        if record.run.get("finished") or study.lacking(record, members, {}):
+            study.assemble(record, members, whole)
+            record.save_run(files=record.digests())
+        else:  # shards that ended without having seen each other
+            study.finish(record, members, whole)
     print(f"report: {record.directory / 'report.html'}")
     return 0
 

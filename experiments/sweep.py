@@ -2,6 +2,8 @@
 
 The same command resumes; more values on an axis extend the run. --dry_run shows what would be done, --help every field,
 --list the studies (which also go by their name, --config=scale:quick), encodings, networks and sample images.
+--shard=I/N fits one of N shares (I from 0) into the same folder; the last to finish writes the results. --engine=ray
+has a Ray cluster fit them, the one at --ray_address or one of this machine's cores.
 --completion=bash|zsh prints a script for the shell: eval "$(inr-sweep --completion=bash)".
 """
 
@@ -10,15 +12,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from inr_jax import completion, configuration, study, tables
-from inr_jax.command import parsed, run
+from inr_jax import completion, configuration, engines, study, tables
+from inr_jax.command import parsed, run, shard
+from inr_jax.engines import Shard
 from inr_jax.records import Record
 
 USAGE = (
-    "python -m experiments.sweep --config=PATH[:VARIANT] [--config.FIELD=VALUE ...] [--out=DIR] [--dry_run] "
-    "[--help] [--list] [--completion=bash|zsh]"
+    "python -m experiments.sweep --config=PATH[:VARIANT] [--config.FIELD=VALUE ...] [--out=DIR] [--shard=I/N] "
+    "[--engine=here|ray] [--ray_address=ADDRESS] [--dry_run] [--help] [--list] [--completion=bash|zsh]"
 )
-OPTIONS, SWITCHES = ("config", "out", "completion"), ("dry_run", "help", "list")
+OPTIONS = ("config", "out", "shard", "engine", "ray_address", "completion")
+SWITCHES = ("dry_run", "help", "list")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -33,21 +37,35 @@ def main(argv: Sequence[str]) -> int:
     if arguments.completion:
         print(completion.script(arguments.completion, OPTIONS, SWITCHES))
         return 0
+    if arguments.engine:
+        arguments.overrides.append(("run.engine", arguments.engine))
     loaded = configuration.load(arguments.required("config", USAGE), arguments.overrides)
+    where = engines.where(loaded.study.run.engine, shard(arguments.shard), arguments.ray_address)
     if arguments.dry_run:
         print(study.dry_run(loaded))
         return 0
-    record, failed = study.run(loaded, arguments.out, ["python", "-m", "experiments.sweep", *argv])
-    print(_outcome(record))
-    for line in failed:
+    ended = study.run(loaded, arguments.out, ["python", "-m", "experiments.sweep", *argv], where)
+    if ended.lacking:
+        print(_share(ended, where.shard))
+    else:
+        print(_outcome(ended.record))
+    for line in ended.failed:
         print(f"failed: {line}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if ended.failed else 0
 
 
 def entry() -> None:
     """Be the command `inr-sweep`: with modules of one's own beside it, as `python -m` has them."""
     sys.path.insert(0, "")
     run(main)
+
+
+def _share(ended: study.Ended, shard: Shard) -> str:
+    """What is left for other shards."""
+    return (
+        f"shard {shard.number} of {shard.of} is done; {ended.lacking} members are left to the others. The last to "
+        f"finish writes the results; then, and at any time: python -m experiments.report {ended.record.directory}"
+    )
 
 
 def _outcome(record: Record) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from inr_jax import machine, signals
+from inr_jax.engines import Shard
 from inr_jax.settings import Refused, nearest
 
 
@@ -67,6 +68,23 @@ def number(name: str, text: str, kind: type = float) -> Any:
     if not 0 < value < float("inf"):
         raise Refused(f"--{name}={text} is out of range: it must be above 0")
     return value
+
+
+def shard(text: str) -> Shard:
+    """The share that --shard=I/N names; none, all of it. Raises Refused.
+
+    >>> shard("2/8")
+    Shard(number=2, of=8)
+    """
+    if not text:
+        return Shard()
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal()):
+        raise Refused(f"--shard={text} is not I/N, e.g. 0/4")
+    if not int(number) < int(of):
+        last = f"{max(int(of), 1) - 1}/{max(int(of), 1)}"
+        raise Refused(f"--shard={text} is out of range: I is counted from 0; did you mean {last}?")
+    return Shard(int(number), int(of))
 
 
 def row(text: str) -> int:

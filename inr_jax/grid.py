@@ -177,7 +177,11 @@ def own_fields(
 
 def _keywords(kind: str, name: str) -> dict[str, Any]:
     """The keyword parameters of the function that this setting names, with their defaults; none where it names none."""
-    function = images.source(name) if kind == "image" else functions.imported(name) if ":" in name else None
+    try:
+        function = images.source(name) if kind == "image" else functions.imported(name) if ":" in name else None
+    except Refused as refused:
+        said = str(refused)
+        raise Refused(said if kind in said else f"{kind}={said}") from None
     return {each.name: each.default for each in functions.keywords(function)} if function else {}
 
 

@@ -12,15 +12,16 @@ from inr_jax import fit
 from inr_jax.settings import Design, Hyper, count, member_of
 from inr_jax.tasks import Task
 
-# CPU: what a block of pixels takes stays in the caches. Half and twice as many are 0 and 3 % slower, 8,192 are 15 %.
+# CPU: what a block of pixels takes stays in the caches. Half as many are 0 to 3 % faster, twice as many 2 to 5 %
+# slower, 8,192 are 9 to 18 %.
 CPU_BLOCK = 1024
 # CPU: one member on each core, without a member axis, and no core waits for another. Two cores do so at 256 pixels
-# 1.7 times the steps of one vmapped program, and at 16,384 1.3 times.
+# 1.5 times the steps of one vmapped program, and at 16,384 1.3 times.
 CPU_CHUNK = 1
 # Accelerators: a wide chunk fills the chip.
 ACCELERATOR_CHUNK = 64
 # Features are kept over the steps where those of a member stay in a core's cache; beyond it they are faster made
-# again, block by block, than read: on two CPU cores by 9 % at 33 MB and 32 % at 540 MB.
+# again, block by block, than read: on two CPU cores by 7 % at 33 MB and 32 % at 540 MB.
 KEPT_BYTES = 2**20
 # What programs may take of the memory that there is; the rest is for what they do not count.
 MEMORY_PART = 0.8

@@ -2,11 +2,12 @@
 
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from inr_jax.ensemble import Fitted
+from inr_jax.sinks import Finished, score
 
 SECONDS_BETWEEN_LINES = 15.0
 # Between two looks, so that a signal is answered and a checkpoint is on time.
@@ -75,12 +76,11 @@ class Progress:
         """A line of its own, beside the bar."""
         self.bar.write(line, file=sys.stderr)
 
-    def finished(self, fitted: Fitted, members: int, pruned: bool = False) -> None:
-        """The first so many members of a chunk are done; pruned ones are no candidates for the best."""
-        score = fitted.psnr_heldout if np.isfinite(fitted.psnr_heldout).any() else fitted.psnr_train
-        good = score[:members][np.isfinite(score[:members]) & (fitted.diverged_at[:members] < 0)]
-        self.best = max([self.best, *([] if pruned else good.tolist())])
-        self.done, self.step = self.done + members, 0
+    def finished(self, members: Sequence[Finished]) -> None:
+        """These members of a chunk are done; only whole ones are candidates for the best."""
+        good = [score(each) for each in members if each.status == "ok" and np.isfinite(score(each))]
+        self.best = max([self.best, *good])
+        self.done, self.step = self.done + len(members), 0
         self._say(0)
 
     def _say(self, steps: int) -> None:

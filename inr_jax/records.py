@@ -38,6 +38,8 @@ CURVE_DIMENSIONS = {
     "history_heldout": ("member", "step"),
     "history_bands": ("member", "step", "octave"),
 }
+# How many seconds to wait for another process that only writes run.json.
+PATIENCE = 60.0
 # Of packed files: another number for other arrays.
 LAYOUT = 2
 ASSEMBLED = ("results.csv", "results.nc", "baselines.csv", "report.html")
@@ -187,6 +189,10 @@ class Record:
         self._said: dict[tuple, dict[str, Any]] = {}
         self._steps: dict[tuple, np.ndarray] = {}
 
+    def __reduce__(self) -> tuple:
+        """Without what it has read, for another process."""
+        return Record, (self.directory,)
+
     @property
     def run(self) -> dict[str, Any]:
         """The contents of run.json; empty if there is none. Raises Damaged if it cannot be read."""
@@ -209,6 +215,11 @@ class Record:
         if json.loads(text) != before:
             write(self.directory / "run.json", (text + "\n").encode())
 
+    def save_plans(self, plans: Mapping[str, Any]) -> None:
+        """Add the plans of batches, by the batches' names, to those that run.json holds."""
+        with self.owned("run.json", PATIENCE):
+            self.save_run(plans=self.run.get("plans", {}) | plans)
+
     def save_chunk(self, keys: Sequence[str], fitted: Fitted, about: Mapping[str, Any]) -> None:
         """Keep the members of a finished chunk, and their checkpoints no more; `seconds` in `about` is for all."""
         arrays = {name: array[: len(keys)] for name, array in flat(fitted).items()}
@@ -228,6 +239,13 @@ class Record:
         write(self.directory / "checkpoints" / name, pack(arrays, {"keys": list(keys), "step": step, **about}))
         for path in before[:-1]:
             path.unlink(missing_ok=True)
+
+    def stands(self, keys: Sequence[str]) -> int:
+        """The step at which the members of a chunk are kept by its own file; -1 where it is not there."""
+        try:
+            return int(self._said_of(self.directory / chunk_name(keys))["history_step"][-1])
+        except (FileNotFoundError, Damaged):
+            return -1
 
     def unfinished(self) -> dict[str, list[Path]]:
         """The checkpoints of unfinished members by key, the furthest first."""

@@ -156,6 +156,11 @@ class Run:
     )
     history: int = setting(24, "points of the training curves that are kept", low=2, high=10_000)
     sinks: str = setting("", "trackers to report to: wandb, wandb-members, tensorboard, module:class; commas between")
+    engine: str = setting(
+        "here", "where chunks run: in this process, or as tasks of a Ray cluster", choices=("here", "ray")
+    )
+    cpus: float = setting(1.0, "cores of a Ray task", above=0.0)
+    gpus: float = setting(0.0, "GPUs of a Ray task", low=0.0)
     theory: bool = setting(False, "the report also shows what kernel regression predicts without training")
     centre: bool = setting(False, "axes.scale are multiples of the scale that the kernel chooses from training pixels")
 

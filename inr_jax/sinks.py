@@ -80,11 +80,11 @@ class Wandb:
     def members(self, finished: Sequence[Finished]) -> None:
         """The number of members that are done, the best score, and their pictures."""
         self.done += len(finished)
-        good = [each for each in finished if each.status == "ok" and np.isfinite(_score(each))]
-        self.best = max([self.best, *map(_score, good)])
+        good = [each for each in finished if each.status == "ok" and np.isfinite(score(each))]
+        self.best = max([self.best, *map(score, good)])
         self.run.log({"members": self.done} | ({"best psnr": self.best} if np.isfinite(self.best) else {}))
         shown = [*self.pictures, *(each for each in good if each.picture.ndim == 3)]
-        self.pictures = sorted(shown, key=_score, reverse=True)[:MOST_PICTURES]
+        self.pictures = sorted(shown, key=score, reverse=True)[:MOST_PICTURES]
         for each in finished[: max(0, MOST_CURVES + len(finished) - self.done)]:
             for step, values in _points(each):
                 named = {f"{name}/member {each.row}": value for name, value in values.items()}
@@ -182,16 +182,15 @@ class Sinks:
         self.waiting = {name: partial(_maker(name), directory, about) for name in named(text)}
         self.open: dict[str, Sink] = {}
 
-    def members(self, finished: Callable[[], Sequence[Finished]]) -> None:
-        """Tell all of them what was finished; it is made only where there is anybody to tell."""
+    def members(self, finished: Sequence[Finished]) -> None:
+        """Tell all of them what was finished."""
         for name, make in self.waiting.items():
             with self._left(name):
                 self.open[name] = make()
         self.waiting = {}
-        told = finished() if self.open else []
         for name, sink in list(self.open.items()):
             with self._left(name):
-                sink.members(told)
+                sink.members(finished)
 
     def close(self, table: Callable[[], pd.DataFrame], figures: Iterable[Path]) -> None:
         """Tell all of them the end; the table is made only where there is anybody to tell."""
@@ -226,7 +225,8 @@ def _points(each: Finished) -> list[tuple[int, dict[str, float]]]:
     ]
 
 
-def _score(each: Finished) -> float:
+def score(each: Finished) -> float:
+    """The member's PSNR on held-out pixels, or where there are none on its training pixels, in dB."""
     heldout = each.scores.get("psnr_heldout", np.nan)
     return heldout if np.isfinite(heldout) else each.scores.get("psnr_train", np.nan)
 
@@ -236,4 +236,4 @@ def _colours(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _named(each: Finished) -> str:
-    return f"member {each.row}, {_score(each):.2f} dB"
+    return f"member {each.row}, {score(each):.2f} dB"

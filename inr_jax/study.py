@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,33 +17,28 @@ from jaxtyping import Float
 
 from inr_jax import (
     baselines,
-    ensemble,
+    engines,
     fit,
     foresight,
-    halving,
     images,
     metrics,
     plates,
     report,
-    signals,
     sinks,
     tasks,
     theory,
 )
 from inr_jax.configuration import Loaded, collected
-from inr_jax.ensemble import Fitted, Network, Segment
-from inr_jax.fit import Curves
-from inr_jax.grid import MEASURED, SCORES, Batch, Grid, Member, batches, grid, identity
-from inr_jax.machine import Stopwatch, device, provenance
-from inr_jax.planner import Plan
-from inr_jax.progress import Pace, Progress
-from inr_jax.records import LAYOUT, Kept, Learned, Record, chunk_name, refuse_other, step_of
+from inr_jax.engines import HERE, Where
+from inr_jax.ensemble import Network
+from inr_jax.grid import Grid, Member, batches, grid, identity
+from inr_jax.machine import provenance
+from inr_jax.progress import Progress
+from inr_jax.records import LAYOUT, PATIENCE, Learned, Record, refuse_other
 from inr_jax.regression import NotConverged
-from inr_jax.settings import Data, Refused, Run, Study, member_of
-from inr_jax.sinks import Finished, Sinks
-
-# How long to wait for another process that only writes run.json.
-PATIENCE = 60.0
+from inr_jax.settings import Data, Refused, Run, Study
+from inr_jax.sinks import Sinks
+from inr_jax.work import Once, Work, planned, remaining
 
 
 class Members(NamedTuple):
@@ -53,11 +48,19 @@ class Members(NamedTuple):
     keys: list[str]
 
 
-def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Record, list[str]]:
-    """Fit every member that is not yet kept, then write the results and the report.
+class Ended(NamedTuple):
+    """A run as far as a process brought it: a line for each member that failed, and how many are other shards' yet."""
 
-    The record, and a line for each member that failed. Raises Refused, before anything is written, where the request
-    cannot be met; BlockingIOError where another process fits the same members; Stopped where a signal asks for it.
+    record: Record
+    failed: list[str]
+    lacking: int
+
+
+def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where = HERE) -> Ended:
+    """Fit every member that is not yet kept, or a share of them; when none is lacking, write results and report.
+
+    Raises Refused, before anything is written, where the request cannot be met; BlockingIOError where another process
+    fits the same members; Stopped where a signal asks for it.
     """
     study, first = prepared(loaded)
     asked = asked_for(study)
@@ -68,24 +71,39 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = ()) -> tuple[Rec
     members = both_stages(study, first, chosen)
     if record.is_whole(asked, members.keys):
         record.tidy()
-        return record, []
+        return Ended(record, [], 0)
     _say(images.notes(data.image) for data in {each.data for each in members.grid.members})
     about = {"command": shlex.join(command), **provenance()}
     beginning = partial(begin, record, asked | about)
     told = Sinks(study.run.sinks, record.directory, asked | about)
-    failed = fit_missing(record, study, members, partial(beginning, chosen), told)
-    if loaded.chosen:
+    failed = fit_missing(record, study, members, partial(beginning, chosen), told, where)
+    if loaded.chosen and not lacking(record, first, failed):
         chosen = collected(loaded.chosen, study.variant, record.table(*first))
         members = both_stages(study, first, chosen)
-        failed |= fit_missing(record, study, members, partial(beginning, chosen), told)
+        failed |= fit_missing(record, study, members, partial(beginning, chosen), told, where)
+    if where.shard.of > 1:
+        _say(record.set_damaged_aside())  # what other shards wrote
     with record.owned("run.json", PATIENCE):
-        outcome = {"chosen": chosen, "failed": list(failed.values()), "members": len(members.keys)}
+        missing = lacking(record, members, failed)
+        everywhere = {key: line for key, line in (record.run.get("failed", {}) | failed).items() if key in members.keys}
+        outcome = {"chosen": chosen, "failed": everywhere, "members": len(members.keys)}
         record.save_run(**about | record.run | asked | outcome)
-        record.tidy()
-        assemble(record, members, study)
-        record.save_run(finished=time.strftime("%Y-%m-%d %H:%M:%S"), files=record.digests())
+        if not missing and not record.is_whole(asked, members.keys):
+            finish(record, members, study)
     told.close(lambda: record.table(*members), sorted((record.directory / "figures").glob("*.png")))
-    return record, list(failed.values())
+    return Ended(record, list(failed.values()), missing)
+
+
+def lacking(record: Record, members: Members, failed: Mapping[str, str]) -> int:
+    """How many of these members are neither kept nor failed, here or where other shards run."""
+    return len(set(members.keys) - set(record.kept()) - set(record.run.get("failed", {})) - set(failed))
+
+
+def finish(record: Record, members: Members, study: Study) -> None:
+    """Write the results and the report of a run that lacks nothing, and say so in run.json, which the caller owns."""
+    record.tidy()
+    assemble(record, members, study)
+    record.save_run(finished=time.strftime("%Y-%m-%d %H:%M:%S"), files=record.digests())
 
 
 def prepared(loaded: Loaded) -> tuple[Study, Members]:
@@ -174,214 +192,32 @@ def both_stages(study: Study, first: Members, cases: Sequence[dict[str, Any]]) -
 
 
 def fit_missing(
-    record: Record, study: Study, members: Members, beginning: Callable[[dict[str, Any]], None], told: Sinks
+    record: Record,
+    study: Study,
+    members: Members,
+    beginning: Callable[[dict[str, Any]], None],
+    told: Sinks,
+    where: Where,
 ) -> dict[str, str]:
-    """Fit the members that the record does not hold, chunk by chunk; a line for each that failed, by key.
+    """Fit the members that the record does not hold, or a share of them; a line for each that failed, by key.
 
     `beginning` is called with a batch's plan, by the batch's name, before a member of it is fitted; the sinks are
     `told` of members as they finish.
     """
-    once = lru_cache(maxsize=1)(lambda name, plan: beginning({name: plan._asdict()}))
     (everybody, _), keys = members
-    failed: dict[str, str] = {}
-    todo = [(batch, [keys[row] for row in batch.rows]) for batch in batches(everybody, range(len(everybody)))]
+    todo, told_of = batches(everybody, range(len(everybody))), [each.settings for each in everybody]
+    once = Once(beginning)
+    works = []
+    for batch, mine in zip(todo, engines.share(todo, where.shard, study.run.keep < 1), strict=True):
+        own, settings = ([each[row] for row in batch.rows] for each in (keys, told_of))
+        works.append(Work(record, study.run, batch, own, settings, mine, once, where.waits, []))
     kept = record.kept()
-    left = np.sum([remaining(batch, mine, kept, study.run.keep) for batch, mine in todo], axis=0)
+    left = np.sum([remaining(each.batch, each.keys, each.mine, kept, study.run.keep) for each in works], axis=0)
     with Progress(*left.tolist()) as progress:
-        for batch, mine in todo:
-            settings = [everybody[row].settings for row in batch.rows]
-            failed |= Work(record, study.run, batch, mine, settings, progress, told, once, []).fit_all()
-    return failed
-
-
-def remaining(batch: Batch, keys: list[str], kept: Mapping[str, Kept], keep: float) -> tuple[int, int]:
-    """How many members of a batch are still to be kept, and about how many steps that takes all of them."""
-    steps = batch.design.steps
-    # A pruned one is done, unless nobody shall be pruned.
-    least = 0 if keep < 1 else steps
-    rows = [row for row, key in enumerate(keys) if key not in kept or kept[key].steps[-1] < least]
-    if not rows:
-        return 0, 0
-    settings = len(np.unique(halving.settings_of(member_of(batch.hypers, np.asarray(rows)))))
-    return len(rows), round(len(rows) / settings * halving.member_steps(settings, steps, keep))
-
-
-class Work(NamedTuple):
-    """A batch of members with their keys and settings, and where it is recorded, reported and announced.
-
-    `compiled` are seconds of compiling that no chunk has put down yet.
-    """
-
-    record: Record
-    run: Run
-    batch: Batch
-    keys: list[str]
-    settings: list[Mapping[str, Any]]
-    progress: Progress
-    told: Sinks
-    beginning: Callable[[str, Plan], None]
-    compiled: list[float]
-
-    def fit_all(self) -> dict[str, str]:
-        """Fit what is missing, rung by rung; a line for each member that failed, by key."""
-        steps, keep = self.batch.design.steps, self.run.keep
-        failed: dict[str, str] = {}
-        settings, going = halving.settings_of(self.batch.hypers), np.arange(len(self.keys))
-        for rung in halving.rungs(steps, keep):
-            among = going
-            failed |= self.bring(going, rung, among)
-            going = np.asarray([place for place in going if self.keys[place] not in failed], int)
-            if rung < steps and len(going):
-                best = halving.survivors(self.ranked(going, rung), settings[going], keep)
-                failed |= self.bring(going[~best], rung, among, leave=True)
-                going = going[best]
-        return failed
-
-    def bring(self, going: np.ndarray, rung: int, among: np.ndarray, leave: bool = False) -> dict[str, str]:
-        """Fit those of these members up to a rung that do not stand there; or keep them as they stand and `leave` them.
-
-        By the plan for all `among` whom they came there. A line for each that failed, by key.
-        """
-        missing = self.missing(going, rung, leave)
-        failed: dict[str, str] = {}
-        if not len(missing):
-            return failed
-        fit_one = partial(self.fit_chunk, going=len(among), rung=rung, leave=leave)
-        for places, ended, _ in ensemble.chunk_by_chunk(self.groups(missing), self.plan(among), fit_one):
-            if isinstance(ended, Exception):
-                reason = str(ended).strip().partition("\n")[0]
-                failed |= {self.keys[place]: f"member {self.batch.rows[place]}: {reason}" for place in places}
-        return failed
-
-    def missing(self, going: np.ndarray, rung: int, leave: bool) -> np.ndarray:
-        """Those of these members that do not yet stand at a rung; of those to be left, those that are not kept."""
-        kept, unfinished = self.record.kept(), self.record.unfinished()
-
-        def stands(key: str) -> bool:
-            there = key in kept and int(kept[key].steps[-1]) >= rung
-            begun = not leave and rung < self.batch.design.steps and key in unfinished
-            return there or (begun and step_of(unfinished[key][0]) >= rung)
-
-        return np.asarray([place for place in going if not stands(self.keys[place])], int)
-
-    def ranked(self, going: np.ndarray, rung: int) -> np.ndarray:
-        """What these members are ranked by at a rung."""
-        courses = self.record.courses([self.keys[place] for place in going])
-        scores = []
-        for place in going:
-            read, curves, diverged_at = courses[self.keys[place]]
-            until = read <= rung
-            curves = Curves(*(np.asarray(curve)[None, until] for curve in curves))
-            diverged = np.asarray([diverged_at if 0 <= diverged_at < rung else -1])
-            scores.append(halving.ranking(read[until], curves, diverged, rung, self.batch.design.steps))
-        return np.concatenate(scores)
-
-    def plan(self, going: np.ndarray) -> Plan:
-        """The plan by which so many are fitted: as it began, if it did, since chunk and block change bits."""
-        there = self.record.run.get("plans", {}).get(self.name(len(going)))
-        with Stopwatch() as watch:
-            plan = Plan(**there) if there else planned(self.batch, self.run, going)
-        self.compiled.append(watch.compiling)
-        return plan
-
-    def name(self, going: int) -> str:
-        """What the plan for so many members of the batch depends on: other values of it are another plan."""
-        run = self.run
-        asked = (self.batch.design, self.batch.data, going, run.chunk, run.pixel_block, run.features)
-        return hashlib.sha256(repr((asked, device())).encode()).hexdigest()[:16]
-
-    def groups(self, missing: np.ndarray) -> list[np.ndarray]:
-        """The missing members, those that stand at the same step together, the furthest first."""
-        unfinished = self.record.unfinished()
-        groups: dict[int, list[int]] = {}
-        for place in missing:
-            paths = unfinished.get(self.keys[place], [])
-            groups.setdefault(step_of(paths[0]) if paths else 0, []).append(place)
-        return [np.asarray(groups[step]) for step in sorted(groups, reverse=True)]
-
-    def fit_chunk(self, places: np.ndarray, plan: Plan, going: int, rung: int, leave: bool) -> Segment:
-        """Fit these members of the batch up to a rung, from their last checkpoint on if there is one.
-
-        At the last of their steps they are kept, and so are those to leave; the others' checkpoint stays.
-        """
-        design, run = self.batch.design, self.run
-        mine = [self.keys[place] for place in places]
-        task = tasks.of(self.batch.data)
-        padded = ensemble.padded(np.arange(len(mine)), plan.chunk)
-        hypers = member_of(self.batch.hypers, places[padded])
-        points = halving.points(design.steps, run.history, run.keep)
-        with self.record.owned(chunk_name(mine)), signals.waiting():
-            self.beginning(self.name(going), plan)
-            start, about = self.restored(mine, points.tolist()) or (None, {"seconds": 0.0, "compile_seconds": 0.0})
-            pace = Pace(run.checkpoint_seconds)
-            with Stopwatch() as watch:
-
-                def said(read: np.ndarray = points) -> dict[str, Any]:
-                    watch.read()
-                    compiling = watch.compiling + sum(self.compiled)
-                    seconds = {"seconds": watch.fitting, "compile_seconds": compiling}
-                    spent = {name: about[name] + spent for name, spent in seconds.items()}
-                    return spent | {"history_step": read.tolist()}
-
-                def after(segment: Segment) -> int:
-                    self.progress.advanced(len(mine), segment.step)
-                    steps = pace.looking(segment.step)
-                    if signals.asked() or pace.checkpoint_due():
-                        self.record.save_checkpoint(mine, segment, said())
-                        pace.checkpointed()
-                    if signals.asked():
-                        raise signals.Stopped(signals.asked())
-                    return steps
-
-                whole = start and ensemble.members_of(start, padded)
-                ranked = halving.rungs(design.steps, run.keep)[:-1]
-                self.progress.begins(start.step if start and start.step in ranked else 0)
-                stop = max(rung, start.step if start else 0)
-                segment = ensemble.advance_chunk(design, hypers, task, plan, points, stop, after, whole)
-                if leave or rung == design.steps:
-                    fitted = ensemble.scored(design, hypers, task, plan, segment)
-                    self.record.save_chunk(mine, fitted, said(points[points <= segment.step]))
-                    self.progress.finished(fitted, len(mine), pruned=segment.step < design.steps)
-                    self.told.members(lambda: self.finished(places, fitted, points[points <= segment.step]))
-                else:
-                    self.record.save_checkpoint(mine, segment, said())
-                self.compiled.clear()
-        return segment
-
-    def finished(self, places: np.ndarray, fitted: Fitted, steps: np.ndarray) -> list[Finished]:
-        """The members of a chunk as sinks are told of them."""
-        names = (*MEASURED, *SCORES, "diverged_at")
-        return [
-            Finished(
-                int(self.batch.rows[place]),
-                self.keys[place],
-                "diverged"
-                if fitted.diverged_at[at] >= 0
-                else "ok"
-                if steps[-1] == self.batch.design.steps
-                else "pruned",
-                self.settings[place],
-                {name: getattr(fitted, name)[at].item() for name in names},
-                steps,
-                Curves(*(getattr(fitted, name)[at] for name in Curves._fields)),
-                fitted.picture[at],
-            )
-            for at, place in enumerate(places)
-        ]
-
-    def restored(self, keys: Sequence[str], points: list[int]) -> tuple[Segment, dict[str, Any]] | None:
-        """Where these members stood when they were stopped; None where they begin, or their curves have other steps."""
-        design, hyper, task = self.batch.design, member_of(self.batch.hypers, 0), tasks.of(self.batch.data)
-        found = self.record.restored(keys, points, lambda: fit.shapes(design, hyper, task))
-        if found and found[0].step not in halving.rungs(design.steps, self.run.keep)[:-1]:
-            self.progress.said(f"{len(keys)} members go on at step {found[0].step} of {design.steps}")
-        return found
-
-
-def planned(batch: Batch, run: Run, going: np.ndarray) -> Plan:
-    """The plan for these members of a batch, by the planner and by the memory that their compiled program asks for."""
-    task, hypers = tasks.of(batch.data), member_of(batch.hypers, going)
-    return ensemble.planned(batch.design, hypers, task, run.chunk, run.pixel_block, run.features)
+        heard = engines.Announced(progress, told)
+        if study.run.engine == "ray":
+            return engines.on_ray(works, heard, study.run, where.ray_address)
+        return engines.here(works, heard)
 
 
 def assemble(record: Record, members: Members, study: Study) -> None:
@@ -494,8 +330,9 @@ def dry_run(loaded: Loaded) -> str:
     total = 0.0
     for batch in batches(members, range(len(members))):
         task = tasks.of(batch.data)
-        plan = planned(batch, study.run, np.arange(len(batch.rows)))
-        _, steps = remaining(batch, [keys[row] for row in batch.rows], {}, study.run.keep)
+        everyone = np.arange(len(batch.rows))
+        plan = planned(batch, study.run, len(everyone))
+        _, steps = remaining(batch, [keys[row] for row in batch.rows], everyone, {}, study.run.keep)
         flops = plan.step_flops * steps
         total += flops
         what = f"{batch.design.encoding} + {batch.design.network} on {batch.data.image} {images.said_size(task.grid)}"

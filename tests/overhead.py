@@ -54,7 +54,7 @@ def main() -> None:
     def surviving() -> tuple[float, float]:
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
-            record, _ = study.run(loaded, str(Path(folder) / "run"))
+            record = study.run(loaded, str(Path(folder) / "run")).record
             return time.perf_counter() - begun, record.run["fit_seconds"]
 
     alone(), surviving()

@@ -1,0 +1,62 @@
+"""Give a sweep to a scheduler, as an array of shards: python -m experiments.submit --config=... --shards=8
+
+Every shard is the sweep's own command with --shard=I/8, into one folder that all of them reach; the last to finish
+writes the results. A shard that is preempted, or out of --minutes, is told by SIGTERM, queued again, and goes on.
+The executor is slurm, or local for processes of this machine. --wait ends when all shards have.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from inr_jax import configuration, jobs, study
+from inr_jax.command import number, parsed, run
+from inr_jax.settings import Refused, nearest
+
+USAGE = (
+    "python -m experiments.submit --config=PATH[:VARIANT] --shards=N [--config.FIELD=VALUE ...] [--out=DIR] "
+    "[--executor=slurm|local] [--partition=NAME] [--minutes=N] [--cpus=N] [--gpus=N] [--memory=GIB] [--parallel=N] "
+    "[--logs=DIR] [--wait]"
+)
+# What submitit calls the numbers that a scheduler is asked for.
+NUMBERS = {
+    "minutes": "timeout_min",
+    "cpus": "cpus_per_task",
+    "gpus": "gpus_per_node",
+    "memory": "mem_gb",
+    "parallel": "slurm_array_parallelism",
+}
+OPTIONS = ("config", "out", "shards", "executor", "partition", *NUMBERS, "logs")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; its exit status."""
+    arguments = parsed(argv, options=OPTIONS, switches=("wait", "help"))
+    if arguments.help:
+        print(f"{__doc__}\n{USAGE}")
+        return 0
+    config = arguments.required("config", USAGE)
+    shards = number("shards", arguments.required("shards", USAGE), int)
+    executor = arguments.executor or "slurm"
+    if executor not in jobs.EXECUTORS:
+        raise Refused(f"--executor={executor} is not known; {nearest(executor, jobs.EXECUTORS)}")
+    study.prepared(configuration.load(config, arguments.overrides))  # a wrong request is refused now, not by every job
+    sweep = [sys.executable, "-m", "experiments.sweep", f"--config={config}"]
+    sweep += [f"--config.{name}={value}" for name, value in arguments.overrides]
+    sweep += [f"--out={arguments.out}"] if arguments.out else []
+    given = {name: arguments.named[name] for name in NUMBERS if arguments.named[name]}
+    asked: dict[str, Any] = {NUMBERS[name]: number(name, text, int) for name, text in given.items()}
+    if arguments.partition:
+        asked["slurm_partition"] = arguments.partition
+    commands = [[*sweep, f"--shard={index}/{shards}"] for index in range(shards)]
+    logs = arguments.logs or "runs/jobs"
+    submitted = jobs.submitted(commands, executor, logs, name="inr_jax", **asked)
+    print(f"{shards} jobs, {submitted[0].job_id} to {submitted[-1].job_id}; what they say is in {logs}", flush=True)
+    failed = [job for job in submitted if job.exception()] if arguments.wait else []
+    for job in failed:
+        print(f"failed: job {job.job_id}: see {job.paths.stderr}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,166 @@
+"""A sweep on a Ray cluster of three nodes: workers, a node and the driver are lost, and nothing else is."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_engines import members
+
+ray = pytest.importorskip("ray")
+
+SWEEP = [sys.executable, "-m", "experiments.sweep", "--config=experiments/configs/scale.py:quick"]
+SWEEP += ["--config.size=16", "--config.design.frequencies=8", "--config.design.width=8", "--config.axes.seed=0,1"]
+SWEEP += ["--config.axes.scale=1,2,4", "--config.run.checkpoint_seconds=0.2"]
+# A cluster's task has one core, and bits depend on their number.
+ONE_CORE = os.environ | {"NPROC": "1"}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[object]:
+    """A head without cores of its own, and three nodes with one each."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own
+        from ray.cluster_utils import Cluster
+
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        for _ in range(3):
+            made.add_node(num_cpus=1)
+        yield made
+        made.shutdown()
+
+
+def start(out: Path, *more: str) -> subprocess.Popen:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*SWEEP, f"--out={out}", *more], env=ONE_CORE, **pipes)
+
+
+def ended(started: subprocess.Popen) -> None:
+    said = started.communicate()
+    assert started.returncode == 0, said
+
+
+def run(out: Path, *more: str) -> None:
+    ended(start(out, *more))
+
+
+def until(there: Callable[[], object]) -> object:
+    """What is there, as soon as it is."""
+    for _ in range(2400):
+        if found := there():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("never")
+
+
+def same(folder: Path, reference: Path) -> None:
+    assert members(folder) == members(reference)
+    tables = [pd.read_csv(each / "results.csv").drop(columns="seconds") for each in (folder, reference)]
+    pd.testing.assert_frame_equal(*tables)
+    left = [path for path in folder.rglob(".*") if path.suffix in (".part", ".lock")]
+    assert not left and not list(folder.glob("checkpoints/[!.]*.npz"))
+
+
+def workers(out: Path) -> list[int]:
+    """The processes that fit a chunk now and have a checkpoint of it."""
+    found = []
+    for lock in (out / "members").glob(".*.lock"):
+        if list(out.glob(f"checkpoints/{lock.name[1:].partition('.')[0]}-*.npz")):
+            with contextlib.suppress(FileNotFoundError):
+                found += map(int, re.findall(r"process (\d+) on", lock.read_text()))
+    return found
+
+
+@pytest.fixture(scope="module")
+def steps() -> str:
+    return "--config.design.steps=40000"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, steps) -> Path:
+    """What one process makes of it."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    run(out, steps)
+    return out
+
+
+def on(cluster) -> list[str]:
+    return ["--engine=ray", f"--ray_address={cluster.address}"]
+
+
+def test_tasks_of_a_cluster_make_what_one_process_makes(tmp_path, cluster, alone, steps):
+    run(tmp_path / "run", steps, *on(cluster))
+    same(tmp_path / "run", alone)
+
+
+def test_a_killed_worker_costs_its_unfinished_chunk_only(tmp_path, cluster, alone, steps):
+    out = tmp_path / "run"
+    driver = start(out, steps, *on(cluster))
+    for _ in range(2):
+        killed = until(lambda: workers(out))[0]
+        before = {path: path.stat().st_mtime_ns for path in out.glob("members/[!.]*.npz")}
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: killed not in workers(out))  # noqa: B023
+    ended(driver)
+    assert {path: at for path in before if (at := path.stat().st_mtime_ns)} == before
+    same(out, alone)
+
+
+def test_a_lost_node_costs_its_unfinished_chunks_only(tmp_path, cluster, alone, steps):
+    out = tmp_path / "run"
+    node = cluster.add_node(num_cpus=1)
+    driver = start(out, steps, *on(cluster))
+    until(lambda: len(workers(out)) >= 3)
+    cluster.remove_node(node, allow_graceful=False)
+    ended(driver)
+    same(out, alone)
+
+
+def test_a_driver_that_is_killed_and_started_again_goes_on(tmp_path, cluster, alone, steps):
+    out = tmp_path / "run"
+    driver = start(out, steps, *on(cluster))
+    until(lambda: list(out.glob("members/[!.]*.npz")) and workers(out))
+    driver.kill()
+    driver.communicate()
+    before = {path: path.stat().st_mtime_ns for path in out.glob("members/[!.]*.npz")}
+    run(out, steps, *on(cluster))
+    assert {path: at for path in before if (at := path.stat().st_mtime_ns)} == before
+    same(out, alone)
+
+
+def test_a_driver_that_is_asked_to_stop_says_how_to_go_on(tmp_path, cluster, alone, steps):
+    out = tmp_path / "run"
+    driver = start(out, steps, *on(cluster))
+    until(lambda: workers(out))
+    driver.send_signal(signal.SIGTERM)
+    said = driver.communicate()[1]
+    assert driver.returncode == 143 and "To go on: python -m experiments.sweep" in said
+    run(out, steps)  # in one process: it is the same run
+    same(out, alone)
+
+
+def test_settings_are_halved_on_a_cluster_as_they_are_in_one_process(tmp_path, cluster):
+    halved = ["--config.run.keep=0.5", "--config.design.steps=400"]
+    run(tmp_path / "alone", *halved)
+    run(tmp_path / "run", *halved, *on(cluster))
+    same(tmp_path / "run", tmp_path / "alone")
+
+
+def test_a_cluster_that_is_not_there_is_one_line(tmp_path):
+    started = start(tmp_path / "run", "--engine=ray", "--ray_address=127.0.0.1:1")
+    said = started.communicate()[1]
+    assert started.returncode == 2 and said.count("\n") == 1 and "--ray_address=127.0.0.1:1" in said
+
+
+def test_without_an_address_there_is_a_cluster_of_this_machine_s_cores(tmp_path):
+    run(tmp_path / "run", "--config.design.steps=10", "--engine=ray")
+    assert (pd.read_csv(tmp_path / "run" / "results.csv")["status"] == "ok").all()
