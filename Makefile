@@ -12,7 +12,7 @@ demo: $(READY)
 
 # Two at a time: most of a test is compiling, which keeps one core busy.
 test: $(TESTING)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 faults: $(TESTING)
 	$(BIN)/python -m tests.faults

@@ -18,7 +18,7 @@ def tested(session: nox.Session, *pins: str) -> None:
     """All tests, or those that are asked for."""
     session.install("--editable", ".[test]", *pins)
     session.run("python", "-c", "import jax, flax; print('jax', jax.__version__, 'flax', flax.__version__)")
-    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadgroup", *session.posargs)
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])

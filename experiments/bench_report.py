@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.optimize import least_squares
 
-from inr_jax import figures, records
+from inr_jax import figures, stores
 
 
 def ceiling(found: dict[str, Any], kind: str = "float32") -> float:
@@ -78,8 +78,8 @@ def tables(found: dict[str, Any]) -> list[str]:
 def written(directory: Path, found: dict[str, Any]) -> None:
     """Write bench.json and bench.png as far as they go."""
     told_all = found | {"ceiling_gflops": ceiling(found), "table": derived(found), "load_after": os.getloadavg()}
-    records.write(directory / "bench.json", json.dumps(told_all, indent=1).encode())
-    records.write(directory / "bench.png", figures.png(drawn(derived(found))))
+    stores.write(directory / "bench.json", json.dumps(told_all, indent=1).encode())
+    stores.write(directory / "bench.png", figures.png(drawn(derived(found))))
 
 
 def drawn(rows: Sequence[dict[str, Any]]) -> Figure:

@@ -6,11 +6,10 @@ images of RUN, or with --calibration=RUN2 those of that run alone. Writes choice
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from inr_jax import choices, figures, records, study, tables, theory_charts
+from inr_jax import choices, figures, records, stores, study, tables, theory_charts
 from inr_jax.command import parsed, run
 from inr_jax.regression import NotConverged
 
@@ -33,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"{__doc__}\n{USAGE}")
         return 0
     record = records.there(arguments.positional, USAGE, finished=True)
-    directory = Path(arguments.out or record.directory)
+    directory = stores.place(arguments.out) if arguments.out else record.directory
     found = _problems(record)
     others = _problems(records.there([arguments.calibration], USAGE, finished=True)) if arguments.calibration else []
     try:
@@ -42,9 +41,9 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     directory.mkdir(parents=True, exist_ok=True)
-    records.write(directory / "choices.csv", judged.to_csv(index=False).encode())
-    records.write(directory / "choices.png", figures.png(theory_charts.regrets(judged)))
-    print(_said(choices.summary(judged), pd.read_csv(record.directory / "baselines.csv")))
+    stores.write(directory / "choices.csv", judged.to_csv(index=False).encode())
+    stores.write(directory / "choices.png", figures.png(theory_charts.regrets(judged)))
+    print(_said(choices.summary(judged), record.csv("baselines.csv")))
     print(f"{directory / 'choices.csv'}")
     return 0
 
@@ -52,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
 def _problems(record: records.Record) -> list[choices.Problem]:
     """The problems of a finished run."""
     _, members = study.restore(record)
-    return choices.problems(members.grid.members, pd.read_csv(record.directory / "results.csv"))
+    return choices.problems(members.grid.members, record.csv("results.csv"))
 
 
 def _said(summed: pd.DataFrame, baselines: pd.DataFrame) -> str:

@@ -9,9 +9,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from inr_jax import exports, records, study
+from inr_jax import exports, records, stores, study
 from inr_jax.command import parsed, row, run
 from inr_jax.functions import library
 from inr_jax.settings import Refused
@@ -33,22 +31,21 @@ def main(argv: Sequence[str]) -> int:
     if out.suffix in TABLES:
         if arguments.member:
             raise Refused(f"--out={out} is a table of all members: leave --member={arguments.member} out")
-        records.write(out, _table(record, out.suffix))
+        stores.write(out, _table(record, out.suffix))
     else:
         network = study.network(record, row(arguments.required("member", USAGE)))
-        records.write(out, exports.WRITERS[out.suffix](network))
+        stores.write(out, exports.WRITERS[out.suffix](network))
     print(out)
     return 0
 
 
 def _table(record: records.Record, ending: str) -> bytes:
     """The table of all members."""
-    path = record.directory / "results.csv"
     if ending == ".csv":
-        return path.read_bytes()
+        return (record.directory / "results.csv").read_bytes()
     library("pyarrow", "export")
     buffer = io.BytesIO()
-    pd.read_csv(path).to_parquet(buffer, index=False)
+    record.csv("results.csv").to_parquet(buffer, index=False)
     return buffer.getvalue()
 
 

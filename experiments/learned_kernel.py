@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
     rows = arguments.required("member", USAGE).split(",")
     if wrong := [row for row in rows if not row.strip().isdecimal()]:
         raise Refused(f"--member={wrong[0]} is not a row of results.csv: 0, 1, ...")
-    table = pd.read_csv(record.directory / "results.csv")
+    table = record.csv("results.csv")
     found = [choices.learned_kernels(*study.finished(record, int(row))) for row in rows]
     shown = table.loc[[int(row) for row in rows], ["image", "size", "split", "scale", "steps", "psnr_heldout"]]
     print(shown.assign(**pd.DataFrame(found, index=shown.index)).round(2).to_string())

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from inr_jax import configuration, figures, foresight, records, study, tables, theory, theory_charts
+from inr_jax import configuration, figures, foresight, stores, study, tables, theory, theory_charts
 from inr_jax.command import number, parsed, run
 from inr_jax.regression import NotConverged
 from inr_jax.settings import Refused
@@ -45,10 +45,10 @@ def main(argv: Sequence[str]) -> int:
     table = foreseen.table.drop_duplicates(subset=foresight.swept(foreseen.table) or None)
     names = [*foresight.swept(table), *(name for name in foresight.NUMBERS if name in table)]
     directory.mkdir(parents=True, exist_ok=True)
-    records.write(directory / "prediction.csv", table[names].to_csv(index=False).encode())
+    stores.write(directory / "prediction.csv", table[names].to_csv(index=False).encode())
     baselines = study.interpolated(members)
     if "scale" in table and table["scale"].notna().any():
-        records.write(directory / "prediction.png", figures.png(theory_charts.foreseen(table, baselines)))
+        stores.write(directory / "prediction.png", figures.png(theory_charts.foreseen(table, baselines)))
     print("\n".join([*foresight.said(table), tables.baseline_text(baselines)]))
     print(f"{len(table)} members in {time.perf_counter() - start:.1f} s, none trained; {directory / 'prediction.csv'}")
     return 0

@@ -7,12 +7,11 @@ step not from the run but times some steps of each way again, in turn. Writes ra
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from inr_jax import figures, races, records, study, tables
+from inr_jax import figures, races, records, stores, study, tables
 from inr_jax.command import parsed, run
 from inr_jax.settings import Refused, nearest
 
@@ -35,9 +34,9 @@ def main(argv: Sequence[str]) -> int:
     found = races.lines(table, record.curves(members.keys), on, seconds)
     reference = arguments.reference or found[0].way
     raced = races.raced(found, reference, targets)
-    directory = Path(arguments.out or record.directory)
-    records.write(directory / "race.csv", raced.to_csv(index=False, float_format="%.6g").encode())
-    records.write(directory / "race.png", figures.png(races.chart(found, on)))
+    directory = stores.place(arguments.out) if arguments.out else record.directory
+    stores.write(directory / "race.csv", raced.to_csv(index=False, float_format="%.6g").encode())
+    stores.write(directory / "race.png", figures.png(races.chart(found, on)))
     print(_said(races.summary(raced, reference), found, reference, on))
     if not arguments.retimed:
         print("eight of ten fits took from {:.2f} to {:.2f} of their steps' median seconds".format(*races.noise(table)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inr_jax import images, records, study
+from inr_jax import images, records, stores, study
 from inr_jax.command import parsed, row, run
 from inr_jax.settings import Refused
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     image = study.rendered(record, row(arguments.required("member", USAGE)), _grid(arguments.size))
     if out.suffix == ".png" and image.ndim != 3:
         raise Refused(f"--out={out}: this member is of a signal, which is no picture; allowed: .npy")
-    records.write(out, images.to_png(image) if out.suffix == ".png" else _npy(image))
+    stores.write(out, images.to_png(image) if out.suffix == ".png" else _npy(image))
     print(f"{out}: {images.said_size(image.shape[:-1])}")
     return 0
 

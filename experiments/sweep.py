@@ -3,26 +3,25 @@
 The same command resumes; more values on an axis extend the run. --dry_run shows what would be done, --help every field,
 --list the studies (which also go by their name, --config=scale:quick), encodings, networks and sample images.
 --shard=I/N fits one of N shares (I from 0) into the same folder; the last to finish writes the results. --engine=ray
-has a Ray cluster fit them, the one at --ray_address or one of this machine's cores.
+has a Ray cluster fit them, the one at --ray_address or one of this machine's cores. --distributed makes one program
+of the processes that were started with it, on a TPU pod or under a scheduler, over the devices of all.
 --completion=bash|zsh prints a script for the shell: eval "$(inr-sweep --completion=bash)".
 """
 
 import sys
 from collections.abc import Sequence
 
-import pandas as pd
-
-from inr_jax import completion, configuration, engines, study, tables
+from inr_jax import completion, configuration, engines, hosts, study, tables
 from inr_jax.command import parsed, run, shard
 from inr_jax.engines import Shard
 from inr_jax.records import Record
 
 USAGE = (
     "python -m experiments.sweep --config=PATH[:VARIANT] [--config.FIELD=VALUE ...] [--out=DIR] [--shard=I/N] "
-    "[--engine=here|ray] [--ray_address=ADDRESS] [--dry_run] [--help] [--list] [--completion=bash|zsh]"
+    "[--engine=here|ray] [--ray_address=ADDRESS] [--distributed] [--dry_run] [--help] [--list] [--completion=bash|zsh]"
 )
 OPTIONS = ("config", "out", "shard", "engine", "ray_address", "completion")
-SWITCHES = ("dry_run", "help", "list")
+SWITCHES = ("distributed", "dry_run", "help", "list")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,14 +39,17 @@ def main(argv: Sequence[str]) -> int:
     if arguments.engine:
         arguments.overrides.append(("run.engine", arguments.engine))
     loaded = configuration.load(arguments.required("config", USAGE), arguments.overrides)
-    where = engines.where(loaded.study.run.engine, shard(arguments.shard), arguments.ray_address)
+    share = shard(arguments.shard)
+    where = engines.where(loaded.study.run, share, arguments.ray_address, arguments.distributed)
+    if arguments.distributed:
+        hosts.join()
     if arguments.dry_run:
         print(study.dry_run(loaded))
         return 0
     ended = study.run(loaded, arguments.out, ["python", "-m", "experiments.sweep", *argv], where)
     if ended.lacking:
-        print(_share(ended, where.shard))
-    else:
+        print(_share(ended, share))
+    elif hosts.first():
         print(_outcome(ended.record))
     for line in ended.failed:
         print(f"failed: {line}", file=sys.stderr)
@@ -70,9 +72,9 @@ def _share(ended: study.Ended, shard: Shard) -> str:
 
 def _outcome(record: Record) -> str:
     """The table, the best setting, the baselines, and where the report is."""
-    table = pd.read_csv(record.directory / "results.csv")
+    table = record.csv("results.csv")
     summed, winner, said = tables.found(table)
-    baselines = pd.read_csv(record.directory / "baselines.csv")
+    baselines = record.csv("baselines.csv")
     lines = [tables.as_text(summed, winner), f"({tables.spread_said(table)})", tables.baseline_text(baselines)]
     return "\n".join([*filter(None, [*lines, said]), f"report: {record.directory / 'report.html'}"])
 

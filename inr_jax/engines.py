@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import os
-import signal
 import socket
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -51,12 +50,17 @@ class Where(NamedTuple):
 HERE = Where()
 
 
-def where(engine: str, shard: Shard, ray_address: str) -> Where:
-    """Where an engine's chunks run. Raises Refused for what does not go together."""
-    if engine == "ray" and shard.of > 1:
-        raise Refused(f"--shard={shard.number}/{shard.of} and --engine=ray: a cluster shares the members out itself")
-    if ray_address and engine != "ray":
+def where(run: Run, shard: Shard, ray_address: str, distributed: bool) -> Where:
+    """Where a run's chunks are fitted. Raises Refused for what does not go together."""
+    share = f"--shard={shard.number}/{shard.of}"
+    if run.engine == "ray" and shard.of > 1:
+        raise Refused(f"{share} and --engine=ray: a cluster shares the members out itself")
+    if ray_address and run.engine != "ray":
         raise Refused(f"--ray_address={ray_address} needs --engine=ray")
+    if distributed and (shard.of > 1 or run.engine == "ray"):
+        raise Refused(f"--distributed and {share if shard.of > 1 else '--engine=ray'}: one or the other")
+    if distributed and run.sinks:
+        raise Refused(f"run.sinks={run.sinks!r} and --distributed: each host would tell of its own members alone")
     return Where(shard, ray_address)
 
 
@@ -216,22 +220,20 @@ def _next(parts: Generator[Part, Failed, Failed], done: Failed | None, failed: F
 def _cluster(ray: Any, address: str) -> Iterator[None]:
     """A connection to the cluster at the address, or to one of our own; it ends with the block."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
-        if address:
-            host, _, port = address.rpartition(":")
-            if port.isdecimal() and "/" not in host:  # Ray itself tries for minutes
-                socket.create_connection((host, int(port)), timeout=10).close()
-            ray.init(address, **quiet)
-        else:
-            ray.init("local", num_cpus=machine.threads(), include_dashboard=False, **quiet)
+        with signals.kept():
+            if address:
+                host, _, port = address.rpartition(":")
+                if port.isdecimal() and "/" not in host:  # Ray itself tries for minutes
+                    socket.create_connection((host, int(port)), timeout=10).close()
+                ray.init(address, **quiet)
+            else:
+                ray.init("local", num_cpus=machine.threads(), include_dashboard=False, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise Refused(f"--ray_address={address}: {reason}; e.g. auto, or HOST:6379") from None
     try:
-        for number, handler in before.items():  # Ray puts its own in their place
-            signal.signal(number, handler)
         yield
     finally:
         ray.shutdown()

@@ -1,6 +1,6 @@
 """Many members: one member's functions under vmap, in chunks of members and segments of steps; no files.
 
-A chunk lies over the local devices, the same number of members on each; they never ask each other for anything.
+A chunk lies over the devices, the same number of members on each; they never ask each other for anything.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Bool, Float, Int, UInt8
 
-from inr_jax import fit, planner
+from inr_jax import fit, hosts, planner
 from inr_jax.fit import Curves, State
 from inr_jax.machine import let_go_of_programs
 from inr_jax.planner import Plan
@@ -171,7 +171,7 @@ def advance_chunk(
         members = f"{plan.chunk // plan.devices} members of {plan.parameters:,} parameters"
         size = f"{plan.bytes / 2**30:.1f} GiB for {members}"
         raise MemoryError(f"not enough memory: {size}, of {there / 2**30:.1f} that may be taken on a device")
-    task = _placed(task, plan)
+    task, hypers = _placed(task, plan), _among_hosts(hypers, plan)
     segment = start or _begun(design, plan.devices, hypers, task)
     steps = after(segment)
     while segment.step < stop:
@@ -185,11 +185,12 @@ def advance_chunk(
 
 
 def scored(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Segment) -> Fitted:
-    """What came out of a chunk's members, as they stand."""
-    task = _placed(task, plan)
+    """What came out of a chunk's members, as they stand; of many hosts, of those on this one."""
+    task, hypers = _placed(task, plan), _among_hosts(hypers, plan)
     evaluate = _programs(design, plan, hypers, task).evaluate
-    scores, picture = jax.tree.map(np.asarray, evaluate(hypers, task, _lying(segment.state, plan)))
-    params, data = jax.tree.map(np.asarray, (segment.state.params, segment.state.data))
+    scores, picture = hosts.own(evaluate(hypers, task, _lying(segment.state, plan)))
+    segment = on_this_host(segment, plan)
+    params, data = segment.state.params, segment.state.data
     frequency = rms_frequency((params | data)["B"])
     outcome: dict[str, Any] = {"diverged_at": segment.diverged_at, "rms_frequency": frequency, "picture": picture}
     return Fitted(params, data, **scores._asdict(), **outcome | segment.curves._asdict())
@@ -230,7 +231,7 @@ def chunk_by_chunk(
         try:
             fitted: T | Exception = fit_one(rows, plan)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            if not _out_of_memory(error):
+            if hosts.many() or not _out_of_memory(error):
                 raise
             if plan.chunk > 1:
                 waiting.append(rows)
@@ -309,6 +310,21 @@ def render(
     return image.reshape(*shape, channels)
 
 
+def on_this_host(segment: Segment, plan: Plan) -> Segment:
+    """Where those of a chunk's members stand that are on this host, as NumPy arrays."""
+    rows = hosts.rows(plan.chunk)
+    rest = (jax.tree.map(lambda leaf: np.asarray(leaf)[rows], each) for each in (segment.diverged_at, segment.curves))
+    return Segment(segment.step, hosts.own(segment.state), *rest)
+
+
+def on_all_hosts(segment: Segment, plan: Plan) -> Segment:
+    """Where a chunk's members stand, of whom each host has its own."""
+    if not hosts.many():
+        return segment
+    state = hosts.spread_own(segment.state, NamedSharding(_mesh(plan.devices), PartitionSpec(MEMBERS)))
+    return Segment(segment.step, state, *hosts.everybody((segment.diverged_at, segment.curves)))
+
+
 def members_of(segment: Segment, rows: np.ndarray) -> Segment:
     """Where these members of the chunk stand."""
     step, *rest = segment
@@ -335,7 +351,7 @@ def _looked_at(design: Design, devices: int, hypers: Hyper, task: Task, segment:
 
 def _point(design: Design, devices: int, hypers: Hyper, task: Task, state: State) -> Curves:
     """One point of the training curves."""
-    return jax.tree.map(lambda part: np.asarray(part)[:, None], _curve_point(design, devices, hypers, task, state))
+    return jax.tree.map(lambda part: part[:, None], hosts.everybody(_curve_point(design, devices, hypers, task, state)))
 
 
 def _advanced(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Segment, stop: int) -> Segment:
@@ -348,7 +364,7 @@ def _advanced(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Se
 
     def run(state: State, start: int, stop: int) -> tuple[State, np.ndarray]:
         new, finite = program(hypers, task, _lying(state, plan), np.int32(start), np.int32(stop))
-        return new, np.asarray(finite)
+        return new, hosts.everybody(finite)
 
     state, diverged_at = segment.state, np.asarray(segment.diverged_at)
     before = diverged_at >= 0
@@ -423,8 +439,8 @@ def _bytes(program: Any) -> int:
 
 
 def _mesh(devices: int) -> Mesh:
-    """So many of the local devices, members along them."""
-    return jax.make_mesh((devices,), (MEMBERS,), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:devices])
+    """So many of the devices, members along them."""
+    return jax.make_mesh((devices,), (MEMBERS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
 
 
 def _over(devices: int, spec: PartitionSpec) -> NamedSharding | None:
@@ -434,12 +450,17 @@ def _over(devices: int, spec: PartitionSpec) -> NamedSharding | None:
 
 def _lying(state: State, plan: Plan) -> State:
     """The state over the plan's devices: where a program left it, except arrays that are empty (a B of no rows)."""
-    return jax.device_put(state, _over(plan.devices, PartitionSpec(MEMBERS)))
+    return hosts.spread(state, _over(plan.devices, PartitionSpec(MEMBERS)))
+
+
+def _among_hosts(hypers: Hyper, plan: Plan) -> Hyper:
+    """The hypers over the devices of many hosts; with one host they go where a program wants them."""
+    return hosts.spread(hypers, _over(plan.devices, PartitionSpec(MEMBERS))) if hosts.many() else hypers
 
 
 def _placed(task: Task, plan: Plan) -> Task:
     """The task on each of the plan's devices."""
-    return jax.device_put(task, _over(plan.devices, PartitionSpec()))
+    return hosts.spread(task, _over(plan.devices, PartitionSpec()))
 
 
 def _each(function: Callable, devices: int, members: tuple, shared: tuple = ()) -> Any:

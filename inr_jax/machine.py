@@ -68,7 +68,7 @@ def provenance() -> dict[str, Any]:
 
 def device() -> str:
     """How many devices of which kind there are."""
-    devices = jax.local_devices()
+    devices = jax.devices()
     return f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})"
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from inr_jax import fit
+from inr_jax import fit, hosts
 from inr_jax.settings import Design, Hyper, count, member_of
 from inr_jax.tasks import Task
 
@@ -78,10 +78,13 @@ def plan(
         block = CPU_BLOCK if backend == "cpu" and pixels >= 2 * CPU_BLOCK else 0
     activations = 4 * (block or pixels) * (2 * units + 2 * hidden)
     member_bytes = 4 * 5 * parameters + activations + 4 * units * pixels * precompute
-    if chunk:
+    if hosts.many():  # each host has its part, and all devices run the program
+        over, chunk = devices(), math.ceil(chunk / devices()) * devices()
+    elif chunk:
         over = _dividing(chunk)
     else:
         over = min(devices(), count(hypers))
+    if not chunk:
         wide = CPU_CHUNK if backend == "cpu" else max(1, min(ACCELERATOR_CHUNK, int(memory(over) // member_bytes)))
         chunk = over * min(wide, math.ceil(count(hypers) / over))
     on_each = chunk // over
@@ -99,9 +102,9 @@ def halved(plan: Plan) -> Plan:
 
 
 def devices() -> int:
-    """How many local devices a chunk may lie over; one where JAX was told which."""
+    """How many devices a chunk may lie over; one where JAX was told which."""
     config: Any = jax.config  # its options have no types
-    return 1 if config.jax_default_device else jax.local_device_count()
+    return 1 if config.jax_default_device else jax.device_count()
 
 
 def _dividing(chunk: int) -> int:
@@ -112,8 +115,9 @@ def _dividing(chunk: int) -> int:
 def memory(over: int = 1) -> int:
     """Bytes that programs may take on a device: its own, or on a CPU a part of the machine's or our group's."""
     stats = jax.local_devices()[0].memory_stats() or {}
-    whole = stats.get("bytes_limit") or min(_physical_bytes(), *map(_group_bytes, GROUP_LIMITS)) / over
-    return int(MEMORY_PART * whole)
+    shared = min(over, jax.local_device_count())
+    whole = stats.get("bytes_limit") or min(_physical_bytes(), *map(_group_bytes, GROUP_LIMITS)) / shared
+    return hosts.agreed(int(MEMORY_PART * whole))
 
 
 def _physical_bytes() -> int:

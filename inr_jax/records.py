@@ -8,19 +8,15 @@ DIR/results.csv, results.nc, baselines.csv      made from it, and made again at 
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import io
 import itertools
 import json
 import math
-import os
-import shutil
-import socket
-import time
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -28,10 +24,12 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import UInt8
 
+from inr_jax import stores
 from inr_jax.ensemble import Fitted, Segment
 from inr_jax.fit import Curves
 from inr_jax.grid import MEASURED, OUTCOMES, SCORES, Grid
 from inr_jax.settings import FIELDS, Refused, Study
+from inr_jax.stores import Place, write
 
 CURVE_DIMENSIONS = {
     "history_train": ("member", "step"),
@@ -56,7 +54,7 @@ class Kept(NamedTuple):
     The last of those steps is where it stands: before the last of its design's if it was pruned.
     """
 
-    path: Path
+    path: Place
     place: int
     seconds: float
     scores: Mapping[str, Any]
@@ -85,32 +83,6 @@ class Damaged(OSError):
     """A file whose contents are not what was written."""
 
 
-def write(path: Path, data: bytes) -> None:
-    """Put the data at the path, whole or not at all: a file beside it, synced, then renamed, and the folder synced.
-
-    Raises OSError that says how many bytes were needed where it cannot; what was there before stays as it is.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        free = "unknown"
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-            free = f"{shutil.disk_usage(path.parent).free:,}"
-        raise OSError(f"{path}: {error.strerror}: {len(data):,} bytes needed, {free} free") from None
-
-
 def pack(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> bytes:
     """Arrays and what is said about them as one npz, with a digest of every array."""
     manifest = {"layout": LAYOUT, "about": about, "sha256": {name: _digest(array) for name, array in arrays.items()}}
@@ -120,13 +92,13 @@ def pack(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def said_of(path: Path) -> dict[str, Any]:
+def said_of(path: Place) -> dict[str, Any]:
     """What was said about the arrays of a packed file. Raises Damaged if it cannot be read."""
     with _opened(path) as (_, manifest):
         return manifest["about"]
 
 
-def unpack(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
+def unpack(path: Place, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """The arrays of a packed file, or some, each checked against its digest. Raises Damaged if one differs."""
     with _opened(path) as (file, manifest):
         arrays = {name: file[name] for name in names or manifest["sha256"]}
@@ -136,56 +108,12 @@ def unpack(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
     return arrays
 
 
-@contextlib.contextmanager
-def owned(path: Path, wait: float = 0.0) -> Iterator[None]:
-    """Own what the path names while the block runs; somebody else's ownership is waited for so many seconds.
-
-    Raises BlockingIOError that names the owner if it is still somebody else's. The lock is the operating system's: it
-    frees itself when its holder dies.
-    """
-    lock = path.with_name(f".{path.name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    until = time.monotonic() + wait
-    while (file := _locked(lock)) is None:
-        if time.monotonic() >= until:
-            holder = ""
-            with contextlib.suppress(OSError):  # it may be gone by now
-                holder = lock.read_text().strip()
-            raise BlockingIOError(f"{path} is in use by {holder or 'another process'}")
-        time.sleep(0.05)
-    with file:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        file.flush()
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
-def _locked(lock: Path) -> IO[str] | None:
-    """The lock's file, locked; None if somebody else holds it."""
-    while True:
-        file = open(lock, "a+")  # noqa: SIM115
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its last owner may have removed it between our opening and our locking: then nobody else would see it.
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):
-                return file
-        except FileNotFoundError:
-            pass
-        except OSError:
-            file.close()
-            return None
-        file.close()
-
-
 class Record:
     """A run folder. Reading needs nothing; writing is for who owns what is written."""
 
-    def __init__(self, directory: str | Path):
-        """The record at the directory, which need not exist yet."""
-        self.directory = Path(directory)
+    def __init__(self, directory: str | Place):
+        """The record at the directory, or the URL of an object store's; it need not exist yet. Raises Refused."""
+        self.directory = stores.place(directory)
         self._said: dict[tuple, dict[str, Any]] = {}
         self._steps: dict[tuple, np.ndarray] = {}
 
@@ -198,7 +126,7 @@ class Record:
         """The contents of run.json; empty if there is none. Raises Damaged if it cannot be read."""
         path = self.directory / "run.json"
         try:
-            return json.loads(path.read_text())
+            return json.loads(stores.read(path))
         except FileNotFoundError:
             return {}
         except ValueError:
@@ -206,7 +134,7 @@ class Record:
 
     def owned(self, name: str, wait: float = 0.0) -> contextlib.AbstractContextManager[None]:
         """Own a part of the folder: a chunk's file, or `run.json` with all that is assembled."""
-        return owned(self.directory / name, wait)
+        return stores.owned(self.directory / name, wait)
 
     def save_run(self, **about: Any) -> None:
         """Write run.json, what it holds already updated; nothing where that changes nothing."""
@@ -244,12 +172,12 @@ class Record:
         """The step at which the members of a chunk are kept by its own file; -1 where it is not there."""
         try:
             return int(self._said_of(self.directory / chunk_name(keys))["history_step"][-1])
-        except (FileNotFoundError, Damaged):
+        except Damaged:
             return -1
 
-    def unfinished(self) -> dict[str, list[Path]]:
+    def unfinished(self) -> dict[str, list[Place]]:
         """The checkpoints of unfinished members by key, the furthest first."""
-        found: dict[str, list[Path]] = {}
+        found: dict[str, list[Place]] = {}
         for path in sorted((self.directory / "checkpoints").glob("[!.]*.npz"), key=step_of, reverse=True):
             with contextlib.suppress(Damaged):
                 for key in self._said_of(path)["keys"]:
@@ -298,7 +226,12 @@ class Record:
                 where[key] = each.path
         found: dict[str, Course] = {}
         for path in {where[key] for key in keys if key in where}:
-            about, arrays = self._said_of(path), unpack(path)
+            try:
+                about, arrays = self._said_of(path), unpack(path)
+            except Damaged:
+                if path.exists():
+                    raise
+                return self.courses(keys)  # a checkpoint that another process has no need of any more
             prefix = "curves/" if path.parent.name == "checkpoints" else ""
             curves = Curves(*(arrays[prefix + name] for name in Curves._fields))
             read = np.asarray(about["history_step"])[: curves.history_train.shape[1]]
@@ -336,7 +269,7 @@ class Record:
     def digests(self) -> dict[str, str]:
         """A digest of each assembled file that is there."""
         paths = [self.directory / name for name in ASSEMBLED]
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
+        return {path.name: hashlib.sha256(stores.read(path)).hexdigest() for path in paths if path.exists()}
 
     def set_damaged_aside(self) -> list[str]:
         """Rename the files that are not what was written, or lack what is measured now; a line for each."""
@@ -350,7 +283,7 @@ class Record:
             except Damaged as damaged:
                 aside = path.with_name(f"{path.name}.damaged")
                 with contextlib.suppress(FileNotFoundError):  # another process was done with it, or faster
-                    os.replace(path, aside)
+                    stores.move(path, aside)
                     lines.append(f"{damaged}: set aside as {aside.name}; what it held is made again")
         return lines
 
@@ -358,12 +291,16 @@ class Record:
         """Remove what processes that were killed left beside finished chunks: locks that nobody holds, checkpoints."""
         kept = self.kept()
         for lock in [*self.directory.glob(".*.lock"), *self.directory.glob("members/.*.lock")]:
-            with contextlib.suppress(BlockingIOError), owned(lock.with_name(lock.name[1:-5])):
-                pass
+            if stores.is_local(lock):
+                with contextlib.suppress(BlockingIOError), stores.owned(lock.with_name(lock.name[1:-5])):
+                    pass
+            elif lock.with_name(lock.name[1:-5]).exists() and lock.parent.name == "members":
+                lock.unlink(missing_ok=True)  # whose lease it was has nothing left to do
         for path in {path for paths in self.unfinished().values() for path in paths}:
-            keys, step = self._said_of(path)["keys"], step_of(path)
-            if all(key in kept and kept[key].steps[-1] >= step for key in keys):
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(Damaged):
+                keys, step = self._said_of(path)["keys"], step_of(path)
+                if all(key in kept and kept[key].steps[-1] >= step for key in keys):
+                    path.unlink(missing_ok=True)
 
     def seconds(self) -> dict[str, float]:
         """Seconds of compiling and of fitting, over all finished chunks."""
@@ -392,15 +329,17 @@ class Record:
         except KeyError as name:
             raise Damaged(f"{kept.path}: array {name} is not that of this member") from None
 
-    def _checkpoints(self, keys: Sequence[str]) -> list[Path]:
+    def _checkpoints(self, keys: Sequence[str]) -> list[Place]:
         """The checkpoints of a chunk, the furthest last, after what a write that was killed has left."""
         name, folder = Path(chunk_name(keys)).stem, self.directory / "checkpoints"
         return [*folder.glob(f".{name}-*.part"), *sorted(folder.glob(f"{name}-*.npz"))]
 
-    def _said_of(self, path: Path) -> dict[str, Any]:
-        """What a file says, read once as long as the file stays the same."""
-        stat = path.stat()
-        identity = (path, stat.st_mtime_ns, stat.st_size)
+    def _said_of(self, path: Place) -> dict[str, Any]:
+        """What a file says, read once as long as the file stays the same. Raises Damaged where it cannot be read."""
+        try:
+            identity = stores.identity(path)
+        except FileNotFoundError:  # another process was done with it
+            raise Damaged(f"{path} is gone") from None
         if identity not in self._said:
             said = said_of(path)
             # The same steps for all: a run of many members holds them once.
@@ -426,12 +365,18 @@ class Record:
 
     def save_dataset(self, study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -> None:
         """Write results.nc: the scores labelled with the axes, and the curves over steps."""
-        path = self.directory / ".results.nc.made"
-        try:
+        with contextlib.ExitStack() as stack:
+            if stores.is_local(self.directory):
+                path = self.directory / ".results.nc.made"
+                stack.callback(path.unlink, missing_ok=True)
+            else:
+                path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "results.nc"
             dataset(study, grid, table, curves).to_netcdf(path, engine="h5netcdf")
             write(self.directory / "results.nc", path.read_bytes())
-        finally:
-            path.unlink(missing_ok=True)
+
+    def csv(self, name: str, **how: Any) -> pd.DataFrame:
+        """A table of the folder, `how` pandas reads it."""
+        return pd.read_csv(stores.seekable(self.directory / name), **how)
 
     def curves(self, keys: Sequence[str]) -> xr.Dataset:
         """The training curves of the members over the union of their steps; NaN where a member was not looked at."""
@@ -506,9 +451,9 @@ def _outcome(kept: Kept | None, steps: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, dict]]:
+def _opened(path: Place) -> Iterator[tuple[Any, dict]]:
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with stores.opened(path) as stream, np.load(stream, allow_pickle=False) as file:
             manifest = json.loads(bytes(file["manifest"]))
             if manifest.get("layout") != LAYOUT:
                 raise Damaged(f"{path} was written by another version, which kept something else")
@@ -529,7 +474,7 @@ def chunk_name(keys: Sequence[str]) -> str:
     return f"members/{hashlib.sha256(''.join(keys).encode()).hexdigest()[:24]}.npz"
 
 
-def step_of(path: Path) -> int:
+def step_of(path: Place) -> int:
     """The step of a checkpoint, from its name."""
     return int(path.stem.rpartition("-")[2])
 
@@ -570,13 +515,13 @@ def refuse_other(record: Record, asked: Mapping[str, Any]) -> None:
         raise Refused(f"--out={record.directory} is not empty and holds no run")
 
 
-def open_run(directory: str | Path) -> xr.Dataset:
+def open_run(directory: str | Place) -> xr.Dataset:
     """The results of a run folder, labelled with the axes that were swept: scores, status, and the training curves.
 
     `open_run(DIR).psnr_heldout.mean("seed").idxmax("scale")` is the best scale. Raises Refused where there are none.
     """
     record = there([str(directory)], "open_run(DIR)", finished=True)
-    return xr.load_dataset(record.directory / "results.nc", engine="h5netcdf")
+    return xr.load_dataset(stores.seekable(record.directory / "results.nc"), engine="h5netcdf")
 
 
 def there(positional: Sequence[str], usage: str, finished: bool = False) -> Record:

@@ -15,7 +15,7 @@ from inr_jax import explorer, figures, plates, tables
 from inr_jax.grid import SCORES, Member
 from inr_jax.plates import Plate
 from inr_jax.records import Record
-from inr_jax.records import write as write_file
+from inr_jax.stores import write as write_file
 
 PNG_DPI = 130
 PAIRED = "To the best: the mean difference on the same seed, or of several images on the same image. "
@@ -31,12 +31,10 @@ HEADINGS = {
 
 def write(record: Record, members: Sequence[Member], keys: Sequence[str]) -> None:
     """Write report.html, and figures/ with every figure as PNG and SVG, from what the record holds."""
-    table = pd.read_csv(record.directory / "results.csv")
-    baselines = pd.read_csv(record.directory / "baselines.csv")
-    predicted = record.directory / "prediction.csv"
-    foreseen = (
-        pd.read_csv(predicted, index_col="member") if record.run["run"].get("theory") and predicted.is_file() else None
-    )
+    table = record.csv("results.csv")
+    baselines = record.csv("baselines.csv")
+    predicted = record.run["run"].get("theory") and (record.directory / "prediction.csv").is_file()
+    foreseen = record.csv("prediction.csv", index_col="member") if predicted else None
     drawn = plates.of(record, table, baselines, members, keys, foreseen)
     pictures = {each.name: figures.png(each.figure, PNG_DPI) for each in drawn}
     for path in (record.directory / "figures").glob("[!.]*.*"):

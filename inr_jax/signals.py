@@ -21,6 +21,22 @@ def asked() -> int:
     return _state["asked"]
 
 
+def ask(number: int) -> None:
+    """Ask the process to stop, as a signal of this number does: another process of the same program was."""
+    _state["asked"] = _state["asked"] or number
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Put the handlers of signals back where the block, which calls a library, puts others in their place."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
     """While the block runs, a first signal raises Stopped (see `waiting`); a second one ends the process at once.

@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from inr_jax.fit import Curves
 from inr_jax.functions import imported, library
 from inr_jax.settings import Refused, nearest
+from inr_jax.stores import Place
 
 # A sweep's run of a tracker shows the pictures of so many members, the best, and the curves of the first so many.
 MOST_PICTURES, MOST_CURVES = 16, 256
@@ -177,7 +178,7 @@ def named(text: str) -> list[str]:
 class Sinks:
     """All sinks of a run: what one of them raises is said once, and it is left."""
 
-    def __init__(self, text: str, directory: Path, about: Mapping[str, Any]) -> None:
+    def __init__(self, text: str, directory: Place, about: Mapping[str, Any]) -> None:
         """Those that a setting names; opened when there is something to tell, before that the folder is not theirs."""
         self.waiting = {name: partial(_maker(name), directory, about) for name in named(text)}
         self.open: dict[str, Sink] = {}
@@ -192,7 +193,7 @@ class Sinks:
             with self._left(name):
                 sink.members(finished)
 
-    def close(self, table: Callable[[], pd.DataFrame], figures: Iterable[Path]) -> None:
+    def close(self, table: Callable[[], pd.DataFrame], figures: Iterable[Place]) -> None:
         """Tell all of them the end; the table is made only where there is anybody to tell."""
         if not self.open:
             return

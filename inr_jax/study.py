@@ -20,11 +20,13 @@ from inr_jax import (
     engines,
     fit,
     foresight,
+    hosts,
     images,
     metrics,
     plates,
     report,
     sinks,
+    stores,
     tasks,
     theory,
 )
@@ -65,11 +67,15 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where
     study, first = prepared(loaded)
     asked = asked_for(study)
     record = Record(out or Path("runs") / f"{study.name}-{study.variant}-{asked['fingerprint']}")
-    _say(record.set_damaged_aside())
+    if study.run.sinks and not stores.is_local(record.directory):
+        raise Refused(f"run.sinks={study.run.sinks!r}: trackers keep files beside a run, and {out} is no folder")
+    if hosts.first():
+        _say(record.set_damaged_aside())
+    hosts.together("the record is whole")
     refuse_other(record, asked)
     chosen = record.run.get("chosen", [])
     members = both_stages(study, first, chosen)
-    if record.is_whole(asked, members.keys):
+    if hosts.agreed(record.is_whole(asked, members.keys)):
         record.tidy()
         return Ended(record, [], 0)
     _say(images.notes(data.image) for data in {each.data for each in members.grid.members})
@@ -83,13 +89,21 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where
         failed |= fit_missing(record, study, members, partial(beginning, chosen), told, where)
     if where.shard.of > 1:
         _say(record.set_damaged_aside())  # what other shards wrote
-    with record.owned("run.json", PATIENCE):
-        missing = lacking(record, members, failed)
-        everywhere = {key: line for key, line in (record.run.get("failed", {}) | failed).items() if key in members.keys}
-        outcome = {"chosen": chosen, "failed": everywhere, "members": len(members.keys)}
-        record.save_run(**about | record.run | asked | outcome)
-        if not missing and not record.is_whole(asked, members.keys):
-            finish(record, members, study)
+    missing = 0
+    if hosts.first():
+        with record.owned("run.json", PATIENCE):
+            missing = lacking(record, members, failed)
+            everywhere = record.run.get("failed", {}) | failed
+            failures = {key: everywhere[key] for key in members.keys if key in everywhere}
+            outcome = {"chosen": chosen, "failed": failures, "members": len(members.keys)}
+            record.save_run(**about | record.run | asked | outcome)
+            if not missing and not record.is_whole(asked, members.keys):
+                finish(record, members, study)
+    hosts.together("the results are there")
+    if missing and where.shard.of == 1:
+        raise OSError(
+            f"{record.directory} lacks {missing} members that were fitted: do all machines reach the same folder?"
+        )
     told.close(lambda: record.table(*members), sorted((record.directory / "figures").glob("*.png")))
     return Ended(record, list(failed.values()), missing)
 
@@ -213,7 +227,7 @@ def fit_missing(
         works.append(Work(record, study.run, batch, own, settings, mine, once, where.waits, []))
     kept = record.kept()
     left = np.sum([remaining(each.batch, each.keys, each.mine, kept, study.run.keep) for each in works], axis=0)
-    with Progress(*left.tolist()) as progress:
+    with Progress(*(left.tolist() if hosts.first() else (0, 0))) as progress:
         heard = engines.Announced(progress, told)
         if study.run.engine == "ray":
             return engines.on_ray(works, heard, study.run, where.ray_address)

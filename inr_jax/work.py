@@ -3,12 +3,13 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from inr_jax import ensemble, fit, halving, signals, tasks
+from inr_jax import ensemble, fit, halving, hosts, signals, tasks
 from inr_jax.ensemble import Fitted, Segment
 from inr_jax.fit import Curves
 from inr_jax.grid import MEASURED, SCORES, Batch
@@ -148,7 +149,7 @@ class Work(NamedTuple):
             begun = not leave and rung < self.batch.design.steps and key in unfinished
             return there or (begun and step_of(unfinished[key][0]) >= rung)
 
-        return np.asarray([place for place in going if not stands(self.keys[place])], int)
+        return np.asarray(hosts.agreed([int(place) for place in going if not stands(self.keys[place])]), int)
 
     def ranked(self, going: np.ndarray, rung: int) -> np.ndarray:
         """What these members are ranked by at a rung."""
@@ -164,7 +165,7 @@ class Work(NamedTuple):
 
     def plan(self, among: int) -> Plan:
         """The plan by which so many are fitted: as it began, if it did, since chunk and block change bits."""
-        there = self.record.run.get("plans", {}).get(self.name(among))
+        there = hosts.agreed(self.record.run.get("plans", {}).get(self.name(among)))
         with Stopwatch() as watch:
             plan = Plan(**there) if there else planned(self.batch, self.run, among)
         self.compiled.append(watch.compiling)
@@ -179,10 +180,11 @@ class Work(NamedTuple):
     def groups(self, missing: np.ndarray) -> list[np.ndarray]:
         """The missing members, those that stand at the same step together, the furthest first."""
         unfinished = self.record.unfinished()
+        furthest = (unfinished.get(self.keys[place]) for place in missing)
+        steps = hosts.agreed([step_of(paths[0]) if paths else 0 for paths in furthest])
         groups: dict[int, list[int]] = {}
-        for place in missing:
-            paths = unfinished.get(self.keys[place], [])
-            groups.setdefault(step_of(paths[0]) if paths else 0, []).append(place)
+        for place, step in zip(missing, steps, strict=True):
+            groups.setdefault(step, []).append(place)
         return [np.asarray(groups[step]) for step in sorted(groups, reverse=True)]
 
     def fit_chunk(self, places: np.ndarray, plan: Plan, part: Part, listener: Listener, waits: float = 0.0) -> None:
@@ -191,19 +193,18 @@ class Work(NamedTuple):
         At the last of their steps they are kept, and so are those to leave; the others' checkpoint stays.
         """
         design, run = self.batch.design, self.run
-        mine = [self.keys[place] for place in places]
-        task = tasks.of(self.batch.data)
-        padded = ensemble.padded(np.arange(len(mine)), plan.chunk)
-        hypers = member_of(self.batch.hypers, places[padded])
+        task, full = tasks.of(self.batch.data), ensemble.padded(places, plan.chunk)
+        hypers = member_of(self.batch.hypers, full)
+        here = places[hosts.rows(plan.chunk)]
+        mine = [self.keys[place] for place in here]
         points = halving.points(design.steps, run.history, run.keep)
-        with self.record.owned(chunk_name(mine), waits), signals.waiting():
-            if self.record.stands(mine) >= part.rung:
+        with self.record.owned(chunk_name(mine), waits) if mine else nullcontext(), signals.waiting():
+            if mine and not hosts.many() and self.record.stands(mine) >= part.rung:
                 return  # another process was there between our looking and our owning
-            self.beginning(self.name(part.among), plan)
-            start, about = self.restored(mine, points.tolist(), listener) or (
-                None,
-                {"seconds": 0.0, "compile_seconds": 0.0},
-            )
+            if hosts.first():
+                self.beginning(self.name(part.among), plan)
+            lying = [self.keys[place] for place in full[hosts.rows(plan.chunk)]]
+            start, about = self.restored(lying, points.tolist(), plan, listener)
             pace = Pace(run.checkpoint_seconds)
             with Stopwatch() as watch:
 
@@ -214,29 +215,36 @@ class Work(NamedTuple):
                     spent = {name: about[name] + spent for name, spent in seconds.items()}
                     return spent | {"history_step": read.tolist()}
 
+                def keep(segment: Segment) -> None:
+                    if mine:
+                        self.record.save_checkpoint(mine, ensemble.on_this_host(segment, plan), said())
+
                 def after(segment: Segment) -> int:
-                    listener.advanced(len(mine), segment.step)
-                    steps = pace.looking(segment.step)
-                    if signals.asked() or pace.checkpoint_due():
-                        self.record.save_checkpoint(mine, segment, said())
+                    listener.advanced(len(places), segment.step)
+                    steps, due = hosts.agreed([pace.looking(segment.step), pace.checkpoint_due()])
+                    asked = hosts.anyone(bool(signals.asked()))
+                    if asked or due:
+                        keep(segment)
                         pace.checkpointed()
-                    if signals.asked():
+                    if asked:
+                        signals.ask(signals.SIGNALS[-1])
                         raise signals.Stopped(signals.asked())
                     return steps
 
-                whole = start and ensemble.members_of(start, padded)
                 ranked = halving.rungs(design.steps, run.keep)[:-1]
                 listener.begins(start.step if start and start.step in ranked else 0)
                 stop = max(part.rung, start.step if start else 0)
-                segment = ensemble.advance_chunk(design, hypers, task, plan, points, stop, after, whole)
+                segment = ensemble.advance_chunk(design, hypers, task, plan, points, stop, after, start)
                 if part.leave or part.rung == design.steps:
                     fitted = ensemble.scored(design, hypers, task, plan, segment)
                     read = points[points <= segment.step]
-                    self.record.save_chunk(mine, fitted, said(read))
-                    listener.finished(self.finished(places, fitted, read))
+                    if mine:
+                        self.record.save_chunk(mine, fitted, said(read))
+                        listener.finished(self.finished(here, fitted, read))
                 else:
-                    self.record.save_checkpoint(mine, segment, said())
+                    keep(segment)
                 self.compiled.clear()
+            hosts.together("chunk")
 
     def finished(self, places: np.ndarray, fitted: Fitted, steps: np.ndarray) -> list[Finished]:
         """The members of a chunk as listeners are told of them."""
@@ -257,14 +265,23 @@ class Work(NamedTuple):
         ]
 
     def restored(
-        self, keys: Sequence[str], points: list[int], listener: Listener
-    ) -> tuple[Segment, dict[str, Any]] | None:
-        """Where these members stood when they were stopped; None where they begin, or their curves have other steps."""
+        self, keys: Sequence[str], points: list[int], plan: Plan, listener: Listener
+    ) -> tuple[Segment | None, dict[str, Any]]:
+        """Where these members of a chunk stood when they were stopped, and the seconds that it took.
+
+        None where they begin, or their curves have other steps. One that fills up the chunk stands there repeatedly.
+        """
         design, hyper, task = self.batch.design, member_of(self.batch.hypers, 0), tasks.of(self.batch.data)
-        found = self.record.restored(keys, points, partial(fit.shapes, design, hyper, task))
-        if found and found[0].step not in halving.rungs(design.steps, self.run.keep)[:-1]:
-            listener.said(f"{len(keys)} members go on at step {found[0].step} of {design.steps}")
-        return found
+        those = list(dict.fromkeys(keys))
+        found = self.record.restored(those, points, partial(fit.shapes, design, hyper, task))
+        # Those on other hosts must have stood at the same step.
+        if not hosts.alike(found[0].step if found else 0) or not found:
+            return None, {"seconds": 0.0, "compile_seconds": 0.0}
+        start, about = found
+        if start.step not in halving.rungs(design.steps, self.run.keep)[:-1]:
+            listener.said(f"{len(those)} members go on at step {start.step} of {design.steps}")
+        filled = ensemble.members_of(start, np.asarray([those.index(key) for key in keys]))
+        return ensemble.on_all_hosts(filled, plan), about
 
 
 def remaining(

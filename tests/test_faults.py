@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from experiments import report, sweep
-from inr_jax import planner, records
+from inr_jax import planner, records, stores
 from inr_jax.command import told
 from inr_jax.records import Record
 
@@ -155,11 +155,11 @@ def test_a_report_of_a_run_with_a_damaged_member_says_failed(tmp_path, capsys):
 
 def test_a_full_disk_is_said_with_the_bytes_and_the_path(tmp_path):
     path = tmp_path / "file"
-    records.write(path, b"before")
+    stores.write(path, b"before")
     code = (
-        "import resource, sys; from pathlib import Path; from inr_jax import records\n"
+        "import resource, sys; from pathlib import Path; from inr_jax import stores\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, -1))\n"
-        f"try: records.write(Path({str(path)!r}), b'x' * 12345)\nexcept OSError as error: print(error)"
+        f"try: stores.write(Path({str(path)!r}), b'x' * 12345)\nexcept OSError as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert str(path) in said and "12,345 bytes needed" in said and "free" in said

@@ -16,6 +16,8 @@ import pytest
 from test_engines import members
 
 ray = pytest.importorskip("ray")
+# One cluster, not one for each of the processes that run tests.
+pytestmark = pytest.mark.xdist_group("ray")
 
 SWEEP = [sys.executable, "-m", "experiments.sweep", "--config=experiments/configs/scale.py:quick"]
 SWEEP += ["--config.size=16", "--config.design.frequencies=8", "--config.design.width=8", "--config.axes.seed=0,1"]

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from inr_jax import records
+from inr_jax import records, stores
 from inr_jax.ensemble import Fitted, Segment
 from inr_jax.fit import Curves, State
 from inr_jax.records import Damaged, Record
@@ -162,31 +162,31 @@ def test_a_damaged_file_is_set_aside_under_another_name_and_said(tmp_path):
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    records.write(path, b"before")
+    stores.write(path, b"before")
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(records.os, "fsync", full)
+    monkeypatch.setattr(stores.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        records.write(path, b"after")
+        stores.write(path, b"after")
     assert path.read_bytes() == b"before" and [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_second_owner_is_refused_and_told_of_the_first(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from inr_jax import records\n"
-        f"with records.owned(Path({str(tmp_path)!r})):\n    print('mine', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from inr_jax import stores\n"
+        f"with stores.owned(Path({str(tmp_path)!r})):\n    print('mine', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"mine\n"
-        with pytest.raises(BlockingIOError, match=str(holder.pid)), records.owned(tmp_path):
+        with pytest.raises(BlockingIOError, match=str(holder.pid)), stores.owned(tmp_path):
             pass
     finally:
         holder.kill()
         holder.communicate()
-    with records.owned(tmp_path):
+    with stores.owned(tmp_path):
         pass
 
 
@@ -207,3 +207,14 @@ def test_members_of_another_version_that_kept_other_things_are_set_aside_and_sai
     assert not Record(tmp_path).kept()
     (line,) = Record(tmp_path).set_damaged_aside()
     assert "another version" in line and not path.exists() and path.with_name(f"{path.name}.damaged").exists()
+
+
+def test_a_file_that_another_process_takes_away_while_we_look_counts_as_not_there(tmp_path):
+    """A link to nowhere is what such a file is between the listing and the reading."""
+    record = kept(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / f"{'0' * 24}-{4:012d}.npz").symlink_to(tmp_path / "nowhere")
+    assert record.unfinished() == {} and record.restored(["third"], READ, lambda: SHAPES) is None
+    assert set(record.courses(["first"])) == {"first"}
+    record.tidy()
+    assert set(record.kept()) == {"first", "second"}
