@@ -5,7 +5,7 @@ READY := .venv/ready-$(VERSION)
 TESTING := .venv/testing-$(VERSION)
 BIN := .venv/bin
 
-.PHONY: demo test check faults overhead halving bench docs notebooks clean
+.PHONY: demo test check faults overhead halving million bench docs notebooks clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments.sweep --config=experiments/configs/scale.py:quick
@@ -22,6 +22,9 @@ overhead: $(TESTING)
 
 halving: $(TESTING)
 	$(BIN)/python -m tests.halving
+
+million: $(TESTING)
+	$(BIN)/python -m tests.million
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[torch]'

@@ -11,7 +11,15 @@ nox.options.reuse_existing_virtualenvs = True
 FLOORS = ("jax==0.7.2", "jaxlib==0.7.2", "flax==0.11.2", "optax==0.2.5")
 # What Colab ships, as of August 2026.
 COLAB = ("jax==0.7.2", "jaxlib==0.7.2", "flax==0.11.2", "optax==0.2.8", "numpy==2.1.3", "matplotlib==3.10.0")
-COLAB += ("xarray==2025.12.0", "scikit-image==0.25.2", "pillow==11.3.0", "h5netcdf==1.8.1", "imageio==2.37.4")
+# Newer ones of pyparsing warn of what that matplotlib asks of it.
+COLAB += (
+    "pyparsing<3.3",
+    "xarray==2025.12.0",
+    "scikit-image==0.25.2",
+    "pillow==11.3.0",
+    "h5netcdf==1.8.1",
+    "imageio==2.37.4",
+)
 
 
 def tested(session: nox.Session, *pins: str) -> None:

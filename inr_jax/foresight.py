@@ -49,7 +49,9 @@ def foresee(
         else:
             points.setdefault(key, {})[_point(each)] = None
     found = {key: _numbers(*key, list(of), ridge, time, validate) for key, of in points.items()}
-    rows = [each.settings | found[key][_point(each)] for each, key in zip(members, keys, strict=True) if key in found]
+    rows = [
+        {**each.settings, **found[key][_point(each)]} for each, key in zip(members, keys, strict=True) if key in found
+    ]
     return Foreseen(pd.DataFrame(rows).dropna(axis=1, how="all"), list(without))
 
 

@@ -137,9 +137,11 @@ def best_curve(good: pd.DataFrame, axis: str) -> pd.DataFrame:
     """The members that differ from the best one only along the axis, in its order."""
     winner = good.loc[good[tables.criterion(good)].idxmax()]
     by = [name for name in tables.varying(good) if name not in (*tables.REPEATED, axis)]
-    same = good[[*by, *tables.REPEATED]].apply(
-        lambda row: all(tables.cell(row[n]) == tables.cell(winner[n]) for n in row.index), axis=1
-    )
+    same = np.full(len(good), True)
+    for name in (*by, *tables.REPEATED):
+        codes, values = pd.factorize(good[name])
+        alike = [tables.cell(value) == tables.cell(winner[name]) for value in values]
+        same &= np.asarray([*alike, pd.isna(winner[name])])[codes]  # of a blank one the code is -1
     return good[same].sort_values(axis)
 
 
