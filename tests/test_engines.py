@@ -15,6 +15,7 @@ from inr_jax.command import told
 from inr_jax.engines import Shard
 from inr_jax.grid import batches
 from inr_jax.records import Record
+from tests.runs import same
 
 QUICK = "--config=experiments/configs/scale.py:quick"
 FEW = ["--config.size=16", "--config.design.steps=8", "--config.design.frequencies=8", "--config.design.depth=1"]
@@ -28,23 +29,6 @@ def asked(out: Path, *more: str) -> list[str]:
 def command(*arguments: str, **how) -> subprocess.Popen:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, "-m", "experiments.sweep", *arguments], **pipes, **how)
-
-
-def members(folder: Path) -> dict[str, dict[str, bytes]]:
-    """Every member's arrays, by its key."""
-    found = {}
-    for path in (folder / "members").glob("[!.]*.npz"):
-        arrays = records.unpack(path)
-        for place, key in enumerate(records.said_of(path)["keys"]):
-            found[key] = {name: array[place].tobytes() for name, array in arrays.items()}
-    return found
-
-
-def same(folder: Path, reference: Path) -> None:
-    """The same members to the bit, and the same table but for what the clock says."""
-    assert members(folder) == members(reference)
-    tables = [pd.read_csv(each / "results.csv").drop(columns="seconds") for each in (folder, reference)]
-    pd.testing.assert_frame_equal(*tables)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_engines import members, same
 
 from inr_jax import records
+from tests.runs import members, same
 
 SWEEP = [sys.executable, "-m", "experiments.sweep", "--config=experiments/configs/scale.py:quick", "--config.size=16"]
 SWEEP += ["--config.design.frequencies=8", "--config.design.width=8", "--config.axes.scale=1,2,400"]

@@ -2,8 +2,6 @@
 
 import re
 import runpy
-import shutil
-import subprocess
 from pathlib import Path
 
 import jupytext
@@ -11,8 +9,9 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
+from tests import browser
+
 NOTEBOOKS = sorted(Path("notebooks").glob("*.py"))
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -52,23 +51,17 @@ def test_a_notebook_opens_in_colab_and_installs_nothing_that_is_there(path):
     assert 'find_spec("inr_jax") is None' in install and "--upgrade" not in install and '"jax' not in install
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@browser.needed
 @pytest.mark.filterwarnings("default")
 def test_a_browser_shows_every_picture_of_a_rendered_notebook(tmp_path):
     from nbconvert import HTMLExporter
 
     path = Path("notebooks/02_scale_against_psnr.ipynb")
     page, _ = HTMLExporter(template_name="basic").from_filename(str(path))
-    script = """<script>addEventListener("load", () => {
-      const own = [...document.images].filter((image) => image.src.startsWith("data:"));
-      document.body.dataset.found = own.map((image) => image.naturalWidth).join(" ");
-    })</script>"""
     copy = tmp_path / "notebook.html"
-    copy.write_text(f"<!doctype html><html><body>{page}{script}</body></html>")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
-    options += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    done = subprocess.run([CHROMIUM, *options, f"file://{copy}"], capture_output=True, text=True, timeout=120)
-    widths = [int(width) for width in re.search(r'data-found="([\d ]+)"', done.stdout)[1].split()]
+    copy.write_text(f"<!doctype html><html><body>{page}</body></html>")
+    own = '[...document.images].filter((image) => image.src.startsWith("data:"))'
+    widths = browser.found(copy, f"return {own}.map((image) => image.naturalWidth);")
     pictures = sum(
         "image/png" in out.get("data", {}) for cell in jupytext.read(path).cells for out in cell.get("outputs", [])
     )

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_engines import members
+
+from tests.runs import same
 
 ray = pytest.importorskip("ray")
 # One cluster, not one for each of the processes that run tests.
@@ -62,14 +63,6 @@ def until(there: Callable[[], object]) -> object:
             return found
         time.sleep(0.05)
     raise AssertionError("never")
-
-
-def same(folder: Path, reference: Path) -> None:
-    assert members(folder) == members(reference)
-    tables = [pd.read_csv(each / "results.csv").drop(columns="seconds") for each in (folder, reference)]
-    pd.testing.assert_frame_equal(*tables)
-    left = [path for path in folder.rglob(".*") if path.suffix in (".part", ".lock")]
-    assert not left and not list(folder.glob("checkpoints/[!.]*.npz"))
 
 
 def workers(out: Path) -> list[int]:

@@ -5,8 +5,8 @@ import io
 import json
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -17,9 +17,8 @@ from PIL import Image
 from experiments import sweep
 from inr_jax import explorer, images, metrics, records, study
 from inr_jax.command import told
+from tests import browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 SMALL = ["--config=scale:quick", "--config.size=32", "--config.design.steps=20", "--config.design.width=32"]
 AXES = ["--config.axes.scale=1,4,16,64", "--config.axes.seed=0,1"]
 
@@ -101,21 +100,8 @@ def test_every_picture_and_control_has_a_name_and_nothing_is_asked_of_a_network(
 
 
 def dumped(run, tmp_path, script: str, *flags: str) -> dict:
-    """What a script in the page found, in a browser without a network."""
-    page = (run / "report.html").read_text()
-    answer = f"<script>document.body.dataset.found = JSON.stringify((() => {{ {script} }})());</script></body>"
-    copy = tmp_path / "page.html"
-    copy.write_text(page.replace("</body>", answer))
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", *flags]
-    done = subprocess.run(
-        [CHROMIUM, *options, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"file://{copy}"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    text = re.search(r'data-found="(.*?)"', done.stdout, re.S)
-    assert text, done.stderr
-    return json.loads(text[1].replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    """What a script finds in a copy of the run's page."""
+    return browser.found(Path(shutil.copy(run / "report.html", tmp_path / "page.html")), script, *flags)
 
 
 BEFORE = """
@@ -130,7 +116,7 @@ const press = (node, key) => node.dispatchEvent(new KeyboardEvent("keydown", { k
 """
 
 
-@browser
+@browser.needed
 def test_members_are_selected_compared_sorted_filtered_and_enlarged(run, tmp_path):
     script = (
         BEFORE
@@ -176,7 +162,7 @@ def test_members_are_selected_compared_sorted_filtered_and_enlarged(run, tmp_pat
     assert found["moved"] and found["zoom"] == "scale(4)" and found["wipe"] == "25%"
 
 
-@browser
+@browser.needed
 @pytest.mark.parametrize("side", [0, 1])
 def test_the_points_are_walked_through_by_the_keyboard(run, tmp_path, side):
     script = (
@@ -201,7 +187,7 @@ def test_the_points_are_walked_through_by_the_keyboard(run, tmp_path, side):
     assert table["scale"][int(found["along"])] == 1
 
 
-@browser
+@browser.needed
 @pytest.mark.parametrize("side", [375, 1200])
 def test_nothing_stands_out_of_the_page_on_a_phone_or_a_desk(run, tmp_path, side):
     script = """
@@ -213,27 +199,12 @@ def test_nothing_stands_out_of_the_page_on_a_phone_or_a_desk(run, tmp_path, side
     assert found["beyond"] == [] and found["width"] <= found["inner"]
 
 
-@browser
+@browser.needed
 def test_a_browser_draws_the_page_light_and_dark(run, tmp_path):
     for flags, dark in (([], False), (["--force-dark-mode", "--blink-settings=preferredColorScheme=0"], True)):
         picture = tmp_path / f"{dark}.png"
-        subprocess.run(
-            [
-                *(
-                    CHROMIUM,
-                    "--headless",
-                    "--no-sandbox",
-                    "--disable-gpu",
-                    "--hide-scrollbars",
-                    "--window-size=900,1400",
-                ),
-                *(f"--screenshot={picture}", f"--user-data-dir={tmp_path / 'profile'}", *flags),
-                f"file://{run / 'report.html'}",
-            ],
-            capture_output=True,
-            check=True,
-            timeout=120,
-        )
+        page = Path(shutil.copy(run / "report.html", tmp_path / "page.html"))
+        browser.drawn(page, picture, "900,1400", *flags)
         shown = iio.imread(picture)[..., :3].astype(float)
         assert (shown.mean() < 110) == dark and shown.std() > 20
         # Points of the chart, in the colour of members.

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import inr_jax as inr
@@ -21,27 +20,12 @@ from experiments import export, render, report, sweep
 from inr_jax import records, stores
 from inr_jax.command import told
 from inr_jax.records import Record
+from tests.runs import members, same
 
 pytest.importorskip("upath")
 SMALL = ["--config=experiments/configs/scale.py:quick", "--config.size=16", "--config.design.frequencies=8"]
 SMALL += ["--config.design.width=8", "--config.axes.scale=1,4", "--config.axes.seed=0,1"]
 FEW = [*SMALL, "--config.design.steps=8"]
-
-
-def members(folder: str | Path) -> dict[str, dict[str, bytes]]:
-    """Every member's arrays, by its key."""
-    found = {}
-    for key, kept in Record(folder).kept().items():
-        found[key] = {name: array[kept.place].tobytes() for name, array in records.unpack(kept.path).items()}
-    return found
-
-
-def same(folder: str, reference: Path) -> None:
-    assert members(folder) == members(reference)
-    tables = [Record(each).csv("results.csv").drop(columns="seconds") for each in (folder, reference)]
-    pd.testing.assert_frame_equal(*tables)
-    left = [path for path in Record(folder).directory.rglob(".*") if path.suffix in (".part", ".lock")]
-    assert not left and not list((Record(folder).directory / "checkpoints").glob("[!.]*.npz"))
 
 
 @pytest.fixture(scope="module")
