@@ -5,7 +5,7 @@ READY := .venv/ready-$(VERSION)
 TESTING := .venv/testing-$(VERSION)
 BIN := .venv/bin
 
-.PHONY: demo test check faults overhead halving million bench docs notebooks clean
+.PHONY: demo test check faults cluster-faults overhead halving million bench docs notebooks clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments.sweep --config=experiments/configs/scale.py:quick
@@ -16,6 +16,9 @@ test: $(TESTING)
 
 faults: $(TESTING)
 	$(BIN)/python -m tests.faults
+
+cluster-faults: $(TESTING)
+	$(BIN)/python -m tests.cluster_faults
 
 overhead: $(TESTING)
 	$(BIN)/python -m tests.overhead

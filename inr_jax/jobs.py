@@ -27,7 +27,7 @@ class Job:
     def __call__(self) -> str:
         """Run the command; what it is. Raises CalledProcessError where it ends with another status than 0."""
         # Not Popen, which cannot be waited for while it is waited for, as `checkpoint` does from a signal's handler.
-        self.process = os.spawnv(os.P_NOWAIT, self.command[0], self.command)
+        self.process = os.spawnvp(os.P_NOWAIT, self.command[0], self.command)
         status = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
         self.process = 0
         if status:

@@ -1,11 +1,8 @@
 """One program over two processes of two devices each, by gloo: what one process makes of it, each writing its own."""
 
-import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,24 +10,18 @@ import pandas as pd
 import pytest
 
 from inr_jax import records
+from tests import cluster_faults
 from tests.runs import members, same
 
-SWEEP = [sys.executable, "-m", "experiments.sweep", "--config=experiments/configs/scale.py:quick", "--config.size=16"]
-SWEEP += ["--config.design.frequencies=8", "--config.design.width=8", "--config.axes.scale=1,2,400"]
-SWEEP += ["--config.axes.seed=0,1,2", "--config.run.checkpoint_seconds=0.2"]
+AXES = ["--config.axes.scale=1,2,400", "--config.axes.seed=0,1,2"]
 
 
-def start(out: Path, *more: str, **environment: str) -> subprocess.Popen:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*SWEEP, f"--out={out}", *more], env=os.environ | {"NPROC": "2"} | environment, **pipes)
+def start(out: Path, *more: str) -> subprocess.Popen:
+    return cluster_faults.start(out, *AXES, *more, NPROC="2")
 
 
 def pair(out: Path, *more: str) -> list[subprocess.Popen]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
-    return [start(out, "--distributed", *more, **told, JAX_PROCESS_ID=str(each)) for each in range(2)]
+    return cluster_faults.pair(out, *AXES, *more, NPROC="2")
 
 
 def ended(started: list[subprocess.Popen]) -> list[tuple[str, str]]:

@@ -1,11 +1,7 @@
 """A sweep on a Ray cluster of three nodes: workers, a node and the driver are lost, and nothing else is."""
 
-import contextlib
 import os
-import re
 import signal
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,42 +10,21 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests import cluster_faults
+from tests.cluster_faults import ended, on, start, working
 from tests.runs import same
 
 ray = pytest.importorskip("ray")
 # One cluster, not one for each of the processes that run tests.
 pytestmark = pytest.mark.xdist_group("ray")
 
-SWEEP = [sys.executable, "-m", "experiments.sweep", "--config=experiments/configs/scale.py:quick"]
-SWEEP += ["--config.size=16", "--config.design.frequencies=8", "--config.design.width=8", "--config.axes.seed=0,1"]
-SWEEP += ["--config.axes.scale=1,2,4", "--config.run.checkpoint_seconds=0.2"]
-# A cluster's task has one core, and bits depend on their number.
-ONE_CORE = os.environ | {"NPROC": "1"}
-
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[object]:
-    """A head without cores of its own, and three nodes with one each."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own
-        from ray.cluster_utils import Cluster
-
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-        for _ in range(3):
-            made.add_node(num_cpus=1)
-        yield made
-        made.shutdown()
-
-
-def start(out: Path, *more: str) -> subprocess.Popen:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*SWEEP, f"--out={out}", *more], env=ONE_CORE, **pipes)
-
-
-def ended(started: subprocess.Popen) -> None:
-    said = started.communicate()
-    assert started.returncode == 0, said
+        with cluster_faults.cluster() as made:
+            yield made
 
 
 def run(out: Path, *more: str) -> None:
@@ -65,16 +40,6 @@ def until(there: Callable[[], object]) -> object:
     raise AssertionError("never")
 
 
-def workers(out: Path) -> list[int]:
-    """The processes that fit a chunk now and have a checkpoint of it."""
-    found = []
-    for lock in (out / "members").glob(".*.lock"):
-        if list(out.glob(f"checkpoints/{lock.name[1:].partition('.')[0]}-*.npz")):
-            with contextlib.suppress(FileNotFoundError):
-                found += map(int, re.findall(r"process (\d+) on", lock.read_text()))
-    return found
-
-
 @pytest.fixture(scope="module")
 def steps() -> str:
     return "--config.design.steps=40000"
@@ -88,10 +53,6 @@ def alone(tmp_path_factory, steps) -> Path:
     return out
 
 
-def on(cluster) -> list[str]:
-    return ["--engine=ray", f"--ray_address={cluster.address}"]
-
-
 def test_tasks_of_a_cluster_make_what_one_process_makes(tmp_path, cluster, alone, steps):
     run(tmp_path / "run", steps, *on(cluster))
     same(tmp_path / "run", alone)
@@ -101,10 +62,10 @@ def test_a_killed_worker_costs_its_unfinished_chunk_only(tmp_path, cluster, alon
     out = tmp_path / "run"
     driver = start(out, steps, *on(cluster))
     for _ in range(2):
-        killed = until(lambda: workers(out))[0]
+        killed = until(lambda: working(out))[0]
         before = {path: path.stat().st_mtime_ns for path in out.glob("members/[!.]*.npz")}
         os.kill(killed, signal.SIGKILL)
-        until(lambda: killed not in workers(out))  # noqa: B023
+        until(lambda: killed not in working(out))  # noqa: B023
     ended(driver)
     assert {path: at for path in before if (at := path.stat().st_mtime_ns)} == before
     same(out, alone)
@@ -114,7 +75,7 @@ def test_a_lost_node_costs_its_unfinished_chunks_only(tmp_path, cluster, alone, 
     out = tmp_path / "run"
     node = cluster.add_node(num_cpus=1)
     driver = start(out, steps, *on(cluster))
-    until(lambda: len(workers(out)) >= 3)
+    until(lambda: len(working(out)) >= 3)
     cluster.remove_node(node, allow_graceful=False)
     ended(driver)
     same(out, alone)
@@ -123,7 +84,7 @@ def test_a_lost_node_costs_its_unfinished_chunks_only(tmp_path, cluster, alone, 
 def test_a_driver_that_is_killed_and_started_again_goes_on(tmp_path, cluster, alone, steps):
     out = tmp_path / "run"
     driver = start(out, steps, *on(cluster))
-    until(lambda: list(out.glob("members/[!.]*.npz")) and workers(out))
+    until(lambda: list(out.glob("members/[!.]*.npz")) and working(out))
     driver.kill()
     driver.communicate()
     before = {path: path.stat().st_mtime_ns for path in out.glob("members/[!.]*.npz")}
@@ -135,7 +96,7 @@ def test_a_driver_that_is_killed_and_started_again_goes_on(tmp_path, cluster, al
 def test_a_driver_that_is_asked_to_stop_says_how_to_go_on(tmp_path, cluster, alone, steps):
     out = tmp_path / "run"
     driver = start(out, steps, *on(cluster))
-    until(lambda: workers(out))
+    until(lambda: working(out))
     driver.send_signal(signal.SIGTERM)
     said = driver.communicate()[1]
     assert driver.returncode == 143 and "To go on: python -m experiments.sweep" in said
