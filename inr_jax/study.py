@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import shlex
 import sys
 import time
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -20,6 +22,7 @@ from inr_jax import (
     engines,
     fit,
     foresight,
+    halving,
     hosts,
     images,
     metrics,
@@ -33,12 +36,12 @@ from inr_jax import (
 from inr_jax.configuration import Loaded, collected
 from inr_jax.engines import HERE, Where
 from inr_jax.ensemble import Network
-from inr_jax.grid import Grid, Member, batches, grid, identity
+from inr_jax.grid import Batch, Grid, Member, batches, grid, identity
 from inr_jax.machine import provenance
 from inr_jax.progress import Progress
 from inr_jax.records import LAYOUT, PATIENCE, Learned, Record, refuse_other
 from inr_jax.regression import NotConverged
-from inr_jax.settings import Data, Refused, Run, Study
+from inr_jax.settings import Data, Refused, Run, Study, member_of
 from inr_jax.sinks import Sinks
 from inr_jax.work import Once, Work, planned, remaining
 
@@ -341,7 +344,7 @@ def dry_run(loaded: Loaded) -> str:
     members = made.members
     swept = " x ".join(f"{len(values)} {name}" for name, values in study.axes.items())
     lines = [f"{study.name}:{study.variant}: {len(members)} members" + (f" ({swept})" if swept else "")]
-    total = 0.0
+    total, kept, unfinished = 0.0, 0.0, 0
     for batch in batches(members, range(len(members))):
         task = tasks.of(batch.data)
         everyone = np.arange(len(batch.rows))
@@ -349,6 +352,9 @@ def dry_run(loaded: Loaded) -> str:
         _, steps = remaining(batch, [keys[row] for row in batch.rows], everyone, {}, study.run.keep)
         flops = plan.step_flops * steps
         total += flops
+        result, checkpoint = member_bytes(batch, study.run)
+        kept += len(batch.rows) * result
+        unfinished = max(unfinished, 2 * plan.chunk * checkpoint)
         what = f"{batch.design.encoding} + {batch.design.network} on {batch.data.image} {images.said_size(task.grid)}"
         lines.append(
             f"  {what}: {len(batch.rows)} members, {batch.design.steps} steps, {plan.parameters:,} parameters each; "
@@ -361,9 +367,24 @@ def dry_run(loaded: Loaded) -> str:
     lines.append(
         f"  in all {total / 1e12:.2f} TFLOP: about {minutes:.1f} minutes at 200 GFLOP/s, what two CPU cores give"
     )
+    on_disk = f"{kept / 1e6:,.1f} MB of members, and while they are fitted {unfinished / 1e6:,.1f} MB of checkpoints"
+    lines.append(f"  on disk {on_disk}")
     if loaded.chosen:
         lines.append("  the study may choose a second stage from the results; it is not counted here")
     return "\n".join(lines)
+
+
+def member_bytes(batch: Batch, run: Run) -> tuple[int, int]:
+    """What a finished member of a batch takes on disk, and what a checkpoint of one takes, in bytes."""
+    task = tasks.of(batch.data)
+    state = fit.shapes(batch.design, member_of(batch.hypers, 0), task)
+    points = halving.points(batch.design.steps, run.history, run.keep)
+    curves = 4 * len(points) * (2 + len(metrics.bands(min(task.grid))))
+    learned, whole = (
+        sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+        for tree in ((state.params, state.data), state)
+    )
+    return learned + curves + fit.pictured(task.image).size, whole + curves
 
 
 def _say(lines: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
-from experiments import submit
-from inr_jax import jobs
-from inr_jax.command import told
+from experiments import submit, sweep
+from inr_jax import configuration, jobs
+from inr_jax.command import parsed, shard, told
+from inr_jax.engines import Shard
 
 submitit = pytest.importorskip("submitit")
 
@@ -70,6 +73,29 @@ def test_slurm_is_asked_for_an_array_with_time_cores_gpus_and_a_signal_before_th
     lines = set((tmp_path / "asked").read_text().splitlines())
     wanted = ["array=0-7%3", "partition=long", "time=120", "cpus-per-task=4", "gpus-per-node=1", "mem=16GB"]
     assert {f"#SBATCH --{each}" for each in [*wanted, "signal=USR2@90"]} <= lines
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "of"),
+    [("jobset", "$JOB_COMPLETION_INDEX", "8"), ("skypilot", "$SKYPILOT_NODE_RANK", "$SKYPILOT_NUM_NODES")],
+)
+def test_the_shards_of_a_manifest_are_those_of_a_command_that_is_right(name, number, of):
+    told = yaml.safe_load(Path(f"experiments/launch/{name}.yaml").read_text())
+    if name == "jobset":
+        (jobs,) = told["spec"]["replicatedJobs"]
+        job = jobs["template"]["spec"]
+        assert job["completions"] == job["parallelism"] == 8 and job["completionMode"] == "Indexed"
+        (script,) = (container["command"][-1] for container in job["template"]["spec"]["containers"])
+    else:
+        script = told["run"]
+        assert told["num_nodes"] == 8
+    assert script.count(number) == 1 and f"{number}/{of}" in script
+    for each in range(8):
+        words = shlex.split(script.replace(number, str(each)).replace(of, "8").replace("\\\n", " "))
+        assert words[:4] == ["exec", "python", "-m", "experiments.sweep"]
+        arguments = parsed(words[4:], sweep.OPTIONS, sweep.SWITCHES)
+        assert shard(arguments.shard) == Shard(each, 8) and "://BUCKET/" in arguments.out
+        assert configuration.load(arguments.config).study.name == "scale"
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 Question  At which standard deviation of B (cycles per image side) does a network see the pixels it was not shown best?
 Command   python -m experiments.sweep --config=experiments/configs/scale.py
           python -m experiments.sweep --config=experiments/configs/scale.py:quick
-Cost      9 minutes on two CPU cores (507 s of fitting, 20 members), the quick variant half a minute.
+Cost      6 minutes on two CPU cores (326 s of fitting, 20 members), the quick variant half a minute.
 Finding   On the astronaut at 512x512, quarter split, after 1,000 steps of 4,096 pixels (2 seeds): a broad optimum from
-          8 to 20 cycles, 26.75 dB at 14 (oracle), 21.21 at 1 where the fit is too smooth, 10.79 at 64 where it is
+          8 to 20 cycles, 26.80 dB at 14 (oracle), 21.24 at 1 where the fit is too smooth, 10.76 at 64 where it is
           noise between the training pixels. Linear and cubic interpolation give 27.15 and 27.18: no scale beats them
           after so short a training. The training pixels like 20 best and do not tell of the collapse.
 """
