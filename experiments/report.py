@@ -20,7 +20,8 @@ def main(argv: Sequence[str]) -> int:
         print(line, file=sys.stderr)
     with record.owned("run.json", records.PATIENCE):
         whole, members = study.restore(record)
-        if record.run.get("finished") or study.lacking(record, members, {}):
+        to_choose = record.run.get("chooses") and not record.run.get("chosen")
+        if record.run.get("finished") or to_choose or study.lacking(record, whole, members, {}):
             study.assemble(record, members, whole)
             record.save_run(files=record.digests())
         else:  # shards that ended without having seen each other

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from inr_jax import configuration, jobs, study
+from inr_jax import configuration, engines, jobs, study
 from inr_jax.command import number, parsed, run
 from inr_jax.settings import Refused, nearest
 
@@ -40,7 +40,9 @@ def main(argv: Sequence[str]) -> int:
     executor = arguments.executor or "slurm"
     if executor not in jobs.EXECUTORS:
         raise Refused(f"--executor={executor} is not known; {nearest(executor, jobs.EXECUTORS)}")
-    study.prepared(configuration.load(config, arguments.overrides))  # a wrong request is refused now, not by every job
+    loaded = configuration.load(config, arguments.overrides)  # a wrong request is refused now, not by every job
+    study.prepared(loaded)
+    engines.where(loaded.study.run, engines.Shard(0, shards), "", False)
     sweep = [sys.executable, "-m", "experiments.sweep", f"--config={config}"]
     sweep += [f"--config.{name}={value}" for name, value in arguments.overrides]
     sweep += [f"--out={arguments.out}"] if arguments.out else []

@@ -4,14 +4,15 @@ import dataclasses
 import math
 import os
 import socket
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
-from inr_jax import machine, planner, signals, tasks
+from inr_jax import hosts, machine, planner, signals, tasks
 from inr_jax.ensemble import chunks
 from inr_jax.functions import library
 from inr_jax.grid import Batch
@@ -99,24 +100,28 @@ def share(batches: Sequence[Batch], shard: Shard, together: bool) -> list[Int[np
     costs = []
     for batch in batches:
         plan = planner.plan(batch.design, batch.hypers, tasks.of(batch.data))
-        costs.append(np.full(len(batch.rows), plan.step_flops * batch.design.steps))
+        costs.append(np.full(len(batch.rows), plan.step_flops * max(1, batch.design.steps)))
     ends = np.cumsum(np.concatenate(costs))
     middles = np.split(ends - np.concatenate(costs) / 2, np.cumsum([len(each) for each in costs])[:-1])
     places = []
     for middle in middles:
         at = np.full(len(middle), middle.mean()) if together else middle
-        places.append(np.flatnonzero((at / ends[-1] * shard.of).astype(int) == shard.number))
+        share = np.minimum((at / ends[-1] * shard.of).astype(int), shard.of - 1)
+        places.append(np.flatnonzero(share == shard.number))
     return places
 
 
 def here(works: Sequence[Work], listener: Listener) -> Failed:
     """Bring all members to their end in this process; a line for each that failed, by key."""
     failed: Failed = {}
-    for work in works:
-        parts: Any = work.parts()
-        done: Failed | None = None
-        while (part := _next(parts, done, failed)) is not None:
-            done = work.bring(part, listener)
+    # One that all hosts take part in is stopped where all of them ask each other.
+    with signals.waiting() if hosts.many() else nullcontext():
+        for work in works:
+            parts: Any = work.parts()
+            done: Failed | None = None
+            while (part := _next(parts, done, failed)) is not None:
+                done = work.bring(part, listener)
+        hosts.stop_together()
     return failed
 
 
@@ -132,32 +137,36 @@ def on_ray(works: Sequence[Work], listener: Listener, run: Run, address: str = "
     failed: Failed = {}
     broken: list[Exception] = []
     waiting = [_Batch(work, work.parts()) for work in works][::-1]
+    queued: deque[tuple[_Batch, Part]] = deque()
     running: dict[Any, _Batch] = {}
 
     def go_on(batch: _Batch) -> None:
-        """Submit the next part of a batch whose last part is done."""
+        """Queue the next part of a batch whose last part is done."""
         part = _next(batch.parts, batch.failed, failed)
-        if part is None:
-            return
         batch.failed = {}
-        for places in chunks(part.places, wide):
-            running[task.remote(*batch.work._replace(waits=PATIENCE).only(part._replace(places=places)))] = batch
-            batch.tasks += 1
+        cut = [] if part is None else [part._replace(places=places) for places in chunks(part.places, wide)]
+        queued.extend((batch, each) for each in cut)
+        batch.tasks = len(cut)
 
     with _cluster(ray, address):
+        _look_for(ray, run, address, listener)
         task = ray.remote(_brought).options(
             num_cpus=run.cpus,
             num_gpus=run.gpus,
             max_retries=RETRIES,
-            retry_exceptions=[BlockingIOError],
+            retry_exceptions=[BlockingIOError, Preempted],
             # XLA has as many threads as the task has cores; it would have as many as the node.
             runtime_env={"env_vars": {"NPROC": str(max(1, math.ceil(run.cpus)))}},
         )
         for work in works[:1]:
             work.beginning.tell({})
-        while waiting or running:
-            while waiting and len(running) < MOST_TASKS:
+        while waiting or queued or running:
+            while waiting and len(queued) < MOST_TASKS:
                 go_on(waiting.pop())
+            while queued and len(running) < MOST_TASKS:
+                batch, part = queued.popleft()
+                work, own = batch.work._replace(waits=PATIENCE).only(part)
+                running[task.remote(work, own, os.getcwd())] = batch
             for done in ray.wait(list(running))[0] if running else []:
                 batch = running.pop(done)
                 batch.tasks -= 1
@@ -165,12 +174,13 @@ def on_ray(works: Sequence[Work], listener: Listener, run: Run, address: str = "
                     lost, members = ray.get(done)
                 except ray.exceptions.RayError as error:
                     broken.append(error.cause if isinstance(error, ray.exceptions.RayTaskError) else OSError(error))
+                    batch.broken = True
                     continue
                 batch.failed |= lost
                 listener.begins(0)
                 listener.advanced(len(members), int(members[0].steps[-1]) if members else 0)
                 listener.finished(members)
-                if not batch.tasks:
+                if not batch.tasks and not batch.broken:
                     go_on(batch)
     if broken:
         raise broken[0]
@@ -179,12 +189,17 @@ def on_ray(works: Sequence[Work], listener: Listener, run: Run, address: str = "
 
 @dataclasses.dataclass
 class _Batch:
-    """A batch on the cluster: what it will do next, how many tasks it waits for, and who failed of them."""
+    """A batch on the cluster: what it will do next, how many tasks it waits for, who failed, and whether a task did."""
 
     work: Work
     parts: Generator[Part, Failed, Failed]
     tasks: int = 0
     failed: Failed | None = None
+    broken: bool = False
+
+
+class Preempted(Exception):
+    """A task's worker was asked to stop: its chunk has a checkpoint, from which another goes on."""
 
 
 class _Heard(list[Finished]):
@@ -198,13 +213,29 @@ class _Heard(list[Finished]):
         self.extend(members)
 
 
-def _brought(work: Work, part: Part) -> tuple[Failed, list[Finished]]:
-    """A task: who failed of its members, and the others."""
+def _brought(work: Work, part: Part, folder: str) -> tuple[Failed, list[Finished]]:
+    """A task: who failed of its members, and the others. It looks for files where its driver does, if it can."""
     machine.use_every_core()
     machine.keep_programs()
+    if os.path.isdir(folder):
+        os.chdir(folder)
     heard = _Heard()
-    with signals.handled():
-        return work.bring(part, heard), list(heard)
+    try:
+        with signals.handled():
+            return work.bring(part, heard), list(heard)
+    except signals.Stopped:
+        raise Preempted("the worker was asked to stop") from None
+
+
+def _look_for(ray: Any, run: Run, address: str, listener: Listener) -> None:
+    """Say that no node has what a task takes; raises Refused where none can come."""
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(each.get("CPU", 0) >= run.cpus and each.get("GPU", 0) >= run.gpus for each in there):
+        return
+    said = f"run.cpus={run.cpus:g}, run.gpus={run.gpus:g}: no node of the cluster has them"
+    if not address:
+        raise Refused(f"{said}; this machine's has {machine.threads()} cores")
+    listener.said(f"{said}; waiting for one")
 
 
 def _next(parts: Generator[Part, Failed, Failed], done: Failed | None, failed: Failed) -> Part | None:

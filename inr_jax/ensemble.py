@@ -209,7 +209,8 @@ def planned(design: Design, hypers: Hyper, task: Task, chunk: int = 0, block: in
     while True:
         some = member_of(hypers, padded(np.arange(min(plan.chunk, count(hypers))), plan.chunk))
         plan = plan._replace(bytes=_programs(design, plan, some, task).bytes or plan.bytes)
-        if plan.bytes <= planner.memory(plan.devices) or plan.chunk == 1:
+        least = plan.devices if hosts.many() else 1
+        if plan.bytes <= planner.memory(plan.devices) or plan.chunk == least:
             return plan
         plan = planner.halved(plan)
 
@@ -439,8 +440,10 @@ def _bytes(program: Any) -> int:
 
 
 def _mesh(devices: int) -> Mesh:
-    """So many of the devices, members along them."""
-    return jax.make_mesh((devices,), (MEMBERS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
+    """So many of the devices, members along them: those of each host together, and the hosts in their order."""
+    # `make_mesh` would put them in the order in which they are wired, and nobody here talks to another.
+    those = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))[:devices]
+    return Mesh(np.asarray(those), (MEMBERS,), axis_types=(AxisType.Auto,))
 
 
 def _over(devices: int, spec: PartitionSpec) -> NamedSharding | None:

@@ -37,12 +37,13 @@ def join() -> None:
 
 def many() -> bool:
     """Whether there are other processes."""
-    return jax.process_count() > 1
+    # Of a process by itself JAX would have to look for its devices first.
+    return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def first() -> bool:
     """Whether this is the process that writes what there is one of."""
-    return jax.process_index() == 0
+    return not many() or jax.process_index() == 0
 
 
 def agreed(value: T) -> T:
@@ -60,6 +61,13 @@ def anyone(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.asarray(flag)).any()) if many() else flag
 
 
+def stop_together() -> None:
+    """Raise Stopped in all processes where any was asked to stop."""
+    if anyone(bool(signals.asked())):
+        signals.ask(signals.SIGNALS[-1])
+        raise signals.Stopped(signals.asked())
+
+
 def alike(number: int) -> bool:
     """Whether it is the same number in all processes."""
     return bool(np.ptp(multihost_utils.process_allgather(np.int32(number))) == 0) if many() else True
@@ -73,6 +81,8 @@ def together(what: str) -> None:
 
 def rows(chunk: int) -> slice:
     """Which of a chunk's rows lie on this host's devices."""
+    if not many():
+        return slice(0, chunk)
     each = chunk // jax.process_count()
     return slice(each * jax.process_index(), each * (jax.process_index() + 1))
 

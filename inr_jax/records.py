@@ -36,8 +36,8 @@ CURVE_DIMENSIONS = {
     "history_heldout": ("member", "step"),
     "history_bands": ("member", "step", "octave"),
 }
-# How many seconds to wait for another process that only writes run.json.
-PATIENCE = 60.0
+# How many seconds to wait for another process that writes run.json, or the results.
+PATIENCE = 3600.0
 # Of packed files: another number for other arrays.
 LAYOUT = 2
 ASSEMBLED = ("results.csv", "results.nc", "baselines.csv", "report.html")
@@ -133,7 +133,7 @@ class Record:
 
     def __reduce__(self) -> tuple:
         """Without what it has read, for another process."""
-        return Record, (self.directory,)
+        return Record, (self.directory.absolute() if stores.is_local(self.directory) else self.directory,)
 
     @property
     def run(self) -> dict[str, Any]:
@@ -159,6 +159,8 @@ class Record:
 
     def save_plans(self, plans: Mapping[str, Any]) -> None:
         """Add the plans of batches, by the batches' names, to those that run.json holds."""
+        if plans.items() <= self.run.get("plans", {}).items():
+            return
         with self.owned("run.json", PATIENCE):
             self.save_run(plans=self.run.get("plans", {}) | plans)
 
@@ -232,10 +234,9 @@ class Record:
 
     def courses(self, keys: Sequence[str]) -> dict[str, Course]:
         """The curves of these members by key, of those that have begun: from where they stand furthest."""
-        kept, where = self.kept(), {}
-        for key, (furthest, *_) in self.unfinished().items():
-            where[key] = furthest
-        for key, each in kept.items():
+        # In this order: see `Work.missing`.
+        where = {key: furthest for key, (furthest, *_) in self.unfinished().items()}
+        for key, each in self.kept().items():
             if key not in where or each.steps[-1] >= step_of(where[key]):
                 where[key] = each.path
         found: dict[str, Course] = {}
@@ -468,6 +469,8 @@ def _opened(path: Place) -> Iterator[tuple[Any, dict]]:
     except Damaged:
         raise
     except Exception as error:  # zip, zlib, JSON and NumPy each have their own word for it
+        if not stores.is_local(path) and isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            raise  # the store's answer, not the object's contents
         raise Damaged(f"{path} cannot be read: {error}") from None
 
 

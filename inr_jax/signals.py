@@ -9,7 +9,7 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Signals are the process's, and so is this: the first one that came, and whether it shall wait.
-_state: dict[str, Any] = {"asked": 0, "waits": False}
+_state: dict[str, Any] = {"asked": 0, "waits": 0}
 
 
 class Stopped(BaseException):
@@ -44,7 +44,7 @@ def handled() -> Iterator[None]:
     A compiled program may keep Python from handling signals for seconds; so a thread reads of them from a pipe, which
     the operating system's own handler writes to.
     """
-    _state.update(asked=0, waits=False)
+    _state.update(asked=0, waits=0)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before = {number: signal.signal(number, _on_signal) for number in SIGNALS}
@@ -63,14 +63,14 @@ def handled() -> Iterator[None]:
 def waiting() -> Iterator[None]:
     """While the block runs, a first signal is only noted: who runs it looks at `asked` when it is a good moment.
 
-    At the end of the block there is one: raises Stopped if a signal came that nobody looked at.
+    At the end of the outermost block there is one: raises Stopped if a signal came that nobody looked at.
     """
-    _state["waits"] = True
+    _state["waits"] += 1
     try:
         yield
     finally:
-        _state["waits"] = False
-    if asked():
+        _state["waits"] -= 1
+    if asked() and not _state["waits"]:
         raise Stopped(asked())
 
 

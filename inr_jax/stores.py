@@ -208,6 +208,8 @@ def _created(lock: Place, text: str) -> bool:
     except FileExistsError:
         return False
     except Exception as error:
+        if "ConditionalRequestConflict" in str(error):  # somebody else does so at this moment
+            return False
         raise OSError(f"{lock}: {error}") from error
     return True
 

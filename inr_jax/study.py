@@ -82,25 +82,28 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where
         record.tidy()
         return Ended(record, [], 0)
     _say(images.notes(data.image) for data in {each.data for each in members.grid.members})
-    about = {"command": shlex.join(command), **provenance()}
+    about = {"command": shlex.join(command), "chooses": loaded.chosen is not None, **provenance()}
     beginning = partial(begin, record, asked | about)
     told = Sinks(study.run.sinks, record.directory, asked | about)
     failed = fit_missing(record, study, members, partial(beginning, chosen), told, where)
-    if loaded.chosen and not lacking(record, first, failed):
-        chosen = collected(loaded.chosen, study.variant, record.table(*first))
+    staged = loaded.chosen is None
+    if loaded.chosen and not lacking(record, study, first, failed):
+        chosen, staged = collected(loaded.chosen, study.variant, record.table(*first)), True
         members = both_stages(study, first, chosen)
         failed |= fit_missing(record, study, members, partial(beginning, chosen), told, where)
     if where.shard.of > 1:
         _say(record.set_damaged_aside())  # what other shards wrote
-    missing = 0
+    missing, failures = 0, failed
     if hosts.first():
         with record.owned("run.json", PATIENCE):
-            missing = lacking(record, members, failed)
-            everywhere = record.run.get("failed", {}) | failed
-            failures = {key: everywhere[key] for key in members.keys if key in everywhere}
-            outcome = {"chosen": chosen, "failed": failures, "members": len(members.keys)}
+            whole = record.is_whole(asked, members.keys)
+            missing = lacking(record, study, members, failed) or int(not staged)
+            before, kept = record.run.get("failures", {}) | failed, record.kept()
+            lost = [key for key in members.keys if key in failed or (key in before and key not in kept)]
+            failures = {key: before[key] for key in lost}
+            outcome = {"chosen": chosen, "failures": failures, "members": len(members.keys)}
             record.save_run(**about | record.run | asked | outcome)
-            if not missing and not record.is_whole(asked, members.keys):
+            if not missing and not whole:
                 finish(record, members, study)
     hosts.together("the results are there")
     if missing and where.shard.of == 1:
@@ -108,12 +111,19 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where
             f"{record.directory} lacks {missing} members that were fitted: do all machines reach the same folder?"
         )
     told.close(lambda: record.table(*members), sorted((record.directory / "figures").glob("*.png")))
-    return Ended(record, list(failed.values()), missing)
+    return Ended(record, list((failed if missing else failures).values()), missing)
 
 
-def lacking(record: Record, members: Members, failed: Mapping[str, str]) -> int:
-    """How many of these members are neither kept nor failed, here or where other shards run."""
-    return len(set(members.keys) - set(record.kept()) - set(record.run.get("failed", {})) - set(failed))
+def lacking(record: Record, study: Study, members: Members, failed: Mapping[str, str]) -> int:
+    """How many of these members are neither at their end nor failed, here or where other shards run."""
+    kept, failures = record.kept(), record.run.get("failures", {}) | failed
+
+    def ended(key: str, member: Member) -> bool:
+        # One that was pruned is at its end where members are.
+        there = key in kept and (study.run.keep < 1 or int(kept[key].steps[-1]) >= member.design.steps)
+        return there or key in failures
+
+    return sum(not ended(key, member) for key, member in zip(members.keys, members.grid.members, strict=True))
 
 
 def finish(record: Record, members: Members, study: Study) -> None:

@@ -142,7 +142,8 @@ class Work(NamedTuple):
 
     def missing(self, going: np.ndarray, rung: int, leave: bool) -> np.ndarray:
         """Those of these members that do not yet stand at a rung; of those to be left, those that are not kept."""
-        kept, unfinished = self.record.kept(), self.record.unfinished()
+        # In this order: what is unfinished here may be kept by now, but not the other way round.
+        unfinished, kept = self.record.unfinished(), self.record.kept()
 
         def stands(key: str) -> bool:
             there = key in kept and int(kept[key].steps[-1]) >= rung
@@ -175,7 +176,8 @@ class Work(NamedTuple):
         """What the plan for so many members of the batch depends on: other values of it are another plan."""
         run = self.run
         asked = (self.batch.design, self.batch.data, among, run.chunk, run.pixel_block, run.features)
-        return hashlib.sha256(repr((asked, device())).encode()).hexdigest()[:16]
+        where = f"{device()} of many hosts" if hosts.many() else device()
+        return hashlib.sha256(repr((asked, where)).encode()).hexdigest()[:16]
 
     def groups(self, missing: np.ndarray) -> list[np.ndarray]:
         """The missing members, those that stand at the same step together, the furthest first."""
@@ -198,6 +200,7 @@ class Work(NamedTuple):
         here = places[hosts.rows(plan.chunk)]
         mine = [self.keys[place] for place in here]
         points = halving.points(design.steps, run.history, run.keep)
+        hosts.stop_together()
         with self.record.owned(chunk_name(mine), waits) if mine else nullcontext(), signals.waiting():
             if mine and not hosts.many() and self.record.stands(mine) >= part.rung:
                 return  # another process was there between our looking and our owning
@@ -222,13 +225,10 @@ class Work(NamedTuple):
                 def after(segment: Segment) -> int:
                     listener.advanced(len(places), segment.step)
                     steps, due = hosts.agreed([pace.looking(segment.step), pace.checkpoint_due()])
-                    asked = hosts.anyone(bool(signals.asked()))
-                    if asked or due:
+                    if hosts.anyone(bool(signals.asked())) or due:
                         keep(segment)
                         pace.checkpointed()
-                    if asked:
-                        signals.ask(signals.SIGNALS[-1])
-                        raise signals.Stopped(signals.asked())
+                    hosts.stop_together()
                     return steps
 
                 ranked = halving.rungs(design.steps, run.keep)[:-1]

@@ -39,6 +39,27 @@ def alone(tmp_path_factory) -> Path:
     return out
 
 
+def test_members_of_no_steps_are_in_a_share_too(tmp_path):
+    for number in range(2):
+        assert told(sweep.main, asked(tmp_path, "--config.design.steps=0", f"--shard={number}/2")) == 0
+    assert (pd.read_csv(tmp_path / "results.csv")["status"] == "ok").all()
+
+
+def test_fewer_values_on_an_axis_leave_the_results_of_those(tmp_path):
+    assert told(sweep.main, asked(tmp_path)) == 0
+    assert told(sweep.main, asked(tmp_path, "--config.axes.scale=1,4")) == 0
+    assert len(pd.read_csv(tmp_path / "results.csv")) == 8
+
+
+def test_members_that_were_pruned_are_fitted_on_by_all_shards_where_nobody_shall_be(tmp_path):
+    steps = "--config.design.steps=64"
+    assert told(sweep.main, asked(tmp_path, steps, "--config.run.keep=0.5")) == 0
+    assert "pruned" in set(pd.read_csv(tmp_path / "results.csv")["status"])
+    for number in range(2):
+        assert told(sweep.main, asked(tmp_path, steps, f"--shard={number}/2")) == 0
+    assert set(pd.read_csv(tmp_path / "results.csv")["status"]) == {"ok"}
+
+
 @pytest.mark.parametrize("of", [1, 2, 3, 5, 12, 40])
 @pytest.mark.parametrize("together", [False, True])
 def test_every_member_is_in_exactly_one_share(of, together):
@@ -161,6 +182,20 @@ def test_a_study_of_two_stages_goes_on_when_the_first_is_whole(tmp_path, capsys)
     assert not (out / "results.csv").exists()  # the second stage's first share was nobody's yet
     assert told(sweep.main, [two, f"--out={out}", "--shard=0/2"]) == 0
     same(out, reference)
+
+
+def test_a_report_between_two_stages_does_not_end_the_study(tmp_path, monkeypatch):
+    (tmp_path / "two.py").write_text(TWO_STAGES)
+    two, out = f"--config={tmp_path / 'two.py'}", tmp_path / "run"
+
+    def stopped(*_):
+        raise OSError("between the stages")
+
+    with monkeypatch.context() as between:
+        between.setattr(study, "collected", stopped)
+        assert told(sweep.main, [two, f"--out={out}"]) == 1
+    assert told(report.main, [str(out)]) == 0
+    assert told(sweep.main, [two, f"--out={out}"]) == 0
     assert len(pd.read_csv(out / "results.csv")) == 8
 
 
