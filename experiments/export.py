@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
 def _table(record: records.Record, ending: str) -> bytes:
     """The table of all members."""
     if ending == ".csv":
-        return (record.directory / "results.csv").read_bytes()
+        return stores.read(record.directory / "results.csv")
     library("pyarrow", "export")
     buffer = io.BytesIO()
     record.csv("results.csv").to_parquet(buffer, index=False)

@@ -106,8 +106,8 @@ def share(batches: Sequence[Batch], shard: Shard, together: bool) -> list[Int[np
     places = []
     for middle in middles:
         at = np.full(len(middle), middle.mean()) if together else middle
-        share = np.minimum((at / ends[-1] * shard.of).astype(int), shard.of - 1)
-        places.append(np.flatnonzero(share == shard.number))
+        whose = np.minimum((at / ends[-1] * shard.of).astype(int), shard.of - 1)
+        places.append(np.flatnonzero(whose == shard.number))
     return places
 
 

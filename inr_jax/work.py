@@ -189,7 +189,7 @@ class Work(NamedTuple):
             groups.setdefault(step, []).append(place)
         return [np.asarray(groups[step]) for step in sorted(groups, reverse=True)]
 
-    def fit_chunk(self, places: np.ndarray, plan: Plan, part: Part, listener: Listener, waits: float = 0.0) -> None:
+    def fit_chunk(self, places: np.ndarray, plan: Plan, part: Part, listener: Listener, waits: float) -> None:
         """Fit these members of the batch up to a rung, from their last checkpoint on if there is one.
 
         At the last of their steps they are kept, and so are those to leave; the others' checkpoint stays.
