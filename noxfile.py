@@ -1,6 +1,6 @@
 """Every Python and every jax that is promised, one session each: nox -s SESSION [-- PYTEST ARGUMENTS].
 
-Each makes an environment of its own, `nox -l` lists them. All tests take about a quarter of an hour on two cores.
+Each makes an environment of its own, `nox -l` lists them. All tests take under half an hour on two cores.
 """
 
 import nox
