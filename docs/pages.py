@@ -19,7 +19,7 @@ TITLES = {
 INTRODUCTION = """# Every field
 
 Set one with `--config.FIELD=VALUE`, sweep one with `--config.axes.NAME=1,2,4` (its name without the prefix); all but
-`run.*` can be swept. A function of your own (`module:function`) brings its keyword parameters as further fields.
+`run.*` can be swept. A function of your own (`module:function`) brings its keyword-only parameters as further fields.
 """
 
 

@@ -6,11 +6,12 @@ images of RUN, or with --calibration=RUN2 those of that run alone. Writes choice
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 
 from inr_jax import choices, figures, records, stores, study, tables, theory_charts
-from inr_jax.command import parsed, run
+from inr_jax.command import console, parsed, run
 from inr_jax.regression import NotConverged
 
 USAGE = "python -m experiments.choose RUN [--calibration=RUN2] [--out=DIR]"
@@ -64,6 +65,8 @@ def _said(summed: pd.DataFrame, baselines: pd.DataFrame) -> str:
         parts.append(choices.verdict(group))
     return "\n".join([*parts, tables.baseline_text(baselines[baselines["validation"] == 0])])
 
+
+entry = partial(console, main)
 
 if __name__ == "__main__":
     run(main)

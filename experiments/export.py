@@ -2,15 +2,16 @@
 
 FILE.csv or FILE.parquet: the table of all members. Of the member in row ROW of results.csv, from 0: FILE.safetensors,
 its settings and what it learned (`inr_jax.load_network` reads it), or FILE.stablehlo, a program from coordinates to
-colours that needs JAX alone (`jax.export.deserialize`).
+colours that needs jax and flatbuffers alone (`jax.export.deserialize`).
 """
 
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from inr_jax import exports, records, stores, study
-from inr_jax.command import parsed, row, run
+from inr_jax.command import console, parsed, row, run
 from inr_jax.functions import library
 from inr_jax.settings import Refused
 
@@ -48,6 +49,8 @@ def _table(record: records.Record, ending: str) -> bytes:
     record.csv("results.csv").to_parquet(buffer, index=False)
     return buffer.getvalue()
 
+
+entry = partial(console, main)
 
 if __name__ == "__main__":
     run(main)

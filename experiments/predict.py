@@ -7,10 +7,11 @@ Kernel regression with the neural tangent kernel of every member of a study: DIR
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from inr_jax import configuration, figures, foresight, stores, study, tables, theory, theory_charts
-from inr_jax.command import number, parsed, run
+from inr_jax.command import console, number, parsed, run
 from inr_jax.regression import NotConverged
 from inr_jax.settings import Refused
 
@@ -53,6 +54,8 @@ def main(argv: Sequence[str]) -> int:
     print(f"{len(table)} members in {time.perf_counter() - start:.1f} s, none trained; {directory / 'prediction.csv'}")
     return 0
 
+
+entry = partial(console, main)
 
 if __name__ == "__main__":
     run(main)

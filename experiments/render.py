@@ -6,12 +6,13 @@ Of a signal the size is its number of samples, and the file an .npy, (n, c).
 
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from inr_jax import images, records, stores, study
-from inr_jax.command import parsed, row, run
+from inr_jax.command import console, parsed, row, run
 from inr_jax.settings import Refused
 
 USAGE = "python -m experiments.render RUN --member=ROW [--size=WxH] --out=FILE.png|FILE.npy"
@@ -50,6 +51,8 @@ def _grid(text: str) -> tuple[int, ...]:
         raise Refused(f"--size={text} is not WxH in pixels, for example 1024x768")
     return tuple(int(side) for side in reversed(sides))
 
+
+entry = partial(console, main)
 
 if __name__ == "__main__":
     run(main)

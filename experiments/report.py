@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from inr_jax import records, study
-from inr_jax.command import parsed, run
+from inr_jax.command import console, parsed, run
 
 USAGE = "python -m experiments.report RUN"
 
@@ -21,7 +22,8 @@ def main(argv: Sequence[str]) -> int:
     with record.owned("run.json", records.PATIENCE):
         whole, members = study.restore(record)
         to_choose = record.run.get("chooses") and not record.run.get("chosen")
-        if record.run.get("finished") or to_choose or study.lacking(record, whole, members, {}):
+        lacking = study.lacking(record.kept(), record.failures, whole, members)
+        if record.run.get("finished") or to_choose or lacking:
             study.assemble(record, members, whole)
             record.save_run(files=record.digests())
         else:  # shards that ended without having seen each other
@@ -29,6 +31,8 @@ def main(argv: Sequence[str]) -> int:
     print(f"report: {record.directory / 'report.html'}")
     return 0
 
+
+entry = partial(console, main)
 
 if __name__ == "__main__":
     run(main)

@@ -7,10 +7,11 @@ The executor is slurm, or local for processes of this machine. --wait ends when 
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from inr_jax import configuration, engines, jobs, study
-from inr_jax.command import number, parsed, run
+from inr_jax.command import console, number, parsed, run
 from inr_jax.settings import Refused, nearest
 
 USAGE = (
@@ -59,6 +60,8 @@ def main(argv: Sequence[str]) -> int:
         print(f"failed: job {job.job_id}: see {job.paths.stderr}", file=sys.stderr)
     return 1 if failed else 0
 
+
+entry = partial(console, main)
 
 if __name__ == "__main__":
     run(main)

@@ -8,11 +8,13 @@ of the processes that were started with it, on a TPU pod or under a scheduler, o
 --completion=bash|zsh prints a script for the shell: eval "$(inr-sweep --completion=bash)".
 """
 
+import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from inr_jax import completion, configuration, engines, hosts, study, tables
-from inr_jax.command import parsed, run, shard
+from inr_jax.command import console, parsed, run, shard
 from inr_jax.engines import Shard
 from inr_jax.records import Record
 
@@ -56,17 +58,12 @@ def main(argv: Sequence[str]) -> int:
     return 1 if ended.failed else 0
 
 
-def entry() -> None:
-    """Be the command `inr-sweep`: with modules of one's own beside it, as `python -m` has them."""
-    sys.path.insert(0, "")
-    run(main)
-
-
 def _share(ended: study.Ended, shard: Shard) -> str:
     """What is left for other shards."""
+    report = shlex.join(["python", "-m", "experiments.report", str(ended.record.directory)])
     return (
         f"shard {shard.number} of {shard.of} is done; {ended.lacking} members are left to the others. The last to "
-        f"finish writes the results; then, and at any time: python -m experiments.report {ended.record.directory}"
+        f"finish writes the results; then, and at any time: {report}"
     )
 
 
@@ -78,6 +75,8 @@ def _outcome(record: Record) -> str:
     lines = [tables.as_text(summed, winner), f"({tables.spread_said(table)})", tables.baseline_text(baselines)]
     return "\n".join([*filter(None, [*lines, said]), f"report: {record.directory / 'report.html'}"])
 
+
+entry = partial(console, main)
 
 if __name__ == "__main__":
     run(main)

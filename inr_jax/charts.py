@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from inr_jax import tables
-from inr_jax.figures import COLORS, MARKERS, STYLE, canvas, in_decades, legend_above, plain
+from inr_jax.figures import COLORS, MARKERS, STYLE, canvas, in_decades, legend_above, literal, plain
 from inr_jax.settings import FIELDS
 
 MOST_LINES, MOST_PANELS = 6, 4
@@ -24,7 +24,7 @@ def main_axis(table: pd.DataFrame) -> str | None:
     counts = {
         name: table[name].nunique()
         for name in tables.varying(table)
-        if name != "seed" and pd.api.types.is_numeric_dtype(table[name]) and not table[name].isna().all()
+        if name not in tables.REPEATED and pd.api.types.is_numeric_dtype(table[name]) and not table[name].isna().all()
     }
     enough = {name: count for name, count in counts.items() if count >= 3}
     return "scale" if "scale" in enough else max(enough, key=lambda name: enough[name], default=None)
@@ -164,7 +164,7 @@ def surface(table: pd.DataFrame, x: str, y: str) -> Figure:
 def compared(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     """PSNR of every setting, one line each: training, held-out and all pixels, and the published figure."""
     summed = tables.summary(table)
-    names = [tables.named(row, tables.told_apart(summed)) for _, row in summed.iterrows()]
+    names = [literal(tables.named(row, tables.told_apart(summed))) for _, row in summed.iterrows()]
     figure, axes = canvas(7.2, 1.2 + 0.36 * len(names))
     rows = np.arange(len(names))[::-1]
     marks = {
@@ -199,7 +199,7 @@ def _groups(table: pd.DataFrame, by: list[str]) -> list[tuple[tuple, pd.DataFram
 
 def _called(values: dict[str, Any]) -> str:
     """Settings and their values, as a name."""
-    return ", ".join(f"{name} {tables.cell(value)}" for name, value in values.items())
+    return literal(", ".join(f"{name} {tables.cell(value)}" for name, value in values.items()))
 
 
 def _logarithmic(values: pd.Series) -> bool:

@@ -101,6 +101,12 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     sys.exit(told(main, sys.argv[1:]))
 
 
+def console(main: Callable[[Sequence[str]], int]) -> NoReturn:
+    """Be an installed command: with modules of one's own beside it, as `python -m` has them."""
+    sys.path.insert(0, "")
+    run(main)
+
+
 def told(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     """Run a command and turn how it ended into an exit status, with one line on stderr where it is not 0."""
     try:

@@ -14,14 +14,15 @@ BASH = """_inr_sweep() {{
   [[ "${{COMP_WORDS[COMP_CWORD]}}" == [=:] ]] && start="$word"
   local names="{names}" values="{values}"
   if [[ "$word" == *=* ]]; then names="$values"; fi
-  COMPREPLY=($(compgen -W "$names" -- "$word"))
+  mapfile -t COMPREPLY < <(compgen -W "$names" -- "$word")
   if [[ "$word" == --config=* && ${{#COMPREPLY[@]}} -eq 0 || "$word" == --out=* ]]; then
-    COMPREPLY=($(compgen -P "${{word%%=*}}=" -f -- "${{word#*=}}"))
+    mapfile -t COMPREPLY < <(compgen -P "${{word%%=*}}=" -f -- "${{word#*=}}")
+    compopt -o filenames
   fi
   COMPREPLY=("${{COMPREPLY[@]#"$start"}}")
   [[ ${{#COMPREPLY[@]}} -eq 1 && "${{COMPREPLY[0]}}" == *= ]] && compopt -o nospace
 }}
-complete -o nospace -F _inr_sweep inr-sweep
+complete -F _inr_sweep inr-sweep
 """
 ZSH = """#compdef inr-sweep
 _inr_sweep() {{
@@ -48,6 +49,8 @@ def script(shell: str, options: Sequence[str], switches: Sequence[str]) -> str:
 def words(options: Sequence[str], switches: Sequence[str]) -> list[str]:
     """Every word of a command line that can be known: those that end in = want a value."""
     found = [f"--{name}=" for name in options] + [f"--{name}" for name in switches]
+    engines = {f.name: f for f in dataclasses.fields(Run)}["engine"].metadata["choices"]
+    found += [f"--{name}={value}" for name, these in (("engine", engines), ("completion", SHELLS)) for value in these]
     for name, path in configuration.studies().items():
         _, variants = configuration.about(path)
         found += [f"--config={name}", *(f"--config={name}:{variant}" for variant in variants)]

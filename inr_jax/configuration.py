@@ -158,9 +158,9 @@ def _meaning(made: Any) -> str:
 
 def _module(path: str) -> ModuleType:
     if not Path(path).is_file():
-        # Where the package is installed there is no checkout: its studies go by their name too.
-        known = studies()
-        name = path.removeprefix("experiments/configs/").removesuffix(".py")
+        # Its own studies go by their name too, and where the package is installed also by their path in a checkout.
+        known, kept = studies(), "experiments/configs/"
+        name = path.removeprefix(kept).removesuffix(".py") if path.startswith(kept) else path
         if name not in known:
             there = [str(p) for p in Path(path).parent.glob("*.py")] if "/" in path else list(known)
             raise Refused(f"--config={path}: no such study file; {nearest(path, there or ['PATH/STUDY.py[:VARIANT]'])}")

@@ -71,9 +71,9 @@ class Announced(NamedTuple):
     progress: Progress
     told: Sinks
 
-    def begins(self, step: int) -> None:
-        """A chunk goes on from this step."""
-        self.progress.begins(step)
+    def begins(self, members: int, counted: int, step: int) -> None:
+        """So many members of a chunk go on from this step; those up to `counted` are not part of the work."""
+        self.progress.begins(members, counted, step)
 
     def advanced(self, members: int, step: int) -> None:
         """So many members of the chunk stand at this step."""
@@ -177,7 +177,7 @@ def on_ray(works: Sequence[Work], listener: Listener, run: Run, address: str = "
                     batch.broken = True
                     continue
                 batch.failed |= lost
-                listener.begins(0)
+                listener.begins(len(members), 0, 0)
                 listener.advanced(len(members), int(members[0].steps[-1]) if members else 0)
                 listener.finished(members)
                 if not batch.tasks and not batch.broken:
@@ -205,7 +205,7 @@ class Preempted(Exception):
 class _Heard(list[Finished]):
     """The members that a task finished, which is all that its driver hears of it."""
 
-    def begins(self, step: int) -> None: ...
+    def begins(self, members: int, counted: int, step: int) -> None: ...
     def advanced(self, members: int, step: int) -> None: ...
     def said(self, line: str) -> None: ...
 

@@ -15,22 +15,30 @@
     return score >= 0 ? member.scores[score] : member.settings[data.settings.indexOf(name)];
   };
   const fixed = (name, value) => (value === null ? "" : value.toFixed(name === "ssim" ? 4 : 2));
-  const settingsOf = (member) => data.settings.map((name, place) => `${name} ${member.settings[place]}`).join(", ");
+  const settingsOf = (member) => data.settings.map((name, place) => `${name} ${member.settings[place] ?? "-"}`).join(", ");
   const said = (member) => {
     const score = valueOf(member, state.score);
     const told = score === null ? member.status : `${fixed(state.score, score)} ${state.score === "ssim" ? "SSIM" : "dB"}`;
     return `member ${member.row}${data.settings.length ? ": " + settingsOf(member) : ""}; ${told}`;
   };
 
+  const where = (member) => (member === state.left ? ", shown on the left" : "") + (member === state.right ? ", shown on the right" : "");
+  // Whoever listens is told of what changed only.
+  const tell = (node, text) => {
+    if (node.textContent !== text) node.textContent = text;
+  };
+
   // "scale>4 status=ok coffee": all of the terms; one without a sign is looked for in every cell.
   const matches = (member) =>
     state.filter.split(/\s+/).filter(Boolean).every((term) => {
       const [, name, sign, wanted] = term.match(/^(\w+)(<=|>=|!=|=|<|>)(.+)$/) || [];
+      if (/^\w+(<=|>=|!=|=|<|>)$/.test(term)) return true; // its value is still to be typed
       if (!name) return `${settingsOf(member)} ${member.status}`.toLowerCase().includes(term.toLowerCase());
       const value = valueOf(member, name);
-      if (value === undefined || value === null) return false;
-      const a = Number(value), b = Number(wanted), numbers = value !== "" && !isNaN(a) && !isNaN(b);
-      if (!isNaN(b) && !numbers) return sign === "!="; // a setting that the member does not read
+      if (value === undefined) return false;
+      if (value === null) return sign === "!="; // a setting that the member does not read, or no score
+      const a = Number(value), b = Number(wanted), numbers = !isNaN(a) && !isNaN(b);
+      if (!isNaN(b) && !numbers) return sign === "!=";
       const order = numbers ? a - b : String(value).localeCompare(wanted);
       return { "<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0, "=": order === 0, "!=": order !== 0 }[sign];
     });
@@ -41,7 +49,7 @@
   };
 
   // ---- the chart
-  const wide = 640, high = 280, margin = { left: 48, right: 12, top: 10, bottom: 40 };
+  const wide = 640, high = 280;
   const make = (name, attributes, parent, text) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", name);
     for (const key in attributes) node.setAttribute(key, attributes[key]);
@@ -49,11 +57,11 @@
     parent.append(node);
     return node;
   };
-  const ticksOf = (low, high, logarithmic) => {
+  const ticksOf = (low, high, logarithmic, most = 1000) => {
     if (logarithmic) {
       const all = [];
       for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
-        for (const digit of high / low < 1000 ? [1, 2, 5] : [1]) all.push(digit * 10 ** power);
+        for (const digit of high / low < most ? [1, 2, 5] : [1]) all.push(digit * 10 ** power);
       return all.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
     }
     const rough = (high - low || 1) / 5, power = 10 ** Math.floor(Math.log10(rough));
@@ -63,7 +71,10 @@
     return all;
   };
   const drawChart = (shown) => {
-    const svg = find("svg");
+    const svg = find("svg"), stretch = wide / (svg.clientWidth || wide);
+    const larger = Math.min(2, Math.max(1, stretch)); // so that text is legible on a phone
+    const margin = { left: 48 * larger, right: 12, top: 10, bottom: 40 * larger };
+    svg.style.setProperty("--text", `${12 * larger}px`);
     const focused = svg.contains(document.activeElement);
     svg.replaceChildren();
     const points = shown
@@ -79,18 +90,18 @@
     const x = (value) => place(bend(value), bend(lowX), bend(highX), margin.left + 10, wide - margin.right - 10);
     const y = (value) => place(value, lowY, highY, high - margin.bottom - 8, margin.top + 8);
     const neat = (tick) => String(Number(tick.toPrecision(6)));
-    for (const tick of ticksOf(lowX, highX, logarithmic)) make("text", { x: x(tick), y: high - margin.bottom + 18, "text-anchor": "middle" }, svg, neat(tick));
+    for (const tick of ticksOf(lowX, highX, logarithmic, larger > 1.3 ? 30 : 1000)) make("text", { x: x(tick), y: high - margin.bottom + 18 * larger, "text-anchor": "middle" }, svg, neat(tick));
     for (const tick of ticksOf(lowY, highY, false)) {
       make("line", { x1: margin.left, x2: wide - margin.right, y1: y(tick), y2: y(tick), class: "rule" }, svg);
       make("text", { x: margin.left - 6, y: y(tick) + 4, "text-anchor": "end" }, svg, neat(tick));
     }
     make("text", { x: (wide + margin.left) / 2, y: high - 4, "text-anchor": "middle" }, svg, data.axis);
     const tabbed = points.includes(state[state.side]) ? state[state.side] : points[0];
-    const radius = Math.min(11, Math.max(6, (5 * wide) / (svg.clientWidth || wide)));
+    const radius = Math.min(11, Math.max(6, 5 * stretch));
     points.forEach((member, number) => {
-      const kind = [member.picture ? "" : "bare", member.status, member === state.left ? "left" : "", member === state.right ? "right" : ""];
+      const kind = [member.picture || !pictured.length ? "" : "bare", member.status, member === state.left ? "left" : "", member === state.right ? "right" : ""];
       const point = make("circle", { cx: x(member.x), cy: y(ys[number]), r: radius, class: kind.join(" "), role: "button", tabindex: member === tabbed ? 0 : -1 }, svg);
-      point.setAttribute("aria-label", said(member));
+      point.setAttribute("aria-label", said(member) + where(member));
       point.setAttribute("aria-pressed", member === state.left || member === state.right);
       make("title", {}, point, said(member));
       point.addEventListener("click", () => choose(member));
@@ -107,7 +118,13 @@
 
   // ---- the pictures
   const drawPictures = () => {
-    find(".pictures").hidden = !pictured.length;
+    for (const part of root.querySelectorAll(".frame, .wipe, .zoom, button.target")) part.hidden = !pictured.length;
+    find(".along").hidden = data.curve.length < 3;
+    for (const side of ["left", "right"]) {
+      const member = state[side], none = pictured.length ? "the target" : "nobody yet";
+      const without = pictured.length && member && !member.picture ? " (the page has no picture of it)" : "";
+      tell(find(`output.${side}`), member ? said(member) + without : none);
+    }
     if (!pictured.length) return;
     for (const side of ["left", "right"]) {
       const member = state[side], image = find(`img.${side}`);
@@ -115,12 +132,10 @@
       const source = member ? member.picture : target;
       image.style.visibility = source ? "visible" : "hidden";
       image.src = source || target || data.targets[0];
-      const text = member ? said(member) + (source ? "" : " (the page has no picture of it)") : "the target";
-      image.alt = find(`output.${side}`).textContent = text;
+      image.alt = find(`output.${side}`).textContent;
     }
     const place = data.curve.indexOf(state.left && state.left.row);
     const slider = find(".along input");
-    find(".along").hidden = data.curve.length < 3;
     if (place >= 0) slider.value = place;
     slider.setAttribute("aria-valuetext", state.left ? said(state.left) : "");
   };
@@ -132,7 +147,7 @@
       image.style.imageRendering = frame.clientWidth * zoom > 1.5 * image.naturalWidth ? "pixelated" : "auto";
     }
     frame.style.setProperty("--wipe", `${wipe}%`);
-    frame.style.touchAction = zoom > 1 ? "none" : "pan-y";
+    frame.style.touchAction = zoom > 1 ? "none" : "pan-y pinch-zoom";
   };
 
   // ---- the table
@@ -142,7 +157,7 @@
       const sign = state.down ? -1 : 1;
       shown = [...shown].sort((a, b) => {
         const x = valueOf(a, state.sort), y = valueOf(b, state.sort);
-        if (x === null || x === "" || y === null || y === "") return (x === null || x === "") - (y === null || y === "");
+        if (x === null || y === null) return (x === null) - (y === null);
         return sign * (isNaN(x) || isNaN(y) ? String(x).localeCompare(String(y)) : x - y);
       });
     }
@@ -169,12 +184,12 @@
         row.className = [member === state.left ? "left" : "", member === state.right ? "right" : ""].join(" ");
         names.forEach((name, place) => {
           const cell = document.createElement("td"), value = valueOf(member, name);
-          const text = data.scores.includes(name) ? fixed(name, value) : String(value);
+          const text = data.scores.includes(name) ? fixed(name, value) : String(value ?? "-");
           if (place) cell.textContent = text;
           else {
             const button = document.createElement("button");
             button.textContent = text;
-            button.setAttribute("aria-label", `show ${said(member)}`);
+            button.setAttribute("aria-label", `show ${said(member)}${where(member)}`);
             button.dataset.row = member.row;
             button.addEventListener("click", () => {
               choose(member);
@@ -187,7 +202,7 @@
         return row;
       }),
     );
-    find(".count").textContent = `${shown.length} of ${data.members_in_all} members`;
+    tell(find(".count"), `${shown.length} of ${data.members_in_all} members`);
   };
 
   const draw = () => {
@@ -210,18 +225,19 @@
   for (const image of root.querySelectorAll(".frame img")) image.addEventListener("load", drawZoom);
   // Dragged, or by the arrow keys, an enlarged picture moves.
   const pan = (x, y) => {
-    const size = find(".frame").clientWidth * Math.max(1, Number(find(".zoom input").value) - 1);
-    const moved = (at, by) => Math.min(100, Math.max(0, (at ?? 50) - (100 * by) / size));
-    [state.panX, state.panY] = [moved(state.panX, x), moved(state.panY, y)];
+    const frame = find(".frame"), beyond = Number(find(".zoom input").value) - 1;
+    if (!beyond) return false;
+    const moved = (at, by, side) => Math.min(100, Math.max(0, (at ?? 50) - (100 * by) / (side * beyond)));
+    [state.panX, state.panY] = [moved(state.panX, x, frame.clientWidth), moved(state.panY, y, frame.clientHeight)];
     drawZoom();
+    return true;
   };
   find(".frame").addEventListener("pointermove", (event) => event.buttons && pan(event.movementX, event.movementY));
   find(".frame").addEventListener("keydown", (event) => {
     const by = { ArrowLeft: [32, 0], ArrowRight: [-32, 0], ArrowUp: [0, 32], ArrowDown: [0, -32] }[event.key];
-    if (!by) return;
-    pan(...by);
-    event.preventDefault();
+    if (by && pan(...by)) event.preventDefault();
   });
+  addEventListener("resize", draw);
   draw();
   drawZoom();
 })();

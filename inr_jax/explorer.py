@@ -1,6 +1,7 @@
 """What the report's page lets its reader explore: members with their scores and pictures, as data for its script."""
 
 import base64
+import dataclasses
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from inr_jax.records import Record
 MOST_MEMBERS, MOST_PICTURES, MOST_TARGETS = 2000, 64, 32
 # A picture that takes more without loss is WebP of this quality: 25 kB for a natural one of 256x256.
 MOST_BYTES, QUALITY = 40_000, 92
+ANY_SPLIT: dict[str, Any] = {"split": "all", "fraction": 0.25, "split_seed": 0, "validation": 0.0}
 
 
 def explored(record: Record, table: pd.DataFrame, members: Sequence[Member], keys: Sequence[str]) -> dict[str, Any]:
@@ -33,26 +35,30 @@ def explored(record: Record, table: pd.DataFrame, members: Sequence[Member], key
     axis = charts.main_axis(good) if len(good) else None
     curve = best_curve(good, axis).index.tolist() if axis else []
     rows = _spread(table.index.tolist(), [best, *curve], MOST_MEMBERS)
-    kept = record.kept()
-    visible = [row for row in rows if keys[row] in kept and len(tasks.of(members[row].data).grid) == 2]
+    kept, grids = record.kept(), {}
+    # Of another split the target is the same.
+    target = {row: dataclasses.replace(members[row].data, **ANY_SPLIT) for row in rows}
+    for data in dict.fromkeys(target.values()):
+        grids[data] = tasks.of(data).grid
+    visible = [row for row in rows if keys[row] in kept and len(grids[target[row]]) == 2]
     shown = _spread(visible, [best, *curve], MOST_PICTURES)
     pictures = record.pictures([keys[row] for row in shown])
     names = [n for n in (*(["label"] if "label" in table else []), *tables.varying(table)) if n in table]
     targets: dict[Any, int] = {}
     found = []
     for row in rows:
-        told, member = table.loc[row], members[row]
+        told = table.loc[row]
         about = {
             "row": row,
-            "settings": [tables.cell(told[name]) for name in names],
+            "settings": [None if pd.isna(told[name]) else tables.cell(told[name]) for name in names],
             "scores": [_number(told[name]) for name in SCORES],
             "status": told["status"],
             "x": _number(told[axis] if axis else row),
         }
         if keys[row] in pictures:
             about["picture"] = encoded(pictures[keys[row]])
-        if len(tasks.of(member.data).grid) == 2 and (member.data in targets or len(targets) < MOST_TARGETS):
-            about["target"] = targets.setdefault(member.data, len(targets))
+        if len(grids[target[row]]) == 2 and (target[row] in targets or len(targets) < MOST_TARGETS):
+            about["target"] = targets.setdefault(target[row], len(targets))
         found.append(about)
     return {
         "members": found,

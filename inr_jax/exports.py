@@ -1,4 +1,4 @@
-"""A fitted member as a file for others: safetensors with its design, or StableHLO, a program that needs JAX alone."""
+"""A fitted member as a file for others: safetensors with its design, or StableHLO, a program for JAX."""
 
 import dataclasses
 import hashlib
@@ -20,7 +20,7 @@ from inr_jax.settings import Design, Hyper, Refused
 
 # Where a StableHLO program can run.
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-FORMAT = "inr_jax.member.1"
+FORMAT = "inr_jax.member.2"
 
 
 def to_safetensors(network: Network) -> bytes:
@@ -38,9 +38,8 @@ def to_safetensors(network: Network) -> bytes:
         "hyper": _settings(network.hyper),
         "dims": str(network.dims),
         "channels": str(network.channels),
-        "sha256": _digest(arrays),
     }
-    return save(arrays, about)
+    return save(arrays, about | {"sha256": _digest(arrays, about)})
 
 
 def load_network(path: str | Path) -> Network:
@@ -54,22 +53,25 @@ def load_network(path: str | Path) -> Network:
         raise Refused(f"{path} is no safetensors file: {error}") from error
     if about.get("format") != FORMAT:
         raise Refused(f"{path} was not written by `inr_jax`: its format is {about.get('format')!r}, not {FORMAT!r}")
-    if about["sha256"] != _digest(arrays):
-        raise Refused(f"{path} is damaged: its arrays are not what was written")
+    if about.get("sha256") != _digest(arrays, {name: text for name, text in about.items() if name != "sha256"}):
+        raise Refused(f"{path} is damaged: it is not what was written")
     try:
         design, hyper = (_typed(kind, json.loads(about[kind.__name__.lower()])) for kind in (Design, Hyper))
     except TypeError as error:
         raise Refused(f"{path} has settings of another version: {error}") from error
     dims, channels = int(about["dims"]), int(about["channels"])
     shapes = jax.eval_shape(lambda: fit.init(design, hyper, channels, dims))
-    params, data = unflat(shapes.params, arrays, "params/"), unflat(shapes.data, arrays, "data/")
+    try:
+        params, data = unflat(shapes.params, arrays, "params/"), unflat(shapes.data, arrays, "data/")
+    except KeyError as error:
+        raise Refused(f"{path} does not fit {design.encoding} and {design.network} as they are now: {error}") from error
     return Network(design, hyper, params, data, dims, channels)
 
 
 def to_stablehlo(network: Network) -> bytes:
     """The network as a program from coordinates (n, d), for any n, to colours (n, c): its weights are in it.
 
-    `jax.export.deserialize(file).call(coords)` runs it, on CPU, GPU or TPU, without this package.
+    `jax.export.deserialize(file).call(coords)` runs it, on CPU, GPU or TPU: it needs jax and flatbuffers.
     """
     library("flatbuffers", "export")
     (n,) = jax.export.symbolic_shape("n")
@@ -80,8 +82,8 @@ def to_stablehlo(network: Network) -> bytes:
 WRITERS: dict[str, Callable[[Network], bytes]] = {".safetensors": to_safetensors, ".stablehlo": to_stablehlo}
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    found = hashlib.sha256()
+def _digest(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> str:
+    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name in sorted(arrays):
         found.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode() + arrays[name].tobytes())
     return found.hexdigest()
@@ -98,5 +100,6 @@ def _settings(group: Design | Hyper) -> str:
 
 
 def _typed(kind: type, found: dict[str, Any]) -> Any:
-    own = found.pop("own")
+    # JSON has no tuples, and a design's settings are hashed.
+    own = {name: tuple(value) if isinstance(value, list) else value for name, value in found.pop("own").items()}
     return kind(**found, own=tuple(own.items()) if kind is Design else own)

@@ -23,6 +23,11 @@ STYLE: dict[str, Any] = {
 }
 
 
+def literal(text: str) -> str:
+    """A text of one's own that matplotlib shows as it is: a dollar sign would begin a formula."""
+    return text.replace("$", r"\$")
+
+
 class Pictured(NamedTuple):
     """A member to be shown: a title, its target and its prediction, and which pixels it was trained on."""
 

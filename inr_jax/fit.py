@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from inr_jax import features, functions, metrics, networks
-from inr_jax.settings import AnyArray, Design, Hyper, Refused, values
+from inr_jax.settings import FIELDS, AnyArray, Design, Hyper, Refused, nearest, values
 from inr_jax.tasks import Task, coordinates, lines, side
 
 # A point of the training curves looks at no more pixels than this, evenly spread, of either kind.
@@ -127,8 +127,12 @@ def init(design: Design, hyper: Hyper, channels: int, dims: int) -> State:
 def shapes(design: Design, hyper: Hyper, task: Task) -> State:
     """What `init` would give, as shapes and types: nothing is drawn or allocated.
 
-    Raises Refused where an encoding or a network of one's own fails.
+    Raises Refused where an encoding or a network of one's own fails, or reads no setting of a name that is given.
     """
+    brought = sorted(reads(design) - set(FIELDS) - {"side"})
+    for name in sorted({*dict(design.own), *hyper.own} - set(brought)):
+        theirs = nearest(name, brought) if brought else "those there are have none of their own"
+        raise Refused(f"own={name!r} is no keyword-only parameter of the encoding or the network; {theirs}")
     try:
         return jax.eval_shape(lambda: init(design, hyper, task.channels, len(task.grid)))
     except Exception as error:

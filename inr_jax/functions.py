@@ -32,8 +32,12 @@ def library(name: str, extra: str) -> Any:
 
 
 def keywords(function: Callable) -> list[inspect.Parameter]:
-    """A function's keyword-only parameters: the settings that it reads."""
-    return [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    """A function's keyword-only parameters: the settings that it reads. Raises Refused where Python tells none."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some that are not written in Python
+        raise Refused(f"{function!r} does not say which parameters it takes; wrap it in a Python function") from None
+    return [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def reads(function: Callable) -> set[str]:

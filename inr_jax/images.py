@@ -245,6 +245,8 @@ def _made(spec: str, make: Callable[[], Any], size: int, resize: str) -> Float[n
         raise Refused(
             f"image {spec!r} has values from {pixels.min():.4g} to {pixels.max():.4g}: they must be in [0, 1]"
         )
+    if pixels.ndim == 3 and pixels.shape[-1] not in (1, 3):
+        raise Refused(f"image {spec!r} gives {pixels.shape[-1]} channels: 1 (gray) or 3 (colour) are needed")
     image = _channels(pixels)
     if not size:
         return image

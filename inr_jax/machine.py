@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+import inr_jax
+
 # Compiled programs are memory maps, a hundred or so each, of which Linux allows a process 65,530.
 MOST_MAPS = 20_000
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-image", "xarray", "dm-pix")
@@ -58,7 +60,8 @@ def let_go_of_programs() -> None:
 def provenance() -> dict[str, Any]:
     """Versions, devices, threads and the checkout's commit, for run.json."""
     return {
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        "versions": {"inr_jax": inr_jax.__version__, "python": platform.python_version()}
+        | {name: version(name) for name in LIBRARIES},
         "device": device(),
         "threads": threads(),
         "machine": f"{platform.machine()}, {platform.system()}",
@@ -74,7 +77,8 @@ def device() -> str:
 
 def threads() -> int:
     """How many threads XLA uses on a CPU: their number changes bits."""
-    return int(os.environ.get("NPROC") or len(os.sched_getaffinity(0)))
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # not on macOS
+    return int(os.environ.get("NPROC") or ours or 1)
 
 
 def use_every_core() -> None:
@@ -98,10 +102,11 @@ def keep_programs() -> None:
 
 def _commit() -> str | None:
     """The commit of the checkout that this package lies in, `-dirty` if it differs; None outside of one."""
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here)]
+    git, here = ["git", "-C", str(Path(__file__).parent)], Path(__file__).name
     try:
+        # An installed package may lie in somebody else's checkout.
+        ours = subprocess.run([*git, "ls-files", "--error-unmatch", here], capture_output=True, timeout=5)
         said = subprocess.run([*git, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return said.stdout.decode().strip() or None
+    return said.stdout.decode().strip() or None if ours.returncode == 0 else None

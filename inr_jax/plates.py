@@ -84,7 +84,7 @@ def of(
     own: dict[int, Learned] = {}
     for row in dict.fromkeys([*rows, *theory]):
         member, there = members[row], kept[keys[row]]
-        task, name = tasks.of(member.data), tables.named(table.loc[row], by)
+        task, name = tasks.of(member.data), figures.literal(tables.named(table.loc[row], by))
         fitted = own[row] = learned(record, there, member)
         curves[row] = Curve(name, there.steps, fitted.curves)
         if row in rows:

@@ -49,7 +49,7 @@ class Progress:
         """Progress over so many members and steps of theirs; the bar appears when the block is entered."""
         self.members, self.done, self.best = members, 0, -np.inf
         self.total = member_steps
-        self.step, self.steps = 0, 0
+        self.step, self.steps, self.found = 0, 0, 0
         self.began = self.shown = time.monotonic()
 
     def __enter__(self) -> "Progress":
@@ -63,8 +63,14 @@ class Progress:
         """Leave the bar as it stands."""
         self.bar.close()
 
-    def begins(self, step: int) -> None:
-        """A chunk goes on from this step."""
+    def begins(self, members: int, counted: int, step: int) -> None:
+        """So many members go on from this step; those up to `counted` are not part of the work."""
+        there = members * (step - counted)  # done by a process before this one
+        self.found += there
+        if not self.bar.disable:  # its rate is of this process
+            self.bar.initial += there
+            self.bar.last_print_n += there
+        self._say(there)
         self.step = step
 
     def advanced(self, members: int, step: int) -> None:
@@ -92,6 +98,6 @@ class Progress:
             self.bar.update(steps)
         elif self.members and time.monotonic() - self.shown > SECONDS_BETWEEN_LINES:
             self.shown = time.monotonic()
-            left = (self.shown - self.began) * (self.total - self.steps) / max(self.steps, 1)
+            left = (self.shown - self.began) * max(self.total - self.steps, 0) / max(self.steps - self.found, 1)
             line = f"{text}, {self.steps}/{self.total} member-steps, about {tqdm.format_interval(left)} left"
             print(line, file=sys.stderr, flush=True)

@@ -146,6 +146,11 @@ class Record:
         except ValueError:
             raise Damaged(f"{path} is not JSON") from None
 
+    @property
+    def failures(self) -> dict[str, str]:
+        """A line for each member that failed so far, here or where other shards run, by key."""
+        return self.run.get("failures", {})
+
     def owned(self, name: str, wait: float = 0.0) -> contextlib.AbstractContextManager[None]:
         """Own a part of the folder: a chunk's file, or `run.json` with all that is assembled."""
         return stores.owned(self.directory / name, wait)
@@ -361,10 +366,15 @@ class Record:
         return self._said[identity]
 
     def table(self, grid: Grid, keys: Sequence[str]) -> pd.DataFrame:
-        """One row per member in the grid's order: its settings, remarks and outcomes; blank where there is none."""
-        kept = self.kept()
+        """One row per member in the grid's order: its settings, remarks and outcomes; blank where there is none.
+
+        One that is neither kept nor known to have failed is `missing`: of a run that is not finished.
+        """
+        kept, failed = self.kept(), self.failures
         those = grid.members
-        ended = [_outcome(kept.get(key), each.design.steps) for each, key in zip(those, keys, strict=True)]
+        ended = [
+            _outcome(kept.get(key), each.design.steps, key in failed) for each, key in zip(those, keys, strict=True)
+        ]
         remarks = dict.fromkeys(name for each in those for name in each.remarks)
         # Column by column: a row's dictionary takes ten times as much.
         table = {name: [each.settings.get(name) for each in those] for name in columns(those[0].settings)}
@@ -389,6 +399,8 @@ class Record:
 
     def csv(self, name: str, **how: Any) -> pd.DataFrame:
         """A table of the folder, `how` pandas reads it."""
+        # "None" or "NA" may be a text setting; only blank is nothing.
+        how = {"keep_default_na": False, "na_values": [""]} | how
         return pd.read_csv(stores.seekable(self.directory / name), **how)
 
     def curves(self, keys: Sequence[str]) -> xr.Dataset:
@@ -425,7 +437,8 @@ def columns(settings: Mapping[str, Any]) -> list[str]:
 def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -> xr.Dataset:
     """The results over (case, *axes), without a dimension of cases where there is only one.
 
-    Members of a second stage have other settings each: they are in results.csv only.
+    Scores of members that diverged or were pruned are NaN, so that they enter no mean. Members of a second stage have
+    other settings each: they, and those scores, are in results.csv only.
     """
     shape = dict(zip(("case", *study.axes), grid.points.shape, strict=True))
     kept = [name for name, length in shape.items() if length > 1 or name in study.axes]
@@ -437,6 +450,7 @@ def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -
     for name in (*MEASURED, *SCORES, "seconds", "diverged_at", "status"):
         column = table[name].fillna(-1).astype(int) if name == "diverged_at" else table[name]
         column = column.astype(str) if name == "status" else column
+        column = column.where(table["status"] == "ok") if name in SCORES else column
         variables[name] = (kept, column.to_numpy()[points])
     for name in Curves._fields:
         variables[name] = ((*kept, *curves[name].dims[1:]), curves[name].to_numpy()[points])
@@ -447,10 +461,10 @@ def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -
     return xr.Dataset(variables, coords, {"study": study.name, "settings": json.dumps(settings, default=str)})
 
 
-def _outcome(kept: Kept | None, steps: int) -> tuple:
+def _outcome(kept: Kept | None, steps: int, failed: bool) -> tuple:
     """What came out of a member, in the order of OUTCOMES."""
     if kept is None:
-        return *[np.nan] * len((*MEASURED, *SCORES)), "failed", None, np.nan
+        return *[np.nan] * len((*MEASURED, *SCORES)), "failed" if failed else "missing", None, np.nan
     scores = kept.scores
     diverged_at = scores["diverged_at"]
     status = "diverged" if diverged_at >= 0 else "pruned" if kept.steps[-1] < steps else "ok"

@@ -38,7 +38,7 @@ def write(record: Record, members: Sequence[Member], keys: Sequence[str]) -> Non
     drawn = plates.of(record, table, baselines, members, keys, foreseen)
     pictures = {each.name: figures.png(each.figure, PNG_DPI) for each in drawn}
     for path in (record.directory / "figures").glob("[!.]*.*"):
-        if path.stem not in pictures:  # of the run before it was extended
+        if path.suffix in (".png", ".svg") and path.stem not in pictures:  # of the run before it was extended
             path.unlink(missing_ok=True)
     for each in drawn:
         svg = io.BytesIO()
@@ -77,7 +77,8 @@ def _parts(record: Record, table, baselines, drawn: Sequence[Plate], pictures: d
     run, (summed, winner, said) = record.run, tables.found(table)
     counts = table["status"].value_counts()
     sections = [
-        f'<h2>{escape(d.heading)}</h2><figure><img src="{_data(pictures[d.name])}" alt="{escape(d.alternative)}">'
+        f'<h2>{escape(d.heading)}</h2><figure><div class="scroll"><img src="{_data(pictures[d.name])}" '
+        f'alt="{escape(d.alternative)}"></div>'
         f"<figcaption>{escape(d.caption)}</figcaption></figure>"
         for d in drawn
     ]

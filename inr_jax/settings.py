@@ -49,7 +49,8 @@ class Data:
     background: float = setting(1.0, "behind what is transparent in a file: 0 black, 1 white", low=0.0, high=1.0)
     split: str = setting(
         "quarter",
-        "which pixels are trained on; the others are held out",
+        "trained on: all; [::2, ::2] (held out: [1::2, 1::2], the rest neither); even rows; even row + column; a "
+        "random part (but for quarter, the others are held out)",
         choices=("all", "quarter", "rows", "checkerboard", "random"),
     )
     fraction: float = setting(0.25, "part of the pixels that split=random trains on", above=0.0, high=1.0)
@@ -77,7 +78,7 @@ class Design:
     octaves: int = setting(10, "k = 0 ... octaves - 1 in dyadic and octaves", low=1, high=24)
     family: str = setting(
         "gaussian",
-        "distribution of B's rows",
+        "distribution of B's rows, scale is the standard deviation of each",
         choices=("gaussian", "uniform", "loguniform", "laplace"),
     )
     learn_frequencies: bool = setting(False, "B is a parameter, not data")
@@ -87,7 +88,7 @@ class Design:
     depth: int = setting(3, "hidden layers", low=1, high=256)
     init: str = setting(
         "auto",
-        "initialisation; auto: flax for relu, siren for siren",
+        "of weights and biases; auto: flax (LeCun normal) for relu, siren for siren; glorot: as Tancik et al. 2020",
         choices=("auto", "flax", "torch", "glorot", "siren"),
     )
     output: str = setting(
@@ -98,7 +99,7 @@ class Design:
     optimizer: str = setting("adam", "update rule", choices=("adam", "adamw", "sgd", "muon"))
     schedule: str = setting(
         "constant",
-        "learning rate over the steps",
+        "learning rate over the steps: as it is, to 0, to a tenth, or a tenth after 10 epochs without a better loss",
         choices=("constant", "cosine", "exponential", "plateau"),
     )
     steps: int = setting(2000, "optimizer steps", "steps", low=0)

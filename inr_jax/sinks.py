@@ -155,7 +155,7 @@ class TensorBoard:
         """Nothing is left to do."""
 
 
-SINKS: dict[str, Callable[[Path, Mapping[str, Any]], Sink]] = {
+SINKS: dict[str, type[Sink]] = {
     "wandb": Wandb,
     "wandb-members": WandbMembers,
     "tensorboard": TensorBoard,
@@ -180,8 +180,13 @@ class Sinks:
 
     def __init__(self, text: str, directory: Place, about: Mapping[str, Any]) -> None:
         """Those that a setting names; opened when there is something to tell, before that the folder is not theirs."""
-        self.waiting = {name: partial(_maker(name), directory, about) for name in named(text)}
+        self.waiting: dict[str, Callable[[], Sink]] = {}
         self.open: dict[str, Sink] = {}
+        for name in named(text):
+            with self._left(name):
+                if issubclass(SINKS.get(name, object), Wandb):
+                    _log_in()
+                self.waiting[name] = partial(_maker(name), directory, about)
 
     def members(self, finished: Sequence[Finished]) -> None:
         """Tell all of them what was finished."""
@@ -213,6 +218,13 @@ class Sinks:
             print(f"sink {name} is left: {type(error).__name__}: {reason}; the run goes on", file=sys.stderr)
 
 
+def _log_in() -> None:
+    """Have Weights & Biases ask who its user is before anything is fitted, not when the first members are done."""
+    wandb = library("wandb", "wandb")
+    if wandb.setup().settings.mode == "online":
+        wandb.login(verify=False)
+
+
 def _maker(name: str) -> Callable[[Path, Mapping[str, Any]], Sink]:
     return SINKS[name] if name in SINKS else imported(name)
 
@@ -229,7 +241,7 @@ def _points(each: Finished) -> list[tuple[int, dict[str, float]]]:
 def score(each: Finished) -> float:
     """The member's PSNR on held-out pixels, or where there are none on its training pixels, in dB."""
     heldout = each.scores.get("psnr_heldout", np.nan)
-    return heldout if np.isfinite(heldout) else each.scores.get("psnr_train", np.nan)
+    return each.scores.get("psnr_train", np.nan) if np.isnan(heldout) else heldout
 
 
 def _colours(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -39,7 +39,7 @@ from inr_jax.ensemble import Network
 from inr_jax.grid import Batch, Grid, Member, batches, grid, identity
 from inr_jax.machine import provenance
 from inr_jax.progress import Progress
-from inr_jax.records import LAYOUT, PATIENCE, Learned, Record, refuse_other
+from inr_jax.records import LAYOUT, PATIENCE, Kept, Learned, Record, refuse_other
 from inr_jax.regression import NotConverged
 from inr_jax.settings import Data, Refused, Run, Study, member_of
 from inr_jax.sinks import Sinks
@@ -87,7 +87,7 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where
     told = Sinks(study.run.sinks, record.directory, asked | about)
     failed = fit_missing(record, study, members, partial(beginning, chosen), told, where)
     staged = loaded.chosen is None
-    if loaded.chosen and not lacking(record, study, first, failed):
+    if loaded.chosen and not lacking(record.kept(), record.failures | failed, study, first):
         chosen, staged = collected(loaded.chosen, study.variant, record.table(*first)), True
         members = both_stages(study, first, chosen)
         failed |= fit_missing(record, study, members, partial(beginning, chosen), told, where)
@@ -97,8 +97,8 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where
     if hosts.first():
         with record.owned("run.json", PATIENCE):
             whole = record.is_whole(asked, members.keys)
-            missing = lacking(record, study, members, failed) or int(not staged)
-            before, kept = record.run.get("failures", {}) | failed, record.kept()
+            before, kept = record.failures | failed, record.kept()
+            missing = lacking(kept, before, study, members) or int(not staged)
             lost = [key for key in members.keys if key in failed or (key in before and key not in kept)]
             failures = {key: before[key] for key in lost}
             outcome = {"chosen": chosen, "failures": failures, "members": len(members.keys)}
@@ -114,9 +114,8 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where
     return Ended(record, list((failed if missing else failures).values()), missing)
 
 
-def lacking(record: Record, study: Study, members: Members, failed: Mapping[str, str]) -> int:
-    """How many of these members are neither at their end nor failed, here or where other shards run."""
-    kept, failures = record.kept(), record.run.get("failures", {}) | failed
+def lacking(kept: Mapping[str, Kept], failures: Mapping[str, str], study: Study, members: Members) -> int:
+    """How many of these members are neither at their end nor failed."""
 
     def ended(key: str, member: Member) -> bool:
         # One that was pruned is at its end where members are.

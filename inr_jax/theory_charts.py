@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from inr_jax import foresight, tables
 from inr_jax.charts import reference
-from inr_jax.figures import COLORS, MARKERS, STYLE, canvas, in_decades, legend_above, plain
+from inr_jax.figures import COLORS, MARKERS, STYLE, canvas, in_decades, legend_above, literal, plain
 
 MOST_LINES = 6
 
@@ -17,7 +17,8 @@ def foreseen(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     others = [name for name in foresight.swept(table) if name not in (*foresight.READ, *foresight.UNREAD)]
     groups = table.groupby(others, sort=False, dropna=False) if others else [((), table)]
     for number, (values, group) in enumerate(list(groups)[:MOST_LINES]):
-        name = tables.named(pd.Series(dict(zip(others, np.atleast_1d(values), strict=True))), others) if others else ""
+        row = pd.Series(dict(zip(others, np.atleast_1d(values), strict=True)))
+        name = literal(tables.named(row, others)) if others else ""
         color, mark = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
         lines = {"psnr_heldout": "held-out pixels", "psnr_validated": "half the training pixels, of the others"}
         for score, said in lines.items():

@@ -27,8 +27,8 @@ Failed = dict[str, str]
 class Listener(Protocol):
     """Who hears how a chunk comes along."""
 
-    def begins(self, step: int) -> None:
-        """A chunk goes on from this step."""
+    def begins(self, members: int, counted: int, step: int) -> None:
+        """So many members of a chunk go on from this step; those up to `counted` are not part of the work."""
 
     def advanced(self, members: int, step: int) -> None:
         """So many members of the chunk stand at this step."""
@@ -232,7 +232,8 @@ class Work(NamedTuple):
                     return steps
 
                 ranked = halving.rungs(design.steps, run.keep)[:-1]
-                listener.begins(start.step if start and start.step in ranked else 0)
+                at = start.step if start else 0
+                listener.begins(len(places), at if at in ranked else 0, at)
                 stop = max(part.rung, start.step if start else 0)
                 segment = ensemble.advance_chunk(design, hypers, task, plan, points, stop, after, start)
                 if part.leave or part.rung == design.steps:

@@ -79,16 +79,20 @@ print(f"as good to it: {chosen.low:.3g} to {chosen.high:.3g}")
 #
 # Where the notebook runs, the slider shows what each scale has made of the image, and where it errs.
 
+
 # %%
-pictures = fits.picture.reshape(len(scales), len(seeds), *fits.picture.shape[1:])[:, 0]
+def predicted(place):
+    """The image at one scale, with the first seed."""
+    return fits.predict(place * len(seeds), image.shape[:2]).clip(0, 1)
 
 
 def show(place):
     """The image at one scale, and its error."""
+    picture = predicted(place)
     _, axes = plt.subplots(1, 2, figsize=(6, 3.1))
-    axes[0].imshow(pictures[place])
+    axes[0].imshow(picture)
     axes[0].set_title(f"scale {scales[place]:.3g}: {psnr['psnr_heldout'][place, 0]:.2f} dB held out", fontsize=10)
-    axes[1].imshow((pictures[place] / 255 - image).mean(-1), cmap="RdBu_r", vmin=-0.3, vmax=0.3)
+    axes[1].imshow((picture - image).mean(-1), cmap="RdBu_r", vmin=-0.3, vmax=0.3)
     axes[1].set_title("error", fontsize=10)
     for axis in axes:
         axis.set_axis_off()
@@ -101,7 +105,7 @@ _ = ipywidgets.interact(show, place=ipywidgets.IntSlider(len(scales) // 2, 0, le
 shown = np.linspace(0, len(scales) - 1, 5).astype(int)
 figure, axes = plt.subplots(1, 5, figsize=(14, 3.2))
 for axis, place in zip(axes, shown, strict=True):
-    axis.imshow(pictures[place])
+    axis.imshow(predicted(place))
     axis.set_title(f"scale {scales[place]:.3g}", fontsize=10)
     axis.set_axis_off()
 

@@ -16,8 +16,8 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/04_your_own_encoding.ipynb)
 #
-# Both are plain functions. Their keyword parameters are settings: those of the package by their names, and others with
-# defaults, which are yours, and may be swept like any.
+# Both are plain functions. Their keyword-only parameters (those after `*`) are settings: those of the package by their
+# names, and others with defaults, which are yours, and may be swept like any.
 
 # %%
 # Where the package is not there yet, on Colab: this adds what is missing, and leaves Colab's own jax as it is.

@@ -1,9 +1,11 @@
 """What helps at the command line: lists, completion, progress, and no colours where they are not wanted."""
 
 import dataclasses
+import importlib
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,7 @@ def test_bash_completes_options_studies_variants_fields_and_values(capsys):
     assert completed(script, "inr-sweep --config.design.enco") == ["--config.design.encoding="]
     assert "gaussian" in completed(script, "inr-sweep --config.design.encoding=")
     assert completed(script, "inr-sweep --config.split=qua") == ["quarter"]
+    assert completed(script, "inr-sweep --engine=r") == ["ray"]
     assert completed(script, "inr-sweep --config=READ") == ["README.md"]
 
 
@@ -79,6 +82,12 @@ def test_zsh_takes_its_script(capsys):
 def test_a_shell_that_is_not_known_is_refused(capsys):
     assert told(sweep.main, ["--completion=fish"]) == 2
     assert "fish" in capsys.readouterr().err
+
+
+def test_every_console_command_is_there():
+    for name, path in tomllib.loads(Path("pyproject.toml").read_text())["project"]["scripts"].items():
+        module, _, entry = path.partition(":")
+        assert name == f"inr-{module.rpartition('.')[2]}" and callable(getattr(importlib.import_module(module), entry))
 
 
 def test_the_console_command_is_the_same(tmp_path):
@@ -108,7 +117,7 @@ def test_a_terminal_gets_a_bar_with_members_best_steps_and_time_left_in_no_colou
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     monkeypatch.setenv("NO_COLOR", "1")
     with progress.Progress(4, 400) as shown:
-        shown.begins(0)
+        shown.begins(2, 0, 0)
         shown.advanced(2, 50)
         shown.best, shown.done = 25.5, 2
         shown.bar.refresh()
@@ -122,10 +131,21 @@ def test_without_a_terminal_there_are_plain_lines_now_and_then(monkeypatch, caps
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     with progress.Progress(4, 400) as shown:
-        shown.begins(0)
+        shown.begins(4, 0, 0)
         for step in range(10, 101, 10):
             now[0] += 4.0
             shown.advanced(4, step)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and lines[0] == "0/4 members, 160/400 member-steps, about 00:24 left"
     assert np.all(["\x1b" not in line for line in lines])
+
+
+def test_steps_of_a_process_before_this_one_do_not_make_the_time_left_shorter(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.Progress(4, 400) as shown:
+        shown.begins(4, 0, 80)
+        shown.advanced(4, 80)
+        now[0] += 16.0
+        shown.advanced(4, 90)
+    assert capsys.readouterr().err == "0/4 members, 360/400 member-steps, about 00:16 left\n"

@@ -8,7 +8,7 @@ import pytest
 
 import inr_jax as inr
 from inr_jax import ensemble, fit, images, metrics, planner, tasks
-from inr_jax.settings import Hyper, member_of
+from inr_jax.settings import Hyper, Refused, member_of
 
 IMAGE = np.random.default_rng(0).random((12, 12, 3)).astype(np.float32)
 TASK = inr.tasks.split(IMAGE, "quarter")
@@ -205,6 +205,21 @@ def test_encodings_and_networks_of_ones_own_are_swept_like_the_built_in_ones():
     settings = dataclasses.replace(inr.hypers(scale=[1, 1]), own={"sharpness": np.asarray([1.0, 8.0], np.float32)})
     fits = inr.fit_many(design, settings, TASK, chunk=2)
     assert np.isfinite(fits.psnr_train).all() and fits.psnr_train[0] != fits.psnr_train[1]
+
+
+@pytest.mark.parametrize(
+    ("design", "own", "said"),
+    [
+        ({"encoding": "gaussian"}, {"sharpness": [1.0]}, "'sharpness'.* none of their own"),
+        ({"encoding": lambda coords, key, sharpness=1.0: coords}, {"sharpness": [1.0]}, "'sharpness'.*keyword-only"),
+        ({"encoding": "bumps"}, {"sharpnes": [1.0]}, "did you mean 'sharpness'"),
+        ({"encoding": "bumps", "own": {"centers": 5}}, {}, "did you mean 'centres'"),
+    ],
+)
+def test_a_setting_of_ones_own_that_nobody_reads_is_refused(design, own, said):
+    design |= {"encoding": bumps} if design["encoding"] == "bumps" else {}
+    with pytest.raises(Refused, match=said):
+        inr.fit_many(dataclasses.replace(DESIGN, **design), inr.hypers(own=own), TASK)
 
 
 def bumps(coords, key, *, sharpness=1.0, centres=4):

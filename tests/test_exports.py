@@ -101,7 +101,9 @@ def test_files_of_others_and_damaged_ones_are_refused(network, tmp_path):
     changed = np.array(arrays[name])
     changed.view(np.uint8).flat[0] ^= 1  # one bit
     less.write_bytes(safetensors.numpy.save(arrays | {name: changed}, metadata))
-    for path, said in ((other, "format"), (broken, "safetensors"), (less, "damaged"), (tmp_path / "none", "none")):
+    resettled = _write(tmp_path / "other_design", safetensors.numpy.save(arrays, metadata | {"channels": "7"}))
+    cases = (other, "format"), (broken, "safetensors"), (less, "damaged"), (resettled, "damaged")
+    for path, said in (*cases, (tmp_path / "none", "none")):
         with pytest.raises(Refused, match=said):
             inr.load_network(path)
 

@@ -9,7 +9,7 @@ import pytest
 
 import inr_jax as inr
 from experiments import sweep
-from inr_jax import halving, tasks
+from inr_jax import halving, records, tasks
 from inr_jax.command import told
 from inr_jax.records import Record
 from inr_jax.settings import member_of
@@ -131,6 +131,8 @@ def test_a_study_that_halves_has_the_survivors_of_one_that_does_not_and_says_who
     ok = table["status"] == "ok"
     assert ok.sum() == 2 and (table["status"][~ok] == "pruned").all()
     pd.testing.assert_frame_equal(table.loc[ok, SCORES], whole.loc[ok, SCORES])
+    labelled = records.open_run(out / "halved")  # who was pruned enters no mean
+    assert labelled.psnr_all.count() == 2 and (labelled.psnr_all.notnull() == (labelled.status == "ok")).all()
     assert told(sweep.main, [*STUDY, f"--out={out / 'halved'}", "--config.run.keep=0.5"]) == 0
     said = capsys.readouterr().out
     assert "pruned" in said and "best: scale" in said

@@ -16,7 +16,8 @@ SWEEP += ["--config.design.steps=3", "--config.design.width=64", "--config.axes.
 
 
 def ran(tmp_path, *command: str, **environment: str) -> subprocess.CompletedProcess:
-    dropped = ("JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS", "NPROC")
+    programs = "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+    dropped = (*programs, "XLA_FLAGS", "NPROC")
     there = {name: value for name, value in os.environ.items() if name not in dropped}
     there |= {"XDG_CACHE_HOME": str(tmp_path / "cache")} | environment
     done = subprocess.run([sys.executable, *command], env=there, capture_output=True, text=True, timeout=300)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments import sweep
+from experiments import report, sweep
 from inr_jax import explorer, images, metrics, records, study
 from inr_jax.command import told
 from tests import browser
@@ -239,6 +239,46 @@ def test_a_page_survives_scores_without_end_and_names_that_are_html(tmp_path):
     _, (made, keys) = study.restore(record)
     found = explorer.explored(record, table, made.members, keys)
     assert all(each["scores"][1] is None for each in found["members"])
+
+
+def test_the_page_has_a_target_once_whatever_the_split(tmp_path):
+    small = ["--config=scale:quick", "--config.size=16", "--config.design.steps=2", "--config.design.width=4"]
+    small += [
+        "--config.split=random",
+        "--config.axes.split_seed=0,1,2",
+        "--config.axes.scale=1",
+        "--config.axes.seed=0",
+    ]
+    assert told(sweep.main, [*small, f"--out={tmp_path / 'run'}"]) == 0
+    found = data((tmp_path / "run" / "report.html").read_text())
+    assert len(found["targets"]) == 1 and [each["target"] for each in found["members"]] == 3 * [0]
+
+
+def windowed(coords, key, *, window: str = "hann"):
+    return coords
+
+
+def test_texts_that_mean_nothing_or_a_formula_elsewhere_are_texts(tmp_path):
+    small = ["--config=scale:quick", "--config.size=16", "--config.design.steps=2", "--config.design.width=4"]
+    small += ["--config.design.encoding=tests.test_report:windowed", "--config.axes.seed=0"]
+    out = tmp_path / "run"
+    assert told(sweep.main, [*small, "--config.axes.window=None,NA,$_{$", f"--out={out}"]) == 0
+    table = records.Record(out).csv("results.csv")
+    assert table["window"].tolist() == ["None", "NA", "$_{$"]
+    found = data((out / "report.html").read_text())
+    assert [each["settings"] for each in found["members"]] == [["None"], ["NA"], ["$_{$"]]
+    assert "$_{$" in (out / "figures" / "psnr_compared.svg").read_text()
+
+
+def test_the_report_of_a_run_that_is_not_finished_calls_nobody_failed(tmp_path):
+    small = ["--config=scale:quick", "--config.size=16", "--config.design.steps=2", "--config.design.width=4"]
+    out = tmp_path / "run"
+    assert told(sweep.main, [*small, "--shard=0/2", *AXES, f"--out={out}"]) == 0
+    assert told(report.main, [str(out)]) == 0
+    counts = pd.read_csv(out / "results.csv")["status"].value_counts().to_dict()
+    assert counts == {"ok": 4, "missing": 4}
+    page = (out / "report.html").read_text()
+    assert "4 missing" in page and "failed" not in page.partition("<script>")[0]
 
 
 def test_of_more_members_than_a_page_holds_the_best_and_its_curve_stay():

@@ -1,6 +1,10 @@
 """Trackers get what was found, and whatever happens to them the sweep goes on."""
 
+import contextlib
+import os
+import pty
 import struct
+import subprocess
 import sys
 
 import numpy as np
@@ -149,6 +153,37 @@ def history(run) -> list[str]:
             found.append(str(Record.FromString(parts)))
             parts = b""
     return found
+
+
+def without_account(home) -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if "WANDB" not in k} | {"HOME": str(home), "TERM": "xterm"}
+
+
+def test_weights_and_biases_asks_at_a_terminal_who_one_is_before_anything_is_fitted(tmp_path):
+    pytest.importorskip("wandb")
+    command = [sys.executable, "-m", "experiments.sweep", *SMALL, f"--out={tmp_path / 'run'}"]
+    ours, theirs = pty.openpty()
+    pipes = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    asking = subprocess.Popen([*command, "--config.run.sinks=wandb"], env=without_account(tmp_path), **pipes)
+    os.close(theirs)
+    said = b""
+    while b"Enter your choice" not in said:
+        said += os.read(ours, 4096)
+    assert not (tmp_path / "run").exists()
+    os.write(ours, b"3\n")  # not to show the results
+    with contextlib.suppress(OSError):  # the terminal's end
+        while piece := os.read(ours, 4096):
+            said += piece
+    assert asking.wait(timeout=240) == 0 and b"is left" not in said
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*"))
+
+
+def test_weights_and_biases_without_account_or_terminal_is_left_before_anything_is_fitted(tmp_path):
+    pytest.importorskip("wandb")
+    code = f"from inr_jax.sinks import Sinks; print(Sinks('wandb,tensorboard', {str(tmp_path)!r}, {{}}).waiting.keys())"
+    pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", code], env=without_account(tmp_path), timeout=240, **pipes)
+    assert "sink wandb is left" in done.stderr and done.stdout == "dict_keys(['tensorboard'])\n"
 
 
 @pytest.mark.filterwarnings("default")
