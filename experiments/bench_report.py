@@ -93,10 +93,10 @@ def drawn(rows: Sequence[dict[str, Any]]) -> Figure:
         for place, way in enumerate(ways):
             if (row := timed.get((size, way))) and (size, base) in timed:
                 over = timed[size, base]["rate"]
-                value, reach = row["rate"] / over, [[row["rate"] - row["low"]], [row["high"] - row["rate"]]]
+                low, value, high = (row[name] / over for name in ("low", "rate", "high"))
                 color = figures.COLORS[place % len(figures.COLORS)]
-                axes.barh(place, value, color=color, xerr=np.asarray(reach) / over, ecolor="#777777")
-                axes.annotate(f" {value:.2f}", (row["high"] / over, place), va="center", fontsize=8)
+                axes.barh(place, value, color=color, xerr=[[value - low], [high - value]], ecolor="#777777")
+                axes.annotate(f" {value:.2f}", (high, place), va="center", fontsize=8)
         axes.set_yticks(range(len(ways)), ways, fontsize=8)
         axes.invert_yaxis()
         axes.margins(x=0.12)
