@@ -140,7 +140,7 @@ def test_what_was_assembled_is_made_again_where_it_is_missing_or_changed(tmp_pat
     assert {path: path.stat().st_mtime_ns for path in out.glob("members/*")} == fitted
 
 
-def test_a_report_of_a_run_with_a_damaged_member_says_failed(tmp_path, capsys):
+def test_a_report_of_a_run_with_a_damaged_member_says_missing(tmp_path, capsys):
     out = tmp_path / "run"
     one_a_file = "--config.run.chunk=1"
     assert told(sweep.main, asked(out, one_a_file)) == 0
@@ -148,7 +148,7 @@ def test_a_report_of_a_run_with_a_damaged_member_says_failed(tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:100])
     assert told(report.main, [str(out)]) == 0
     assert path.name in capsys.readouterr().err
-    assert sorted(pd.read_csv(out / "results.csv")["status"]) == ["failed", "ok"]
+    assert sorted(pd.read_csv(out / "results.csv")["status"]) == ["missing", "ok"]
     assert told(sweep.main, asked(out, one_a_file)) == 0
     assert pd.read_csv(out / "results.csv")["status"].tolist() == ["ok", "ok"]
 
