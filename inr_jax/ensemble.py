@@ -6,7 +6,7 @@ A chunk lies over the devices, the same number of members on each; they never as
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
 import jax
 import numpy as np
@@ -84,13 +84,13 @@ class Fits:
     history_heldout: Float[np.ndarray, "m t"]
     history_bands: Float[np.ndarray, "m t b"]
 
-    def network(self, member: int) -> Network:
+    def network(self, member: SupportsIndex) -> Network:
         """The member by itself."""
         params, data = (jax.tree.map(lambda leaf: leaf[member], tree) for tree in (self.params, self.data))
         _, *grid, channels = self.picture.shape
         return Network(self.design, member_of(self.hypers, member), params, data, len(grid), channels)
 
-    def predict(self, member: int, grid: tuple[int, ...]) -> Float[np.ndarray, "*grid c"]:
+    def predict(self, member: SupportsIndex, grid: tuple[int, ...]) -> Float[np.ndarray, "*grid c"]:
         """The member's image on a grid of any size, unclipped."""
         return self.network(member).predict(grid)
 
