@@ -2,6 +2,9 @@
 
 import dataclasses
 import importlib
+import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
@@ -71,12 +74,27 @@ def test_bash_completes_options_studies_variants_fields_and_values(capsys):
 
 
 @pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
-def test_zsh_takes_its_script(capsys):
-    script = printed(capsys, "--completion=zsh")
-    done = subprocess.run(
-        ["zsh", "-fc", f"autoload -U compinit; compinit -D; {script}"], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0 and done.stderr == ""
+def test_zsh_completes_a_word_at_a_terminal(capsys, tmp_path):
+    (tmp_path / "script").write_text(printed(capsys, "--completion=zsh"))
+    ours, theirs = pty.openpty()
+    ends, plain = {"stdin": theirs, "stdout": theirs, "stderr": theirs}, os.environ | {"TERM": "dumb"}
+
+    def until(text: bytes) -> bytes:
+        said = b""
+        while text not in said:
+            assert select.select([ours], [], [], 60)[0], said
+            said += os.read(ours, 4096)
+        return said
+
+    with subprocess.Popen(["zsh", "-f", "-i"], env=plain, start_new_session=True, **ends) as shell:
+        os.write(ours, f"autoload -U compinit; compinit -D; source {tmp_path / 'script'}; echo re''ady\n".encode())
+        said = until(b"ready")
+        for start, rest in ((b"--dry", b"_run"), (b"--config.split=qua", b"rter"), (b"--config=scale:q", b"uick")):
+            os.write(ours, b"inr-sweep " + start + b"\t")
+            said += until(rest)
+            os.write(ours, b"\x15")  # away with the line
+        shell.kill()
+    assert b"rror" not in said and b"not found" not in said
 
 
 def test_a_shell_that_is_not_known_is_refused(capsys):
