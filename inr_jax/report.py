@@ -42,6 +42,7 @@ def write(record: Record, members: Sequence[Member], keys: Sequence[str]) -> Non
             path.unlink(missing_ok=True)
     for each in drawn:
         svg = io.BytesIO()
+        each.figure.set_layout_engine("none")  # laid out once, for the PNG
         each.figure.savefig(svg, format="svg", metadata={"Date": None})
         write_file(record.directory / "figures" / f"{each.name}.svg", svg.getvalue())
         write_file(record.directory / "figures" / f"{each.name}.png", pictures[each.name])

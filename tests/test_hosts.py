@@ -50,7 +50,7 @@ def test_each_process_writes_its_own_members(tmp_path):
 
 
 def test_both_stop_when_one_is_asked_to_and_go_on_from_their_checkpoints(tmp_path):
-    steps = "--config.design.steps=30000"
+    steps = "--config.design.steps=20000"
     ended([start(tmp_path / "alone", steps)])
     out = tmp_path / "run"
     both = pair(out, steps)

@@ -105,7 +105,7 @@ def test_a_driver_that_is_asked_to_stop_says_how_to_go_on(tmp_path, cluster, alo
 
 
 def test_settings_are_halved_on_a_cluster_as_they_are_in_one_process(tmp_path, cluster):
-    halved = ["--config.run.keep=0.5", "--config.design.steps=400"]
+    halved = ["--config.run.keep=0.5", "--config.design.steps=64", "--config.axes.scale=1,4"]
     run(tmp_path / "alone", *halved)
     run(tmp_path / "run", *halved, *on(cluster))
     same(tmp_path / "run", tmp_path / "alone")

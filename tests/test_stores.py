@@ -159,7 +159,7 @@ def test_shards_of_several_processes_meet_in_a_bucket(bucket, alone):
 
 @pytest.mark.xdist_group("s3")
 def test_a_killed_process_goes_on_from_its_checkpoint_in_a_bucket(bucket, tmp_path):
-    out, long = "s3://there/killed", ["--config.design.steps=30000", "--config.run.checkpoint_seconds=0"]
+    out, long = "s3://there/killed", ["--config.design.steps=20000", "--config.run.checkpoint_seconds=0"]
     ended(start(bucket, str(tmp_path / "alone"), *long))
     killed = start(bucket, out, *long)
     checkpoints = stores.place(out) / "checkpoints"
