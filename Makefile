@@ -15,19 +15,19 @@ test: $(TESTING)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 faults: $(TESTING)
-	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.slow.faults
 
 cluster-faults: $(TESTING)
-	$(BIN)/python -m tests.cluster_faults
+	$(BIN)/python -m tests.slow.cluster_faults
 
 overhead: $(TESTING)
-	$(BIN)/python -m tests.overhead
+	$(BIN)/python -m tests.slow.overhead
 
 halving: $(TESTING)
-	$(BIN)/python -m tests.halving
+	$(BIN)/python -m tests.slow.halving
 
 million: $(TESTING)
-	$(BIN)/python -m tests.million
+	$(BIN)/python -m tests.slow.million
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[torch]'
@@ -38,7 +38,7 @@ docs: $(READY)
 	$(BIN)/mkdocs build --strict
 
 notebooks: $(TESTING)
-	$(BIN)/python -m tests.notebooks
+	$(BIN)/python -m tests.slow.notebooks
 
 check: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from inr_jax import exports, records, stores, study
-from inr_jax.command import console, parsed, row, run
+from inr_jax.cli.arguments import console, parsed, row, run
 from inr_jax.functions import library
+from inr_jax.runs import export as exports
+from inr_jax.runs import record as records
+from inr_jax.runs import stores, study
 from inr_jax.settings import Refused
 
 USAGE = "python -m experiments.export RUN [--member=ROW] --out=FILE.csv|FILE.parquet|FILE.safetensors|FILE.stablehlo"

@@ -10,9 +10,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from inr_jax import configuration, figures, foresight, stores, study, tables, theory, theory_charts
-from inr_jax.command import console, number, parsed, run
-from inr_jax.regression import NotConverged
+from inr_jax.cli import config as configuration
+from inr_jax.cli.arguments import console, number, parsed, run
+from inr_jax.kernel import of_study as foresight
+from inr_jax.kernel import scale_curves as theory
+from inr_jax.kernel.regression import NotConverged
+from inr_jax.report import plots_members as figures
+from inr_jax.report import plots_theory as theory_charts
+from inr_jax.report import summary as tables
+from inr_jax.runs import stores, study
 from inr_jax.settings import Refused
 
 USAGE = (

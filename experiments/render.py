@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from inr_jax import images, records, stores, study
-from inr_jax.command import console, parsed, row, run
+from inr_jax.cli.arguments import console, parsed, row, run
+from inr_jax.data import images
+from inr_jax.runs import record as records
+from inr_jax.runs import stores, study
 from inr_jax.settings import Refused
 
 USAGE = "python -m experiments.render RUN --member=ROW [--size=WxH] --out=FILE.png|FILE.npy"

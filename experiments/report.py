@@ -4,8 +4,9 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from inr_jax import records, study
-from inr_jax.command import console, parsed, run
+from inr_jax.cli.arguments import console, parsed, run
+from inr_jax.runs import record as records
+from inr_jax.runs import study
 
 USAGE = "python -m experiments.report RUN"
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from inr_jax import configuration, engines, jobs, study
-from inr_jax.command import console, number, parsed, run
+from inr_jax.cli import config as configuration
+from inr_jax.cli.arguments import console, number, parsed, run
+from inr_jax.runs import engines, jobs, study
 from inr_jax.settings import Refused, nearest
 
 USAGE = (

@@ -13,10 +13,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from inr_jax import completion, configuration, engines, hosts, study, tables
-from inr_jax.command import console, parsed, run, shard
-from inr_jax.engines import Shard
-from inr_jax.records import Record
+from inr_jax.cli import completion
+from inr_jax.cli import config as configuration
+from inr_jax.cli.arguments import console, parsed, run, shard
+from inr_jax.report import summary as tables
+from inr_jax.runs import engines, study
+from inr_jax.runs.engines import Shard
+from inr_jax.runs.record import Record
+from inr_jax.sweep import hosts
 
 USAGE = (
     "python -m experiments.sweep --config=PATH[:VARIANT] [--config.FIELD=VALUE ...] [--out=DIR] [--shard=I/N] "

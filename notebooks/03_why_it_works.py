@@ -38,7 +38,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import inr_jax as inr
-from inr_jax import fit, kernel, metrics, regression, spectra, tasks
+from inr_jax.fit import member as fit
+from inr_jax.fit import metrics
+from inr_jax.fit import task as tasks
+from inr_jax.kernel import ntk as kernel
+from inr_jax.kernel import regression
+from inr_jax.kernel import spectrum as spectra
 
 # The tests run all cells at a size for tests.
 FAST = bool(os.environ.get("INR_JAX_FAST"))

@@ -38,7 +38,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import inr_jax as inr
-from inr_jax import networks
+from inr_jax.fit import networks
 
 plt.rcParams |= {"figure.dpi": 72, "figure.constrained_layout.use": True, "axes.spines.top": False}
 plt.rcParams |= {"axes.spines.right": False, "legend.frameon": False}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import jax
 import pytest
 
-from inr_jax import machine
+from inr_jax.runs import environment as machine
 
 jax.config.update("jax_num_cpu_devices", 2)
 # Most of what tests take is compiling: the processes of a run, and those that they start, share what they compile.

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from experiments import bench, bench_report, rivals
-from inr_jax.command import told
+from experiments.bench import __main__ as bench
+from experiments.bench import figure as bench_report
+from experiments.bench import rivals
+from inr_jax.cli.arguments import told
 
 TINY = rivals.Size(side=4, width=8, frequencies=4)
 

@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from inr_jax import choices, images, tasks, theory
-from inr_jax.choices import Problem, Views
+from experiments.analysis import choices
+from experiments.analysis.choices import Problem, Views
+from inr_jax.data import images
+from inr_jax.fit import task as tasks
+from inr_jax.kernel import scale_curves as theory
 from inr_jax.settings import Data, Design
 
 SCALES = np.asarray([0.5, 1.0, 2.0, 4.0, 8.0])

@@ -10,7 +10,7 @@ import pytest
 import inr_jax
 
 PAGES = sorted(Path("docs").glob("*.md"))
-EXAMPLES = ["settings", "tasks", "metrics", "command"]
+EXAMPLES = ["settings", "fit.task", "fit.metrics", "cli.arguments"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -20,7 +20,11 @@ def test_the_examples_of_docstrings_give_what_they_say(name):
 
 
 def test_no_example_of_a_docstring_is_left_out():
-    with_examples = {path.stem for path in Path("inr_jax").glob("*.py") if ">>> " in path.read_text()}
+    with_examples = {
+        ".".join(path.relative_to("inr_jax").with_suffix("").parts)
+        for path in Path("inr_jax").rglob("*.py")
+        if ">>> " in path.read_text()
+    }
     assert with_examples == set(EXAMPLES)
 
 

@@ -15,9 +15,12 @@ import pytest
 import xarray as xr
 
 from experiments import render, report, sweep
-from inr_jax import configuration, images, records, study
-from inr_jax.command import told
-from inr_jax.records import Record
+from inr_jax.cli import config as configuration
+from inr_jax.cli.arguments import told
+from inr_jax.data import images
+from inr_jax.runs import record as records
+from inr_jax.runs import study
+from inr_jax.runs.record import Record
 from inr_jax.settings import Design
 
 STUDIES = sorted(Path("experiments/configs").glob("*.py"))
@@ -32,7 +35,7 @@ TWO_STAGES = '''"""Two stages."""
 
 from pathlib import Path
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {"quick": "two scales"}
 

@@ -9,7 +9,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
-from tests import browser
+from tests.slow import browser
 
 NOTEBOOKS = sorted(Path("notebooks").glob("*.py"))
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from experiments import race, sweep
-from inr_jax import races
-from inr_jax.command import told
-from inr_jax.grid import grid
-from inr_jax.races import Line
+from experiments import sweep
+from experiments.analysis import race, races
+from experiments.analysis.races import Line
+from inr_jax.cli.arguments import told
 from inr_jax.settings import FIELDS, Refused, Run, Study
+from inr_jax.sweep.grid import grid
 
 SMALL = ["--config=experiments/configs/scale.py:quick", "--config.size=16", "--config.design.width=8"]
 SMALL += ["--config.design.frequencies=4", "--config.design.steps=20", "--config.design.pixels=0"]

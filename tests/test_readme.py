@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import inr_jax as inr
-from inr_jax import configuration
+from inr_jax.cli import config as configuration
 
 README = Path("README.md").read_text()
 FINDINGS = Path("experiments/README.md").read_text()
@@ -25,17 +25,12 @@ def test_the_python_of_the_readme_runs_as_printed(capsys):
     assert curve.psnr_heldout.shape == (6,) and curve.psnr_heldout[0] > curve.psnr_heldout[-1]
 
 
-def test_the_tree_of_the_readme_is_the_files_that_are_there():
+def test_the_tree_of_the_readme_is_the_folders_that_are_there():
     (tree,) = re.findall(r"```\n(inr_jax/\n.*?)```", README, re.S)
-    said, folder = set(), ""
-    for line in tree.splitlines():
-        name = line.split()[0]
-        if not line.startswith(" "):
-            folder = name
-        elif name.endswith(".py"):
-            said.add(folder + name)
-    there = {f"{p.parent}/{p.name}" for d in ("inr_jax", "experiments") for p in Path(d).glob("*.py")}
-    assert said == there - {"inr_jax/__init__.py", "experiments/__init__.py"}
+    listed = re.findall(r"^\s*([\w/]+/)(?:\s|$)", tree, re.M)
+    there = [f"{path.parent.name}/" for path in Path("inr_jax").glob("*/__init__.py")]
+    there += ["inr_jax/", "experiments/", "configs/", "analysis/", "bench/"]
+    assert sorted(listed) == sorted(there)
 
 
 def test_every_study_of_the_readme_is_there_and_every_study_is_in_the_readme():

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "paper": "512x512, 17 angles x 4 frequencies x 4 seeds, 256 frequencies, 1 hidden layer of 256; for a GPU",

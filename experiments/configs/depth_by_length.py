@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "paper": "512x512, width 256, 2,000 steps, scale 10; for a GPU",

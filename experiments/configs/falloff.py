@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from inr_jax import sines
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
+from inr_jax.fit import sines
 
 VARIANTS = {
     "powers": "figure 5: 256 samples, width 1,024, 18 powers x 3 exponents x 8 signals, 1,000 steps; for a GPU",

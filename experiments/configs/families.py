@@ -14,7 +14,7 @@ Finding   The width alone. On the astronaut the four families reach within 0.35 
 
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "image": "figure 9: 512x512, 256 frequencies, 3 hidden layers of 256, 2,000 steps, 3 seeds; for a GPU",

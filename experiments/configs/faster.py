@@ -3,8 +3,8 @@
 Question  Adam or Muon, a constant or a falling learning rate, all pixels a step or a few of them: which is the fastest
           to a given PSNR, in seconds, when each way is tuned with the same budget?
 Command   python -m experiments.sweep --config=experiments/configs/faster.py:cpu
-          python -m experiments.race RUN --retimed, with the folder that it names: seconds to a PSNR, as multiples of
-          those of the first way.
+          python -m experiments.analysis.race RUN --retimed, with the folder that it names: seconds to a PSNR, as
+          multiples of those of the first way.
           A way's budget: the same six learning rates on the same images, of which that of the highest mean PSNR on
           training pixels after the last step is reported, on other images. Ways that draw pixels take so many more
           steps that all fits are about the same work. A cosine that ends sooner is faster at first: "short" ways take a
@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "cpu": "photographs, text and noise at 96x96, 2,000 steps of all pixels; 4 images to tune on, 8 to report on",

@@ -3,7 +3,7 @@
 Question  Choosing the scale without training all of them: what is lost against the best one by kernel regression, with
           and without the held-out pixels; by the best constant of other images; by a spectrum; by short trainings?
 Command   python -m experiments.sweep --config=experiments/configs/kernel_against_training.py:cpu --out=runs/judged
-          python -m experiments.choose runs/judged
+          python -m experiments.analysis.choose runs/judged
           with --config.axes.image='kodak/*.png' for other pictures, and --calibration=RUN for what is known of others
 Cost      Two CPU cores: cpu 35 minutes, and choose 4; quick a minute. gpu 2 days there, so a GPU.
 Finding   Seeing the held-out pixels, and calibrated by other images, the kernel's curve lies within 1 dB of the trained
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "gpu": "256x256, 3 hidden layers of 256, 256 frequencies, 16 images, 500 and 2,000 steps",

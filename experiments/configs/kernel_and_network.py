@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from inr_jax import sines
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
+from inr_jax.fit import sines
 
 VARIANTS = {
     "line": "figures 2 and 3: 64 samples, width 1,024, 5 powers, 50,000 steps of gradient descent; for a GPU",

@@ -12,7 +12,7 @@ Finding   TF32 costs nothing that could be seen: 0.06 dB at most, on training an
 
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "cpu": "two photographs at 128x128, 4 scales x 2 seeds, 3x128, 1,000 steps",

@@ -12,7 +12,7 @@ Finding   On the astronaut at 512x512, quarter split, after 1,000 steps of 4,096
 
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "full": "512x512, quarter of the pixels, 10 scales x 2 seeds, 1,000 steps of 4,096 pixels",

@@ -14,7 +14,7 @@ Finding   On the astronaut, 64x64, they trade: the best scale falls from 3.1 cyc
 
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "gaussian": "Gaussian Fourier features: 24 scales x 24 learning rates at 64x64, 400 steps",

@@ -13,7 +13,7 @@ Finding   On the astronaut at 128x128 L = 7 is best (21.34 dB on held-out rows) 
 
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "length": "B's length 256, 512, 1024 against 6 scales: the seed's protocol at 512x512; for a GPU",

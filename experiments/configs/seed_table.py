@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "full": "the seed's protocol: 60 epochs of 512 steps of 256 pixels",

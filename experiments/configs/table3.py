@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "natural": "photographs at 512x512, the paper's protocol",

@@ -9,7 +9,7 @@ Finding   No. At every scale the difference on the same seed is at most a tenth 
 
 from ml_collections import ConfigDict
 
-from inr_jax.configuration import base
+from inr_jax.cli.config import base
 
 VARIANTS = {
     "paper": "512x512, 256 frequencies, 3 hidden layers of 256, 2,000 steps, 3 seeds; for a GPU",

@@ -1,0 +1,1 @@
+"""Speed against other ways to make the same fits: python -m experiments.bench"""

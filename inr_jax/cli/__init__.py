@@ -1,0 +1,1 @@
+"""Study files, flags and how commands end."""

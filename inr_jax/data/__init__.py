@@ -1,0 +1,1 @@
+"""What is fitted: files, samples and generators."""

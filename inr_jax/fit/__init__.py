@@ -1,0 +1,1 @@
+"""One member, pure: coordinates to features to values, and the loss that moves them."""

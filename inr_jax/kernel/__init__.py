@@ -1,0 +1,1 @@
+"""What the neural tangent kernel says without training."""

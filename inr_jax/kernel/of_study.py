@@ -1,0 +1,122 @@
+"""What the theory says of a study's members without training them, as a table."""
+
+import dataclasses
+import time as clock
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from inr_jax.fit import task as tasks
+from inr_jax.kernel import ntk as kernel
+from inr_jax.kernel import scale_curves as theory
+from inr_jax.report import summary as tables
+from inr_jax.settings import Data, Design, Hyper, Refused, stack
+from inr_jax.sweep.grid import Member
+
+# What a kernel does not read of a design, nor of the numbers.
+UNREAD = ("steps", "optimizer", "schedule", "pixels", "loss", "precision", "output")
+READ = ("scale", "anisotropy", "seed")
+SCORES = ("psnr_heldout", "psnr_train", "psnr_validated")
+NUMBERS = (*SCORES, "residual", "iterations", "seconds")
+
+
+Problem = tuple[Data, Design]
+Point = tuple[Any, ...]
+
+
+class Foreseen(NamedTuple):
+    """A row for each member that has a kernel, by its number: its settings and what the kernel says; why others have
+    none.
+    """
+
+    table: pd.DataFrame
+    without: list[str]
+
+
+def foresee(
+    members: Sequence[Member], *, ridge: float = 1e-3, time: float | None = None, validate: bool = False
+) -> Foreseen:
+    """What kernel regression reaches for each member: `psnr_heldout`, `psnr_train`, and how well it was solved.
+
+    With `validate` also `psnr_validated`, which no held-out pixel enters (`theory.validated`). Members that differ in
+    nothing that a kernel reads share a row's numbers; `seconds` are of all of them together over their number.
+    Raises NotConverged rather than a wrong answer.
+    """
+    keys, without = [problem(each) for each in members], dict[str, None]()
+    points: dict[Problem, dict[Point, None]] = {}
+    for each, key in zip(members, keys, strict=True):
+        if reason := _refused(*key):
+            without[reason] = None
+        else:
+            points.setdefault(key, {})[_point(each)] = None
+    found = {key: _numbers(*key, list(of), ridge, time, validate) for key, of in points.items()}
+    rows = [
+        {**each.settings, **found[key][_point(each)]} for each, key in zip(members, keys, strict=True) if key in found
+    ]
+    return Foreseen(pd.DataFrame(rows).dropna(axis=1, how="all"), list(without))
+
+
+def problem(member: Member) -> Problem:
+    """What is fitted, and the design without what no kernel reads."""
+    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Design) if f.name in UNREAD}
+    return member.data, dataclasses.replace(member.design, **defaults)
+
+
+def _point(member: Member) -> Point:
+    """What a kernel reads of a member's numbers."""
+    return (*(getattr(member.hyper, name) for name in READ), tuple(sorted(member.hyper.own.items())))
+
+
+def _refused(data: Data, design: Design) -> str:
+    """Why the design has no kernel there; empty if it has."""
+    try:
+        kernel.require_stationary(design, len(tasks.of(data).grid))
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+def _numbers(
+    data: Data, design: Design, points: list[Point], ridge: float, time: float | None, validate: bool
+) -> dict[Point, dict[str, float]]:
+    """What the kernel says at each point of a problem."""
+    task, start = tasks.of(data), clock.perf_counter()
+    hypers = stack([Hyper(**dict(zip(READ, point[:-1], strict=True)), own=dict(point[-1])) for point in points])
+    columns = theory.predict(design, hypers, task, ridge=ridge, time=time)._asdict()
+    if validate:
+        columns["psnr_validated"] = theory.validated(design, hypers, task, ridge=ridge, time=time).psnr_heldout
+    columns["seconds"] = np.full(len(points), (clock.perf_counter() - start) / len(points))
+    rows = [{name: np.asarray(column)[row].item() for name, column in columns.items()} for row in range(len(points))]
+    return dict(zip(points, rows, strict=True))
+
+
+def swept(table: pd.DataFrame) -> list[str]:
+    """The settings that vary over the members foreseen."""
+    settings = table.drop(columns=[name for name in NUMBERS if name in table])
+    return [name for name in settings.columns if settings[name].nunique(dropna=False) > 1]
+
+
+def said(table: pd.DataFrame) -> list[str]:
+    """A line for each image and split that names the best scale, by the training pixels and by the held-out ones."""
+    others = [name for name in swept(table) if name not in (*READ, "steps", "learning_rate")]
+    lines = []
+    for values, group in table.groupby(others, sort=False, dropna=False) if others else [((), table)]:
+        named = tables.named(pd.Series(dict(zip(others, values, strict=True))), others) + ": " if others else ""
+        if "scale" not in group or group["scale"].nunique() < 2:
+            lines.append(f"{named}{group['psnr_heldout'].mean():.2f} dB on held-out pixels")
+            continue
+        curve = group.groupby("scale")[[name for name in SCORES if name in group]].mean()
+        parts = []
+        for score, who in (("psnr_validated", "from training pixels alone"), ("psnr_heldout", "oracle")):
+            if score in curve and curve[score].notna().any():
+                best = curve[score].max()
+                good = curve.index[curve[score] >= best - theory.PLATEAU]
+                edge = ", the edge of what was looked at" if curve[score].idxmax() in curve.index[[0, -1]] else ""
+                parts.append(
+                    f"{who} {curve[score].idxmax():g} ({good.min():g} to {good.max():g} within "
+                    f"{theory.PLATEAU} dB{edge})"
+                )
+        lines.append(f"{named}best scale {'; '.join(parts)}")
+    return lines

@@ -1,0 +1,55 @@
+"""What the kernel says of training beyond a score: its spectrum, and the training curves of gradient flow."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from inr_jax.fit import member as fit
+from inr_jax.fit import metrics, networks
+from inr_jax.fit.member import Curves
+from inr_jax.fit.task import Task
+from inr_jax.kernel import ntk as kernel
+from inr_jax.kernel import regression, toeplitz
+from inr_jax.settings import Design, Hyper, Refused
+
+# Of a design: what makes its training the gradient descent that gradient flow is the limit of.
+DESCENT = {"optimizer": "sgd", "schedule": "constant", "pixels": 0, "loss": "mse", "output": "linear"}
+
+
+def eigenvalues(
+    design: Design, hyper: Hyper, grid: tuple[int, ...], channels: int = 3
+) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
+    """Frequencies, from 0, in cycles per image side, and the NTK's mean eigenvalue at each: how fast each is learned.
+
+    Of the circulant nearest to the kernel's matrix between all pixels (`toeplitz.circulant`), whose eigenvectors are
+    waves, with a kernel that is 1 at zero difference: their mean over all frequencies is 1.
+    Raises Refused if there is no such kernel.
+    """
+    ntk = kernel.on_grid(design, hyper, grid, channels)
+    with kernel.double():
+        column = np.asarray(toeplitz.circulant(ntk))
+    return metrics.radial(np.fft.fftn(column).real)
+
+
+def curves(design: Design, hyper: Hyper, task: Task, steps: np.ndarray) -> Curves:
+    """The training curves at these steps of gradient flow from 0 with the NTK, looked at as those of a network are.
+
+    It is the mean over very wide networks whose steps are small. A network starts elsewhere, at a random function.
+    Raises Refused if there is no such kernel or the training is not gradient descent, NotConverged if not solved.
+    """
+    require_descent(design)
+    times = np.asarray(steps) * regression.flow_time(design, hyper, 1, task)
+    images = regression.gradient_flow(design, hyper, task, times, centred=False).image
+    flat = jnp.asarray(images, jnp.float32).reshape(len(images), -1, task.channels)
+    return jax.device_get(jax.lax.map(lambda colors: fit.looked_at(task, partial(jnp.take, colors, axis=0)), flat))
+
+
+def require_descent(design: Design) -> None:
+    """Raise Refused unless training follows the whole gradient of the mean squared error, at one rate."""
+    settings = {name: getattr(networks.resolved(design), name) for name in DESCENT}
+    for name, needed in DESCENT.items():
+        if settings[name] != needed:
+            raise Refused(f"{name}={settings[name]!r} has no gradient flow here; allowed: {needed!r}")

@@ -1,0 +1,112 @@
+"""What a run ran on, and a stopwatch that tells compiling from fitting."""
+
+import contextlib
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from inr_jax._version import __version__
+
+# Compiled programs are memory maps, a hundred or so each, of which Linux allows a process 65,530.
+MOST_MAPS = 20_000
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-image", "xarray", "dm-pix")
+_COMPILING = "/jax/core/compile/"
+_compiled = {"seconds": 0.0}
+
+
+def _listen(event: str, duration_secs: float, **_: Any) -> None:
+    if event.startswith(_COMPILING):
+        _compiled["seconds"] += duration_secs
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
+
+
+class Stopwatch:
+    """Seconds spent inside a `with` block, those in which JAX traced and compiled apart from the rest."""
+
+    compiling = 0.0
+    fitting = 0.0
+
+    def __enter__(self) -> "Stopwatch":
+        """Start."""
+        self._began, self._before = time.perf_counter(), _compiled["seconds"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.read()
+
+    def read(self) -> None:
+        """Bring both up to now."""
+        elapsed = time.perf_counter() - self._began
+        self.compiling = min(_compiled["seconds"] - self._before, elapsed)
+        self.fitting = elapsed - self.compiling
+
+
+def let_go_of_programs() -> None:
+    """Let go of all compiled programs where they are so many that a process may soon have no more: XLA would crash."""
+    with contextlib.suppress(OSError):  # not Linux
+        if Path("/proc/self/maps").read_bytes().count(b"\n") > MOST_MAPS:
+            jax.clear_caches()
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, devices, threads and the checkout's commit, for run.json."""
+    return {
+        "versions": {"inr_jax": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in LIBRARIES},
+        "device": device(),
+        "threads": threads(),
+        "machine": f"{platform.machine()}, {platform.system()}",
+        "git_commit": _commit(),
+    }
+
+
+def device() -> str:
+    """How many devices of which kind there are."""
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})"
+
+
+def threads() -> int:
+    """How many threads XLA uses on a CPU: their number changes bits."""
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # not on macOS
+    return int(os.environ.get("NPROC") or ours or 1)
+
+
+def use_every_core() -> None:
+    """Make a JAX device of each core where there is no other: members are then fitted side by side.
+
+    Before JAX is first used; afterwards, or where flags of XLA's say how many, it changes nothing.
+    """
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", threads())
+
+
+def keep_programs() -> None:
+    """Keep what XLA compiles from one command to the next, in the user's cache folder, unless JAX was told where."""
+    config: Any = jax.config  # its options have no types
+    if config.jax_compilation_cache_dir is None:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "inr_jax" / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package lies in, `-dirty` if it differs; None outside of one."""
+    git, here = ["git", "-C", str(Path(__file__).parent)], Path(__file__).name
+    try:
+        # An installed package may lie in somebody else's checkout.
+        ours = subprocess.run([*git, "ls-files", "--error-unmatch", here], capture_output=True, timeout=5)
+        said = subprocess.run([*git, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return said.stdout.decode().strip() or None if ours.returncode == 0 else None

@@ -1,0 +1,105 @@
+"""A fitted member as a file for others: safetensors with its design, or StableHLO, a program for JAX."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from inr_jax.fit import member as fit
+from inr_jax.sweep.ensemble import Network
+from inr_jax.functions import library
+from inr_jax.runs.record import flat, unflat
+from inr_jax.settings import Design, Hyper, Refused
+
+# Where a StableHLO program can run.
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+FORMAT = "inr_jax.member.2"
+
+
+def to_safetensors(network: Network) -> bytes:
+    """The network's arrays as safetensors, named by their place in the tree; its settings are the file's metadata.
+
+    Raises Refused where a function of one's own is not named `module:function`: nobody could load it.
+    """
+    library("safetensors", "export")
+    save = library("safetensors.numpy", "export").save
+    tree = {"params": network.params, "data": network.data}
+    arrays = {name: np.ascontiguousarray(leaf) for name, leaf in flat(tree).items()}
+    about = {
+        "format": FORMAT,
+        "design": _settings(network.design),
+        "hyper": _settings(network.hyper),
+        "dims": str(network.dims),
+        "channels": str(network.channels),
+    }
+    return save(arrays, about | {"sha256": _digest(arrays, about)})
+
+
+def load_network(path: str | Path) -> Network:
+    """The network of such a file. Raises Refused where it is another's, or damaged."""
+    safetensors = library("safetensors", "export")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            about: Mapping[str, str] = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise Refused(f"{path} is no safetensors file: {error}") from error
+    if about.get("format") != FORMAT:
+        raise Refused(f"{path} was not written by `inr_jax`: its format is {about.get('format')!r}, not {FORMAT!r}")
+    if about.get("sha256") != _digest(arrays, {name: text for name, text in about.items() if name != "sha256"}):
+        raise Refused(f"{path} is damaged: it is not what was written")
+    try:
+        design, hyper = (_typed(kind, json.loads(about[kind.__name__.lower()])) for kind in (Design, Hyper))
+    except TypeError as error:
+        raise Refused(f"{path} has settings of another version: {error}") from error
+    dims, channels = int(about["dims"]), int(about["channels"])
+    shapes = jax.eval_shape(lambda: fit.init(design, hyper, channels, dims))
+    try:
+        params, data = unflat(shapes.params, arrays, "params/"), unflat(shapes.data, arrays, "data/")
+    except KeyError as error:
+        raise Refused(f"{path} does not fit {design.encoding} and {design.network} as they are now: {error}") from error
+    return Network(design, hyper, params, data, dims, channels)
+
+
+def to_stablehlo(network: Network) -> bytes:
+    """The network as a program from coordinates (n, d), for any n, to colours (n, c): its weights are in it.
+
+    `jax.export.deserialize(file).call(coords)` runs it, on CPU, GPU or TPU: it needs jax and flatbuffers.
+    """
+    library("flatbuffers", "export")
+    (n,) = jax.export.symbolic_shape("n")
+    coords = jax.ShapeDtypeStruct((n, network.dims), jnp.float32)
+    return bytes(jax.export.export(jax.jit(network.__call__), platforms=PLATFORMS)(coords).serialize())
+
+
+WRITERS: dict[str, Callable[[Network], bytes]] = {".safetensors": to_safetensors, ".stablehlo": to_stablehlo}
+
+
+def _digest(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> str:
+    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(arrays):
+        found.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode() + arrays[name].tobytes())
+    return found.hexdigest()
+
+
+def _settings(group: Design | Hyper) -> str:
+    found = {}
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        if callable(value):
+            raise Refused(f"{field.name}={value} is a function: name it module:function, so that others can load it")
+        found[field.name] = dict(value) if field.name == "own" else value
+    return json.dumps(found, default=lambda value: value.item())
+
+
+def _typed(kind: type, found: dict[str, Any]) -> Any:
+    # JSON has no tuples, and a design's settings are hashed.
+    own = {name: tuple(value) if isinstance(value, list) else value for name, value in found.pop("own").items()}
+    return kind(**found, own=tuple(own.items()) if kind is Design else own)

@@ -1,0 +1,1 @@
+"""Many members at once: the vmap of one, in chunks and segments; no files."""

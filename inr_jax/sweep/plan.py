@@ -1,0 +1,141 @@
+"""How a batch is cut: the rule, in one place, and its reasons."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from inr_jax.fit import member as fit
+from inr_jax.fit.task import Task
+from inr_jax.settings import Design, Hyper, count, member_of
+from inr_jax.sweep import hosts
+
+# CPU: what a block of pixels takes stays in the caches. Half as many are 0 to 3 % faster, twice as many 2 to 5 %
+# slower, 8,192 are 9 to 18 %.
+CPU_BLOCK = 1024
+# CPU: one member on each core, without a member axis, and no core waits for another. Two cores do so at 256 pixels
+# 1.5 times the steps of one vmapped program, and at 16,384 1.3 times.
+CPU_CHUNK = 1
+# Accelerators: a wide chunk fills the chip.
+ACCELERATOR_CHUNK = 64
+# Features are kept over the steps where those of a member stay in a core's cache; beyond it they are faster made
+# again, block by block, than read: on two CPU cores by 7 % at 33 MB and 32 % at 540 MB.
+KEPT_BYTES = 2**20
+# What programs may take of the memory that there is; the rest is for what they do not count.
+MEMORY_PART = 0.8
+# Where Linux says what a control group may take, in its second and its first version.
+GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+# Predictions are made in tiles whose features and hidden units take about so many bytes.
+TILE_BYTES = 2**27
+# A segment is the work between two looks of the host: short enough for progress, checkpoints and signals.
+SEGMENT_FLOPS = {"cpu": 2e11, "gpu": 2e13, "tpu": 2e13}
+
+
+class Plan(NamedTuple):
+    """How many members are fitted at once and over how many devices, over how many pixels gradients accumulate and
+    predictions go, whether features are kept, and the steps between two looks of the host; with the figures behind.
+
+    `bytes` is what a chunk takes on each device: an estimate until its program is compiled and says itself.
+    """
+
+    chunk: int
+    devices: int
+    block: int
+    precompute: bool
+    tile: int
+    segment: int
+    parameters: int
+    step_flops: float
+    bytes: int
+
+
+def plan(
+    design: Design,
+    hypers: Hyper,
+    task: Task,
+    chunk: int = 0,
+    block: int = 0,
+    features: str = "auto",
+    backend: str = "",
+) -> Plan:
+    """The plan for a batch; `chunk` and `block` above 0 and `features` but `auto` are taken as they are.
+
+    `step_flops` is for one member and step: forward, and twice that backward, less the gradient that nobody needs at
+    the features. Raises Refused where a function of one's own fails.
+    """
+    backend = backend or jax.default_backend()
+    parameters, units, hidden = _sizes(design, member_of(hypers, 0), task)
+    pixels = design.pixels or len(task.train)
+    learned = 0 if design.learn_frequencies else 2 * units * design.width
+    step_flops = pixels * (6.0 * parameters - learned)
+    # Nothing to keep where every step draws other pixels or other frequencies.
+    keepable = not design.pixels and not design.learn_frequencies
+    asked = features == "precomputed" or (features == "auto" and 4 * units * pixels <= KEPT_BYTES)
+    precompute = keepable and asked
+    if not block:
+        block = CPU_BLOCK if backend == "cpu" and pixels >= 2 * CPU_BLOCK else 0
+    activations = 4 * (block or pixels) * (2 * units + 2 * hidden)
+    member_bytes = 4 * 5 * parameters + activations + 4 * units * pixels * precompute
+    if hosts.many():  # each host has its part, and all devices run the program
+        over, chunk = devices(), math.ceil(chunk / devices()) * devices()
+    elif chunk:
+        over = _dividing(chunk)
+    else:
+        over = min(devices(), count(hypers))
+    if not chunk:
+        wide = CPU_CHUNK if backend == "cpu" else max(1, min(ACCELERATOR_CHUNK, int(memory(over) // member_bytes)))
+        chunk = over * min(wide, math.ceil(count(hypers) / over))
+    on_each = chunk // over
+    tile = max(256, TILE_BYTES // (4 * (units + hidden) * on_each))
+    tile = min(2 ** int(math.log2(tile)), math.prod(task.grid))
+    segment = max(1, int(SEGMENT_FLOPS.get(backend, 2e13) / (step_flops * on_each)))
+    return Plan(chunk, over, block, precompute, tile, segment, parameters, step_flops, on_each * member_bytes)
+
+
+def halved(plan: Plan) -> Plan:
+    """The plan with half as many members on each device; where each has one, on half of the devices."""
+    before, over = plan.chunk // plan.devices, plan.devices
+    each, over = (before // 2, over) if before > 1 else (1, max(1, over // 2))
+    return plan._replace(chunk=each * over, devices=over, bytes=plan.bytes * each // before)
+
+
+def devices() -> int:
+    """How many devices a chunk may lie over; one where JAX was told which."""
+    config: Any = jax.config  # its options have no types
+    return 1 if config.jax_default_device else jax.device_count()
+
+
+def _dividing(chunk: int) -> int:
+    """Over how many devices so many members can lie evenly."""
+    return max(each for each in range(1, min(devices(), chunk) + 1) if chunk % each == 0)
+
+
+def memory(over: int = 1) -> int:
+    """Bytes that programs may take on a device: its own, or on a CPU a part of the machine's or our group's."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    shared = min(over, jax.local_device_count())
+    whole = stats.get("bytes_limit") or min(_physical_bytes(), *map(_group_bytes, GROUP_LIMITS)) / shared
+    return hosts.agreed(int(MEMORY_PART * whole))
+
+
+def _physical_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _group_bytes(path: Path) -> int | float:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # none, or the word "max"
+        return math.inf
+
+
+def _sizes(design: Design, hyper: Hyper, task: Task) -> tuple[int, int, int]:
+    """Numbers of parameters, of features, and of hidden units of a pixel, from the shapes alone."""
+    state = fit.shapes(design, hyper, task)
+    coords = jax.ShapeDtypeStruct((1, len(task.grid)), np.float32)
+    encoded = jax.eval_shape(lambda x, s: fit.encode(design, hyper, (s.params | s.data)["B"], x), coords, state)
+    parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
+    return parameters, encoded.shape[-1], design.width * design.depth

@@ -1,0 +1,173 @@
+"""What helps at the command line: lists, completion, progress, and no colours where they are not wanted."""
+
+import dataclasses
+import importlib
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import sweep
+from inr_jax.cli import config as configuration
+from inr_jax.cli.arguments import told
+from inr_jax.data import images
+from inr_jax.fit import encodings as features
+from inr_jax.fit import networks
+from inr_jax.runs import progress
+from inr_jax.settings import FIELDS, Run
+
+
+def printed(capsys, *arguments: str) -> str:
+    assert told(sweep.main, arguments) == 0
+    return capsys.readouterr().out
+
+
+def test_help_names_every_field_with_its_default_and_meaning(capsys):
+    said = printed(capsys, "--help")
+    for name, field in (FIELDS | {f.name: f for f in dataclasses.fields(Run)}).items():
+        (line,) = (line for line in said.splitlines() if line.split() and line.split()[0].rpartition(".")[2] == name)
+        assert field.metadata["help"] in line and str(field.default) in line and field.metadata["unit"] in line
+
+
+def test_the_list_names_studies_encodings_networks_and_images(capsys):
+    said = printed(capsys, "--list")
+    for path in Path("experiments/configs").glob("*.py"):
+        question, variants = configuration.about(path)
+        assert f"{path.stem}: {question}" in said and all(f"{path.stem}:{name}" in said for name in variants)
+    for name in (*features.ENCODINGS, *networks.NETWORKS, *images.SAMPLES, *images.SYNTHETIC):
+        assert name in said
+
+
+def test_a_study_that_comes_along_goes_by_its_name_from_anywhere(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert "32 members" in printed(capsys, "--config=scale:quick", "--dry_run")
+    assert told(sweep.main, ["--config=scael:quick", "--dry_run"]) == 2
+    assert "'scale'" in capsys.readouterr().err
+
+
+def completed(script: str, line: str) -> list[str]:
+    """What bash offers where the line ends; its words are broken at = and : as bash does."""
+    words = line.replace("=", " = ").replace(":", " : ").split(" ")
+    words = [word for number, word in enumerate(words) if word or number == len(words) - 1]
+    quoted = " ".join(f"'{word}'" for word in words)
+    test = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; COMP_LINE='{line}'; COMP_POINT={len(line)}\n"
+    test += "compopt() { :; }\n_inr_sweep; printf '%s\\n' \"${COMPREPLY[@]}\"\n"
+    done = subprocess.run(["bash", "-c", script + test], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+def test_bash_completes_options_studies_variants_fields_and_values(capsys):
+    script = printed(capsys, "--completion=bash")
+    assert completed(script, "inr-sweep --dry") == ["--dry_run"]
+    assert completed(script, "inr-sweep --config=scale:q") == ["quick"]
+    assert "scale_by_rate" in completed(script, "inr-sweep --config=scale")
+    assert completed(script, "inr-sweep --config.design.enco") == ["--config.design.encoding="]
+    assert "gaussian" in completed(script, "inr-sweep --config.design.encoding=")
+    assert completed(script, "inr-sweep --config.split=qua") == ["quarter"]
+    assert completed(script, "inr-sweep --engine=r") == ["ray"]
+    assert completed(script, "inr-sweep --config=READ") == ["README.md"]
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
+def test_zsh_completes_a_word_at_a_terminal(capsys, tmp_path):
+    (tmp_path / "script").write_text(printed(capsys, "--completion=zsh"))
+    ours, theirs = pty.openpty()
+    ends, plain = {"stdin": theirs, "stdout": theirs, "stderr": theirs}, os.environ | {"TERM": "dumb"}
+
+    def until(text: bytes) -> bytes:
+        said = b""
+        while text not in said:
+            assert select.select([ours], [], [], 60)[0], said
+            said += os.read(ours, 4096)
+        return said
+
+    with subprocess.Popen(["zsh", "-f", "-i"], env=plain, start_new_session=True, **ends) as shell:
+        os.write(ours, f"autoload -U compinit; compinit -D; source {tmp_path / 'script'}; echo re''ady\n".encode())
+        said = until(b"ready")
+        for start, rest in ((b"--dry", b"_run"), (b"--config.split=qua", b"rter"), (b"--config=scale:q", b"uick")):
+            os.write(ours, b"inr-sweep " + start + b"\t")
+            said += until(rest)
+            os.write(ours, b"\x15")  # away with the line
+        shell.kill()
+    assert b"rror" not in said and b"not found" not in said
+
+
+def test_a_shell_that_is_not_known_is_refused(capsys):
+    assert told(sweep.main, ["--completion=fish"]) == 2
+    assert "fish" in capsys.readouterr().err
+
+
+def test_every_console_command_is_there():
+    for name, path in tomllib.loads(Path("pyproject.toml").read_text())["project"]["scripts"].items():
+        module, _, entry = path.partition(":")
+        assert name == f"inr-{module.rpartition('.')[2]}" and callable(getattr(importlib.import_module(module), entry))
+
+
+def test_the_console_command_is_the_same(tmp_path):
+    command = Path(sys.executable).with_name("inr-sweep")
+    done = subprocess.run([command, "--config=scael"], capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 2 and "'scale'" in done.stderr and done.stderr.count("\n") == 1
+
+
+class Terminal:
+    """A stream that says it is a terminal, and keeps what it is told."""
+
+    def __init__(self):
+        self.text = ""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        self.text += text
+        return len(text)
+
+    def flush(self):
+        pass
+
+
+def test_a_terminal_gets_a_bar_with_members_best_steps_and_time_left_in_no_colours(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setenv("NO_COLOR", "1")
+    with progress.Progress(4, 400) as shown:
+        shown.begins(2, 0, 0)
+        shown.advanced(2, 50)
+        shown.best, shown.done = 25.5, 2
+        shown.bar.refresh()
+        shown.advanced(2, 100)
+        shown.bar.refresh()
+    assert "2/4 members, best 25.50 dB" in terminal.text and "200/400" in terminal.text and "<00:0" in terminal.text
+    assert "\x1b[3" not in terminal.text and "\x1b[4" not in terminal.text
+
+
+def test_without_a_terminal_there_are_plain_lines_now_and_then(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.Progress(4, 400) as shown:
+        shown.begins(4, 0, 0)
+        for step in range(10, 101, 10):
+            now[0] += 4.0
+            shown.advanced(4, step)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and lines[0] == "0/4 members, 160/400 member-steps, about 00:24 left"
+    assert np.all(["\x1b" not in line for line in lines])
+
+
+def test_steps_of_a_process_before_this_one_do_not_make_the_time_left_shorter(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.Progress(4, 400) as shown:
+        shown.begins(4, 0, 80)
+        shown.advanced(4, 80)
+        now[0] += 16.0
+        shown.advanced(4, 90)
+    assert capsys.readouterr().err == "0/4 members, 360/400 member-steps, about 00:16 left\n"

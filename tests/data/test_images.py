@@ -1,0 +1,492 @@
+"""Images: what is read is what is in the file, from 0 to 1."""
+
+import os
+import re
+import struct
+import sys
+import zlib
+
+import imageio.v3 as iio
+import numpy as np
+import PIL
+import pytest
+import skimage.data
+import skimage.transform
+import tifffile
+from PIL import Image
+
+from inr_jax.data import images
+from inr_jax.settings import Refused
+
+# Where each EXIF orientation puts the stored pixels (CIPA DC-008, "Orientation").
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+def noise(*shape, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def png(path, width, height, depth, kind, rows=b""):
+    """A PNG from its parts (W3C Portable Network Graphics, section 11): `kind` 0 gray, 2 colour, 4 and 6 with alpha."""
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0), b"IDAT": zlib.compress(rows)}
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, body in (chunks | {b"IEND": b""}).items():
+        data += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    path.write_bytes(data)
+    return str(path)
+
+
+def save(path, pixels, **how):
+    iio.imwrite(path, pixels, plugin="pillow", **how)
+    return str(path)
+
+
+def is_image(image):
+    return image.dtype == np.float32 and image.ndim == 3 and image.min() >= 0 and image.max() <= 1
+
+
+@pytest.mark.parametrize("name", images.SAMPLES)
+def test_every_sample_is_an_image_and_not_constant(name):
+    image = images.load(name)
+    assert is_image(image)
+    assert image.shape[-1] in (1, 3)
+    assert image.std() > 0.05
+
+
+def test_a_sample_is_scikit_images_own():
+    np.testing.assert_allclose(images.load("astronaut"), skimage.data.astronaut() / 255.0, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_a_lossless_file_gives_its_pixels_and_gray_gets_a_channel(tmp_path, shape, suffix):
+    pixels = noise(*shape)
+    image = images.load(save(tmp_path / f"a{suffix}", pixels))
+    assert is_image(image)
+    np.testing.assert_allclose(image, pixels.reshape(5, 7, -1) / 255.0, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bit_gray_keeps_its_precision(tmp_path, suffix):
+    pixels = noise(6, 9, dtype=np.uint16)
+    image = images.load(save(tmp_path / f"a{suffix}", pixels))
+    np.testing.assert_allclose(image[..., 0], pixels / 65535.0, atol=1e-7, rtol=0)
+
+
+def test_a_bilevel_image_is_black_and_white(tmp_path):
+    pixels = noise(6, 9) > 127
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(images.load(str(tmp_path / "a.png"))[..., 0], pixels)
+
+
+def test_floats_beyond_one_are_clipped(tmp_path):
+    pixels = np.linspace(-0.5, 1.5, 12, dtype=np.float32).reshape(3, 4)
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(images.load(str(tmp_path / "a.tif"))[..., 0], np.clip(pixels, 0, 1))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_is_composited_over_white(tmp_path, mode):
+    pixels = noise(6, 9, len(mode))
+    pixels[0, :3, -1] = 0, 255, 128
+    Image.merge(mode, [Image.fromarray(each) for each in np.moveaxis(pixels, -1, 0)]).save(tmp_path / "a.png")
+    color, alpha = pixels[..., :-1] / 255.0, pixels[..., -1:] / 255.0
+    image = images.load(str(tmp_path / "a.png"))
+    assert is_image(image)
+    np.testing.assert_allclose(image, color * alpha + (1 - alpha), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("background", [0.0, 0.25, 1.0])
+def test_the_background_behind_alpha_can_be_set(tmp_path, background):
+    pixels = np.zeros((4, 6, 4), np.uint8)
+    pixels[:, :3] = 255
+    image = images.load(save(tmp_path / "a.png", pixels), background=background)
+    np.testing.assert_allclose(image[:, :3], 1.0)
+    np.testing.assert_allclose(image[:, 3:], background)
+
+
+@pytest.mark.parametrize("kind", [2, 4, 6])
+def test_sixteen_bit_colours_of_a_png_are_refused_and_never_cut(tmp_path, kind):
+    channels = {2: 3, 4: 2, 6: 4}[kind]
+    rows = b"".join(b"\0" + bytes(range(8 * channels)) for _ in range(4))
+    with pytest.raises(Refused, match=r"16 bits.*TIFF"):
+        images.load(png(tmp_path / "a.png", 4, 4, 16, kind, rows))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(6, 9), (6, 9, 3)])
+def test_a_tiff_keeps_all_its_bits(tmp_path, dtype, shape):
+    values = np.random.default_rng(0).random(shape)
+    pixels = values.astype(dtype) if dtype in (np.float32, np.float64) else (values * np.iinfo(dtype).max).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb" if len(shape) == 3 else "minisblack")
+    image = images.load(str(tmp_path / "a.tif"))
+    assert is_image(image)
+    np.testing.assert_allclose(image, values.reshape(6, 9, -1), atol=2e-5 if dtype == np.uint16 else 1e-7, rtol=0)
+
+
+def test_tiffs_of_other_layouts_are_the_same_picture(tmp_path):
+    pixels = noise(6, 9, 3, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(pixels, -1, 0), photometric="rgb", planarconfig="separate")
+    np.testing.assert_allclose(images.load(str(tmp_path / "a.tif")), pixels / 65535, atol=1e-7)
+    tifffile.imwrite(tmp_path / "b.tif", 65535 - pixels[..., 0], photometric="miniswhite")
+    np.testing.assert_allclose(images.load(str(tmp_path / "b.tif"))[..., 0], pixels[..., 0] / 65535, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_deep_tiff_is_upright_too(tmp_path, orientation):
+    stored = noise(4, 6, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stored, extratags=[("Orientation", "H", 1, orientation, True)])
+    image = images.load(str(tmp_path / "a.tif"))[..., 0]
+    np.testing.assert_allclose(image, UPRIGHT[orientation](stored) / 65535, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "photometric"),
+    [
+        (noise(5, 6).astype(np.int32), "minisblack"),
+        (noise(5, 6).astype(np.int16), "minisblack"),
+        (noise(5, 6, 3), "cielab"),
+    ],
+)
+def test_what_has_no_agreed_white_is_refused(tmp_path, pixels, photometric):
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric)
+    with pytest.raises(Refused, match="no agreed white"):
+        images.load(str(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "raw"])
+def test_a_tiff_of_ycbcr_is_read_as_colours(tmp_path, compression):
+    if compression == "raw" and int(PIL.__version__.partition(".")[0]) < 12:
+        pytest.skip("older versions of Pillow cannot read it, not even what they wrote")
+    pixels = np.full((8, 8, 3), (200, 100, 50), np.uint8)
+    Image.fromarray(pixels).convert("YCbCr").save(tmp_path / "a.tif", compression=compression)
+    np.testing.assert_allclose(images.load(str(tmp_path / "a.tif")), pixels / 255.0, atol=0.01)
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.asarray([[0.5, np.nan], [0, 1]], np.float32))
+    with pytest.raises(Refused, match="not finite"):
+        images.load(str(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("side", [12_000, 20_000, 2**31 - 1])
+def test_a_bomb_is_refused_from_its_header(tmp_path, side):
+    path = png(tmp_path / "a.png", side, side, 8, 2)
+    with pytest.raises(Refused, match=r"pixels|image"):
+        images.load(path, size=64)
+    assert os.path.getsize(path) < 200
+
+
+def test_what_is_left_out_or_clipped_is_said(tmp_path):
+    frames = [Image.fromarray(np.full((4, 5, 3), v, np.uint8)) for v in (40, 200, 90)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert "first of its 3 frames" in images.notes(str(tmp_path / "a.gif"))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 5, 6), np.uint16), photometric="minisblack")
+    assert "first of its 2 pages" in images.notes(str(tmp_path / "a.tif"))
+    tifffile.imwrite(tmp_path / "b.tif", np.full((5, 6), 3.0, np.float32))
+    assert "clipped" in images.notes(str(tmp_path / "b.tif"))
+    assert images.notes("astronaut") == images.notes("synthetic:zone_plate") == ""
+    assert images.notes(save(tmp_path / "a.png", noise(4, 4, 3))) == ""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+    path = save(tmp_path / "a.png", noise(4, 4))
+    os.chmod(path, 0)
+    with pytest.raises(Refused, match="cannot be read"):
+        images.load(path)
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "L"])
+def test_a_transparent_colour_is_white(tmp_path, mode):
+    """PNG and GIF can also name one colour, or one palette entry, that is transparent."""
+    pixels = np.zeros((4, 6), np.uint8)
+    pixels[:, 3:] = 120
+    picture = Image.fromarray(pixels).convert(mode)
+    picture.save(tmp_path / "a.png", transparency=(0, 0, 0) if mode == "RGB" else 0)
+    with Image.open(tmp_path / "a.png") as stored:
+        assert stored.info["transparency"] is not None
+    image = images.load(str(tmp_path / "a.png"))
+    np.testing.assert_array_equal(image[:, :3], 1.0)
+    np.testing.assert_allclose(image[:, 3:], 120 / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_the_exif_orientation_is_applied(tmp_path, orientation):
+    stored = np.kron(noise(3, 2), np.ones((16, 16), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.jpg", quality=100, exif=exif)
+    image = images.load(str(tmp_path / "a.jpg"))[..., 0]
+    np.testing.assert_allclose(image, UPRIGHT[orientation](stored) / 255.0, atol=2 / 255)
+
+
+def test_cmyk_is_read_as_colours(tmp_path):
+    pixels = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    Image.fromarray(pixels).convert("CMYK").save(tmp_path / "a.jpg", quality=100)
+    np.testing.assert_allclose(images.load(str(tmp_path / "a.jpg")), pixels / 255.0, atol=0.03)
+
+
+def test_an_animation_gives_its_first_frame(tmp_path):
+    frames = [Image.fromarray(np.full((4, 5, 3), v, np.uint8)) for v in (40, 200)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    image = images.load(str(tmp_path / "a.gif"))
+    assert image.shape == (4, 5, 3)
+    np.testing.assert_allclose(image, 40 / 255, atol=0.01)
+
+
+@pytest.mark.parametrize(("shape", "where"), [((6, 10), np.s_[:, 2:8]), ((11, 6), np.s_[2:8, :])])
+def test_a_crop_to_the_shorter_side_is_exact_pixels(tmp_path, shape, where):
+    pixels = noise(*shape, 3)
+    image = images.load(save(tmp_path / "a.png", pixels), size=6)
+    np.testing.assert_array_equal(image, (pixels[where] / 255.0).astype(np.float32))
+
+
+@pytest.mark.parametrize("size", [5, 16, 40])
+@pytest.mark.parametrize("resize", ["crop", "stretch"])
+def test_resizing_is_scikit_images_with_anti_aliasing(tmp_path, resize, size):
+    pixels = noise(20, 32, 3) / 255.0
+    source = pixels[:, 6:26] if resize == "crop" else pixels
+    path = save(tmp_path / "a.png", np.round(pixels * 255).astype(np.uint8))
+    image = images.load(path, size, resize)
+    assert is_image(image)
+    wanted = skimage.transform.resize(source, (size, size), anti_aliasing=True)
+    np.testing.assert_allclose(image, wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("resize", ["crop", "stretch"])
+def test_what_is_too_fine_for_the_new_size_becomes_gray(resize):
+    stripes = np.broadcast_to((np.arange(96) % 2)[:, None, None], (96, 96, 1)).astype(np.float32)
+    np.testing.assert_allclose(images.to_square(stripes, 16, resize)[2:-2, 2:-2], 0.5, atol=0.01)
+
+
+@pytest.mark.parametrize("side", [2, 7, 64])
+@pytest.mark.parametrize("name", images.SYNTHETIC)
+def test_every_synthetic_image_is_in_range_and_always_the_same(name, side):
+    image = images.load(f"synthetic:{name}", side)
+    assert image.shape[:-1] == grid_of(name, side)
+    assert is_image(image if image.ndim == 3 else image[None])
+    np.testing.assert_array_equal(image, images.load(f"synthetic:{name}", side))
+
+
+def grid_of(name: str, side: int) -> tuple[int, ...]:
+    return (side,) if name == "power_law" else (side, side)
+
+
+@pytest.mark.parametrize("name", images.SYNTHETIC)
+def test_a_synthetic_image_has_a_size_of_its_own(name):
+    assert images.load(f"synthetic:{name}").shape[:-1] == grid_of(name, 512)
+
+
+def test_the_zone_plates_local_frequency_grows_to_a_quarter_of_the_sampling_rate():
+    side = 256
+    row = images.load("synthetic:zone_plate", side)[side // 2, :, 0].astype(np.float64)
+    np.testing.assert_allclose(np.diff(np.arccos(2 * row[128:132] - 1)), np.pi * np.array([1, 3, 5]) / 512, rtol=0.02)
+    # cos at a quarter of the sampling rate turns through one period in four samples.
+    edge = row[-4:] - 0.5
+    np.testing.assert_allclose(edge[:2], -edge[2:], atol=0.05)
+
+
+def test_the_siemens_star_looks_the_same_after_a_quarter_turn():
+    star = images.load("synthetic:siemens_star", 64)[..., 0]
+    turned = np.rot90(star)
+    off_diagonal = ~(np.eye(64, dtype=bool) | np.eye(64, dtype=bool)[::-1])
+    np.testing.assert_array_equal(star[off_diagonal], turned[off_diagonal])
+    assert set(np.unique(star)) == {0.0, 1.0}
+    # Around the rim every spoke begins and ends once.
+    angle = (np.arange(3600) + 0.5) * 2 * np.pi / 3600
+    rim = star[np.round(31.5 + 30 * np.sin(angle)).astype(int), np.round(31.5 + 30 * np.cos(angle)).astype(int)]
+    assert 0.4 < rim.mean() < 0.6
+
+
+@pytest.mark.parametrize("side", [16, 64])
+def test_the_checkerboard_has_eight_by_eight_squares(side):
+    board = images.load("synthetic:checkerboard", side)[..., 0]
+    wanted = np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((side // 8, side // 8)))
+    np.testing.assert_array_equal(board, wanted)
+
+
+def test_natural_noises_power_falls_as_one_over_the_frequency_squared():
+    image = images.load("synthetic:natural_noise", 256).astype(np.float64)
+    power = (np.abs(np.fft.fft2(image, axes=(0, 1))) ** 2).mean(-1)
+    f = np.hypot(*np.meshgrid(np.fft.fftfreq(256), np.fft.fftfreq(256)))
+    band = (f > 0.02) & (f < 0.4)
+    slope, _ = np.polyfit(np.log(f[band]), np.log(power[band]), 1)
+    assert slope == pytest.approx(-2, abs=0.15)
+
+
+def test_the_digest_is_of_the_pixels_and_not_of_the_name(tmp_path):
+    pixels = noise(8, 8, 3)
+    one, two = (images.load(save(tmp_path / n, pixels)) for n in ("a.png", "b.tif"))
+    assert images.digest(one) == images.digest(two)
+    changed = one.copy()
+    changed[3, 3, 1] = 1 - changed[3, 3, 1]
+    assert images.digest(changed) != images.digest(one)
+    assert images.digest(one.reshape(4, 16, 3)) != images.digest(one)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
+def test_eight_bits_go_to_bytes_and_back_unchanged(tmp_path, shape):
+    pixels = noise(*shape)
+    eight = images.to_bytes(images.load(save(tmp_path / "a.png", pixels)))
+    assert eight.dtype == np.uint8
+    np.testing.assert_array_equal(eight, pixels)
+
+
+def test_bytes_are_clipped_and_rounded():
+    image = np.array([[[-0.5, 0.0, 0.4 / 255], [0.6 / 255, 1.0, 1.5]]], np.float32)
+    np.testing.assert_array_equal(images.to_bytes(image), [[[0, 0, 0], [1, 255, 255]]])
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("astronut", "did you mean 'astronaut'"),
+        ("no/such/file.png", "no such file"),
+        ("synthetic:zoneplate", "did you mean 'zone_plate'"),
+        (".", "is a folder"),
+        ("", "no such file"),
+        ("x" * 300, "no such file"),
+    ],
+)
+def test_an_image_that_does_not_exist_is_refused_with_the_nearest(spec, says):
+    with pytest.raises(Refused, match=says) as refusal:
+        images.load(spec)
+    assert spec in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", [b"not an image", b"", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_file_that_is_no_image_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(Refused, match="cannot be read") as refusal:
+        images.load(str(path))
+    assert str(path) in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_half_a_file_is_refused(tmp_path):
+    path = save(tmp_path / "a.png", noise(64, 64, 3))
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Refused, match="cannot be read"):
+        images.load(path)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 8), (8, 1)])
+def test_a_line_or_a_point_is_no_image(tmp_path, shape):
+    with pytest.raises(Refused, match=f"{shape[1]}x{shape[0]}.*2x2"):
+        images.load(save(tmp_path / "a.png", noise(*shape)), size=8)
+
+
+def test_a_folder_and_a_pattern_name_their_images_in_order(tmp_path):
+    for name in ("b.png", "a.PNG", "c.jpg"):
+        save(tmp_path / name, noise(4, 4, 3))
+    (tmp_path / "notes.txt").write_text("none")
+    found = [str(tmp_path / name) for name in ("a.PNG", "b.png", "c.jpg")]
+    assert images.named(str(tmp_path)) == found
+    assert images.named(str(tmp_path / "*.[pP]*")) == found[:2]
+    assert images.named("astronaut") == ["astronaut"] and images.named("no/such.png") == ["no/such.png"]
+    with pytest.raises(Refused, match="names no image"):
+        images.named(str(tmp_path / "*.gif"))
+
+
+def test_drawn_images_follow_their_seed():
+    for name in images.DRAWN:
+        one, again, other = (images.load(f"synthetic:{name}:{seed}", 64) for seed in (1, 1, 2))
+        np.testing.assert_array_equal(one, again)
+        assert np.abs(one - other).max() > 0.1
+        np.testing.assert_array_equal(images.load(f"synthetic:{name}", 64), images.load(f"synthetic:{name}:0", 64))
+
+
+@pytest.mark.parametrize("spec", ["synthetic:zone_plate:1", "synthetic:text:-1", "synthetic:text:x"])
+def test_a_seed_is_a_whole_number_and_only_for_those_who_draw(spec):
+    with pytest.raises(Refused, match="seed"):
+        images.load(spec, 32)
+
+
+def test_text_is_dark_strings_on_white():
+    page = images.load("synthetic:text:3", 256)
+    white = (page > 0.99).all(-1).mean()
+    assert 0.4 < white < 0.95 and page.min() < 0.5
+    # Every pixel is white, ink, or the edge between the two: at most 24 inks cover what is neither white nor edge.
+    colors, counts = np.unique(images.to_bytes(page).reshape(-1, 3), axis=0, return_counts=True)
+    inks = colors[(counts > 60) & (colors < 250).any(1)]
+    assert len(inks) > 5 and (np.sort(counts)[::-1][:25].sum() / counts.sum()) > 0.85
+
+
+@pytest.mark.parametrize(("angle", "changes"), [(0, "columns"), (90, "rows")])
+def test_a_wave_has_its_cycles_along_its_angle(angle, changes):
+    wave = images.load("synthetic:wave", 64, cycles=5.0, angle=float(angle))[..., 0]
+    line, other = (wave[0], wave[:, 0]) if changes == "columns" else (wave[:, 0], wave[0])
+    assert np.ptp(other) < 1e-6
+    np.testing.assert_allclose(line, 0.5 + 0.5 * np.sin(2 * np.pi * 5 * np.arange(64) / 64), atol=1e-6)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
+def test_a_power_laws_amplitude_falls_as_it_says_up_to_its_band(exponent):
+    signals = [images.load(f"synthetic:power_law:{seed}", 512, exponent=exponent) for seed in range(60)]
+    assert all(s.shape == (512, 1) and s.min() == 0 and s.max() == 1 for s in signals)
+    amplitude = np.sqrt(np.mean([np.abs(np.fft.rfft(s[:, 0] / s.std())) ** 2 for s in signals], axis=0))
+    assert amplitude[128:].max() < 1e-3 * amplitude[1:128].min()
+    slope = np.polyfit(np.log(np.arange(1, 128)), np.log(amplitude[1:128]), 1)[0]
+    assert slope == pytest.approx(-exponent, abs=0.1)
+
+
+SOURCE = """
+import numpy as np
+def gray(side, *, level=0.25): return np.full((side, side), level)
+def wide(side): return np.ones((20, 40, 3)) * np.linspace(0, 1, 40)[:, None]
+def line(side, *, turns=2): return 0.5 + 0.5 * np.sin(np.arange(side) * turns)
+def bytes(side): return np.arange(side * side, dtype=np.uint8).reshape(side, side)
+def waves(side): return np.sin(np.arange(side))
+def long(side): return np.zeros(side + 1)
+def fails(side): raise KeyError("lost")
+def nothing(side): return np.full((side, side), np.nan)
+def deep(side): return np.zeros((side, side, 3, 2))
+"""
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    (tmp_path / "own_sources.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("own_sources", None)
+
+
+def test_a_function_of_ones_own_is_an_image_or_a_signal_and_its_keywords_are_settings(sources):
+    assert images.reads("own_sources:gray") == {"level"} and images.reads("astronaut") == set()
+    np.testing.assert_array_equal(images.load("own_sources:gray", 8, level=0.75), np.full((8, 8, 1), 0.75))
+    assert images.load("own_sources:wide", 8).shape == (8, 8, 3) and images.load("own_sources:wide").shape == (
+        20,
+        40,
+        3,
+    )
+    np.testing.assert_allclose(
+        images.load("own_sources:line", 30, turns=1)[:, 0], 0.5 + 0.5 * np.sin(range(30)), rtol=1e-6
+    )
+    np.testing.assert_allclose(images.load("own_sources:bytes", 8)[..., 0].ravel() * 255, np.arange(64), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        *[("fails", "lost"), ("nothing", "finite"), ("deep", "(8, 8, 3, 2)"), ("absent", "absent")],
+        *[("waves", "[0, 1]"), ("long", "9 samples")],
+    ],
+)
+def test_a_function_that_makes_no_image_is_refused_in_one_line(sources, name, says):
+    with pytest.raises(Refused, match=re.escape(says)) as refused:
+        images.load(f"own_sources:{name}", 8)
+    assert "\n" not in str(refused.value) and name in str(refused.value)

@@ -1,0 +1,250 @@
+"""Networks: their parameters' number and statistics, and what they compute."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from inr_jax import settings
+from inr_jax.fit import networks
+from inr_jax.settings import Design, Hyper, Refused
+
+# One compilation each instead of one for every operation.
+init = jax.jit(networks.init, static_argnums=(0, 4))
+apply = jax.jit(networks.apply, static_argnums=(0, 4))
+
+
+def features(n=20, f=6, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).uniform(-1, 1, (n, f)), jnp.float32)
+
+
+def made(design, hyper=None, x=None, channels=3, seed=0):
+    """A design's hyper, parameters and features."""
+    hyper = hyper or settings.member_of(settings.hypers(), 0)
+    x = features() if x is None else x
+    return hyper, init(design, hyper, jax.random.key(seed), x, channels), x
+
+
+def layers(params):
+    """(weights, biases) of each layer from the first, weights as (in, out), in float64."""
+    tree = params["params"]
+    names = sorted(tree, key=lambda name: int(name.rpartition("_")[-1]))
+    return [(np.asarray(tree[n]["weight"], np.float64).T, np.asarray(tree[n]["bias"], np.float64)) for n in names]
+
+
+@pytest.mark.parametrize("network", networks.NETWORKS)
+@pytest.mark.parametrize(("f", "width", "depth", "channels"), [(2, 8, 1, 1), (6, 16, 3, 3), (512, 32, 2, 3)])
+def test_parameters_are_as_many_as_the_formula_says(network, f, width, depth, channels):
+    design = Design(network=network, width=width, depth=depth)
+    params = jax.eval_shape(lambda: made(design, x=features(f=f), channels=channels)[1])
+    hidden = f * width + width + (depth - 1) * (width * width + width)
+    wanted = hidden + width * channels + channels
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == wanted
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+
+
+def test_the_siren_of_the_reference_code_has_198401_parameters():
+    design = Design(network="siren", width=256, depth=4)
+    params = jax.eval_shape(lambda: made(design, x=features(f=2), channels=1)[1])
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 198_401
+
+
+def _uniform(bound):
+    return scipy.stats.uniform(-bound, 2 * bound)
+
+
+def _truncated(std):
+    """A normal distribution cut at two standard deviations, with standard deviation std after the cut."""
+    whole = std / scipy.stats.truncnorm(-2, 2).std()
+    return scipy.stats.truncnorm(-2, 2, scale=whole)
+
+
+def _weights(init, fan_in, fan_out, first, omega_0):
+    return {
+        "flax": lambda: _truncated(np.sqrt(1 / fan_in)),
+        "torch": lambda: _uniform(1 / np.sqrt(fan_in)),
+        "glorot": lambda: _truncated(np.sqrt(2 / (fan_in + fan_out))),
+        "siren": lambda: _uniform(1 / fan_in if first else np.sqrt(6 / fan_in) / omega_0),
+    }[init]()
+
+
+def _biases(init, fan_in):
+    return {
+        "torch": lambda: _uniform(1 / np.sqrt(fan_in)),
+        "glorot": lambda: scipy.stats.norm(0, 0.01),
+        "siren": lambda: _uniform(1 / np.sqrt(fan_in)),
+    }[init]()
+
+
+@pytest.mark.parametrize(
+    ("init", "omega_0"), [("flax", 30.0), ("torch", 30.0), ("glorot", 30.0), ("siren", 30.0), ("siren", 1.0)]
+)
+def test_every_layer_is_drawn_from_its_initialisations_distribution(init, omega_0):
+    design = Design(network="siren", width=300, depth=2, init=init)
+    hyper = Hyper(omega_0=jnp.float32(omega_0))
+    _, params, _ = made(design, hyper, features(f=40), channels=200)
+    for index, (weights, biases) in enumerate(layers(params)):
+        fan_in, fan_out = weights.shape
+        wanted = _weights(init, fan_in, fan_out, index == 0, omega_0)
+        assert scipy.stats.kstest(weights.ravel(), wanted.cdf).pvalue > 1e-3
+        np.testing.assert_allclose(weights.std(), wanted.std(), rtol=0.02)
+        low, high = wanted.support()
+        assert low * (1 + 1e-6) <= weights.min() and weights.max() <= high * (1 + 1e-6)
+        if init == "flax":
+            assert not biases.any()
+        else:
+            assert scipy.stats.kstest(biases, _biases(init, fan_in).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("network", networks.NETWORKS)
+def test_parameters_depend_on_the_key_and_on_nothing_else(network):
+    design = Design(network=network, width=8, depth=2)
+    draws = [made(design, seed=s, x=features(seed=i))[1] for i, s in enumerate([0, 0, 1])]
+    jax.tree.map(np.testing.assert_array_equal, draws[0], draws[1])
+    first, _, other = (layers(p)[0][0] for p in draws)
+    assert not np.isclose(first, other).any()
+
+
+@pytest.mark.parametrize(
+    ("depth", "output", "init"), [(1, "sigmoid", "torch"), (3, "sigmoid", "glorot"), (3, "linear", "torch")]
+)
+def test_relu_computes_what_numpy_computes(depth, output, init):
+    design = Design(width=32, depth=depth, output=output, init=init)
+    hyper, params, x = made(design)
+    wanted = np.asarray(x, np.float64)
+    *hidden, (weights, biases) = layers(params)
+    for w, b in hidden:
+        wanted = np.maximum(wanted @ w + b, 0)
+    wanted = wanted @ weights + biases
+    wanted = 1 / (1 + np.exp(-wanted)) if output == "sigmoid" else wanted
+    got = apply(design, hyper, params, x, 3)
+    np.testing.assert_allclose(got, wanted, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("omega_0", "output"), [(1.0, "sigmoid"), (30.0, "linear")])
+def test_siren_multiplies_weights_and_biases_of_every_hidden_layer_by_omega_0(omega_0, output):
+    design = Design(network="siren", width=32, depth=3, output=output)
+    hyper, params, x = made(design, Hyper(omega_0=jnp.float32(omega_0)))
+    wanted = np.asarray(x, np.float64)
+    *hidden, (weights, biases) = layers(params)
+    for w, b in hidden:
+        wanted = np.sin(omega_0 * (wanted @ w + b))
+    wanted = wanted @ weights + biases
+    wanted = 1 / (1 + np.exp(-wanted)) if output == "sigmoid" else wanted
+    got = apply(design, hyper, params, x, 3)
+    np.testing.assert_allclose(got, wanted, atol=2e-5, rtol=0)
+
+
+def test_a_traced_omega_0_gives_each_member_its_own_network():
+    design, x, key = Design(network="siren", width=16, depth=2), features(), jax.random.key(0)
+
+    def member(hyper):
+        params = init(design, hyper, key, x, 3)
+        return params, apply(design, hyper, params, x, 3)
+
+    hypers = settings.hypers(omega_0=[1, 30, 100])
+    many_params, many_colors = jax.jit(jax.vmap(member))(hypers)
+    for i in range(3):
+        params, colors = member(settings.member_of(hypers, i))
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-6), many_params, params)
+        np.testing.assert_allclose(many_colors[i], colors, atol=1e-5 * float(hypers.omega_0[i]))
+    assert not np.allclose(many_colors[0], many_colors[1], atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("network", "init", "output"),
+    [("relu", "flax", "sigmoid"), ("siren", "siren", "linear"), ("mine:net", "flax", "sigmoid")],
+)
+def test_auto_is_each_networks_own(network, init, output):
+    found = networks.resolved(Design(network=network))
+    assert (found.init, found.output) == (init, output)
+    assert networks.resolved(found) == found
+
+
+@pytest.mark.parametrize("network", networks.NETWORKS)
+def test_what_is_asked_for_is_not_overruled(network):
+    design = Design(network=network, init="torch", output="linear" if network == "relu" else "sigmoid")
+    assert networks.resolved(design) == design
+
+
+@pytest.mark.parametrize("network", networks.NETWORKS)
+def test_auto_and_the_setting_it_stands_for_are_the_same_network(network):
+    design = Design(network=network, width=8, depth=2)
+    outcomes = [apply(d, *made(d), 3) for d in (design, networks.resolved(design))]
+    np.testing.assert_array_equal(*outcomes)
+
+
+@pytest.mark.parametrize("network", networks.NETWORKS)
+@pytest.mark.parametrize(("precision", "error"), [("tf32", 1e-2), ("bfloat16", 5e-2)])
+def test_lower_precisions_are_close_to_float32_and_give_float32(network, precision, error):
+    design = Design(network=network, width=64, depth=3)
+    # With omega_0 = 2 a rounding is not amplified from layer to layer.
+    hyper, params, x = made(design, Hyper(omega_0=jnp.float32(2)))
+    exact = apply(design, hyper, params, x, 3)
+    lower = dataclasses.replace(design, precision=precision)
+    assert jax.tree.structure(made(lower)[1]) == jax.tree.structure(params)
+    got = apply(lower, hyper, params, x, 3)
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, exact, atol=error * float(jnp.abs(exact).max()))
+    if precision == "bfloat16":
+        assert not np.array_equal(got, exact)
+
+
+def rounded(precision: str, x: np.ndarray) -> np.ndarray:
+    """As NumPy rounds, to nearest even."""
+    if precision == "bfloat16":
+        return x.astype(jnp.bfloat16).astype(np.float64)
+    bits = x.view(np.uint32)
+    return ((bits + 0xFFF + (bits >> 13 & 1)) & 0xFFFFE000).astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+@pytest.mark.parametrize("precision", networks.ROUNDED)
+def test_lower_precisions_round_the_operands_of_all_three_products_and_nothing_else(precision):
+    draw = np.random.default_rng(0)
+    a, b, gradient = (draw.standard_normal(shape).astype(np.float32) for shape in ((16, 300), (300, 24), (16, 24)))
+    got, pull = jax.vjp(partial(networks.product, precision), jnp.asarray(a), jnp.asarray(b))
+    ra, rb, rg = (rounded(precision, each) for each in (a, b, gradient))
+    for mine, exact in zip((got, *pull(jnp.asarray(gradient))), (ra @ rb, rg @ rb.T, ra.T @ rg), strict=True):
+        assert mine.dtype == jnp.float32
+        np.testing.assert_allclose(mine, exact, atol=1e-5 * np.abs(exact).max())
+    assert not np.allclose(got, a.astype(np.float64) @ b, atol=1e-5 * np.abs(got).max())
+
+
+@pytest.mark.parametrize("precision", ["float32", *networks.ROUNDED])
+def test_a_plain_number_for_omega_0_computes_what_an_array_does(precision):
+    """A Python number is weakly typed: bfloat16 times 30.0 would stay bfloat16, and so would its sine."""
+    design = Design(network="siren", width=32, depth=2, precision=precision)
+    traced, params, x = made(design, Hyper(omega_0=jnp.float32(30)))
+    plain = networks.apply(design, Hyper(omega_0=30.0), params, x, 3)
+    np.testing.assert_allclose(plain, networks.apply(design, traced, params, x, 3), atol=1e-5, rtol=0)
+
+
+def test_the_highest_precision_is_asked_for_under_float32():
+    design = Design(width=8, depth=1, precision="float32")
+    hyper, params, x = made(design)
+    program = str(jax.make_jaxpr(lambda p: networks.apply(design, hyper, p, x, 3))(params))
+    assert program.count("dot_general") == 2
+    assert program.count("Precision.HIGHEST") == 2 * 2
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_of_ones_own_gets_the_settings_it_reads(channels, tmp_path, monkeypatch):
+    (tmp_path / "own_network_of_a_test.py").write_text(
+        "import flax.linen as nn\n"
+        "def shallow(channels, *, width, bias=True):\n"
+        "    return nn.Sequential([nn.Dense(width, use_bias=bias), nn.tanh, nn.Dense(channels)])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    design = Design(network="own_network_of_a_test:shallow", width=5, own=(("bias", False),))
+    hyper, params, x = made(design, channels=channels)
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 6 * 5 + 5 * channels + channels
+    assert apply(design, hyper, params, x, channels).shape == (20, channels)
+
+
+def test_a_network_that_cannot_be_imported_is_refused():
+    with pytest.raises(Refused, match="no_such_module:net"):
+        networks.lookup("no_such_module:net")

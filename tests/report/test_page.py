@@ -1,0 +1,305 @@
+"""The report's page: what it holds, and what a browser makes of it where its reader clicks, types and filters."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from experiments import report, sweep
+from inr_jax.cli.arguments import told
+from inr_jax.data import images
+from inr_jax.fit import metrics
+from inr_jax.report import explorer
+from inr_jax.runs import record as records
+from inr_jax.runs import study
+from tests.slow import browser
+
+SMALL = ["--config=scale:quick", "--config.size=32", "--config.design.steps=20", "--config.design.width=32"]
+AXES = ["--config.axes.scale=1,4,16,64", "--config.axes.seed=0,1"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert told(sweep.main, [*SMALL, *AXES, f"--out={out}"]) == 0
+    return out
+
+
+def data(page: str) -> dict:
+    (text,) = re.findall(r'<script type="application/json" id="members">(.*?)</script>', page, re.S)
+    return json.loads(text)
+
+
+def opened(uri: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+def test_the_page_holds_every_member_with_its_scores_and_what_it_shows(run):
+    found, table = data((run / "report.html").read_text()), pd.read_csv(run / "results.csv")
+    assert [each["row"] for each in found["members"]] == list(range(8)) and found["axis"] == "scale"
+    record = records.Record(run)
+    for each in found["members"]:
+        row = table.loc[each["row"]]
+        assert dict(zip(found["settings"], each["settings"], strict=True)) == {
+            "scale": f"{row['scale']:g}",
+            "seed": str(row["seed"]),
+        }
+        np.testing.assert_allclose(each["scores"], row[found["scores"]].astype(float), rtol=1e-5)
+        shown, true = opened(each["picture"]), study.rendered(record, each["row"]).clip(0, 1)
+        assert metrics.psnr(shown / np.float32(255), true) > 30
+    (target,) = found["targets"]
+    assert metrics.psnr(opened(target) / np.float32(255), images.load("astronaut", 32)) > 30
+    assert found["curve"] == table[table["seed"] == table["seed"][found["best"]]].index.tolist()
+
+
+def test_a_run_keeps_what_each_member_shows_to_the_nearest_of_256_values(run):
+    record = records.Record(run)
+    for row in (0, 5):
+        _, fitted = study.finished(record, row)
+        want = images.to_bytes(study.rendered(record, row))
+        assert np.abs(fitted.picture.astype(int) - want).max() <= 1
+
+
+class Parts(HTMLParser):
+    """What needs a word for those who do not see it, and what would ask a network."""
+
+    def __init__(self):
+        super().__init__()
+        self.images, self.fields, self.sources, self.stack = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.stack += [tag]
+        self.sources += [found[name] for name in ("src", "href") if found.get(name)]
+        if tag == "img":
+            self.images.append(found)
+        if tag in ("input", "svg", "button"):
+            self.fields.append((tag, found, "label" in self.stack))
+        if tag in ("input", "img", "meta"):
+            self.stack.pop()
+
+    def handle_endtag(self, tag):
+        while self.stack and self.stack.pop() != tag:
+            pass
+
+
+def test_every_picture_and_control_has_a_name_and_nothing_is_asked_of_a_network(run):
+    page = Parts()
+    page.feed((run / "report.html").read_text())
+    figures = [image for image in page.images if image.get("class") not in ("left", "right")]
+    assert figures and all(len(image["alt"]) > 10 for image in figures)
+    for tag, found, labelled in page.fields:
+        assert tag == "button" or labelled or found.get("aria-label"), found
+    assert all(source.startswith(("data:", "#")) for source in page.sources)
+    assert "url(" not in (run / "report.html").read_text().partition("</style>")[0]
+
+
+def dumped(run, tmp_path, script: str, *flags: str) -> dict:
+    """What a script finds in a copy of the run's page."""
+    return browser.found(Path(shutil.copy(run / "report.html", tmp_path / "page.html")), script, *flags)
+
+
+BEFORE = """
+const all = (selector) => [...document.querySelectorAll("#explore " + selector)];
+const rows = () => all("table.members tbody tr").map((row) => row.cells[0].textContent.trim());
+const text = (selector) => all(selector)[0].textContent;
+const type = (selector, value) => {
+  const input = all(selector)[0]; input.value = value; input.dispatchEvent(new Event("input", { bubbles: true }));
+};
+const click = (node) => node.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+const press = (node, key) => node.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+"""
+
+
+@browser.needed
+def test_members_are_selected_compared_sorted_filtered_and_enlarged(run, tmp_path):
+    script = (
+        BEFORE
+        + """
+      const found = { points: all("circle").length, rows: rows(), best: text("output.left") };
+      found.right = text("output.right");
+      click(all("circle")[0]); found.clicked = text("output.left");
+      found.picture = all("img.left")[0].src.slice(0, 15);
+      click(all("input[name=side]")[1]);
+      all("input[name=side]")[1].dispatchEvent(new Event("change"));
+      click(all("table.members tbody tr button")[7]); found.compared = text("output.right");
+      found.marked = all("circle.right").length + all("tr.right").length;
+      click(all("button.target")[0]); found.target = text("output.right");
+      click(all('th button[data-name="psnr_train"]')[0]); found.down = rows();
+      click(all('th button[data-name="psnr_train"]')[0]); found.up = rows();
+      found.sorted = all("th[aria-sort]").map((header) => header.textContent + " " + header.getAttribute("aria-sort"));
+      type(".filter input", "scale>4 seed=0"); found.filtered = rows().sort(); found.left = all("circle").length;
+      found.count = text(".count");
+      type(".filter input", "nothing-such"); found.none = rows().length;
+      type(".filter input", "");
+      const before = all("circle").map((point) => point.getAttribute("cy"));
+      const train = all("input[value=psnr_train]")[0]; train.checked = true; train.dispatchEvent(new Event("change"));
+      found.moved = all("circle").some((point, place) => point.getAttribute("cy") !== before[place]);
+      type(".zoom input", "4"); found.zoom = all("img.left")[0].style.transform;
+      type(".wipe input", "25"); found.wipe = all(".frame")[0].style.getPropertyValue("--wipe");
+      return found;"""
+    )
+    found = dumped(run, tmp_path, script)
+    table = pd.read_csv(run / "results.csv")
+    by_train = table["psnr_train"].sort_values()
+    best = table["psnr_heldout"].idxmax()
+    assert found["points"] == 8 and found["rows"] == [str(row) for row in range(8)]
+    assert found["best"].startswith(f"member {best}: ") and found["right"] == "the target"
+    assert f"{table['psnr_heldout'][best]:.2f} dB" in found["best"]
+    assert "scale 1," in found["clicked"] and found["picture"].startswith("data:image/webp")
+    assert found["compared"].startswith("member 7: scale 64, seed 1") and found["marked"] == 2
+    assert found["target"] == "the target"
+    assert found["down"] == [str(row) for row in by_train.index[::-1]]
+    assert found["up"] == found["down"][::-1] and found["sorted"] == ["psnr_train ascending"]
+    wanted = table[(table["scale"] > 4) & (table["seed"] == 0)].index
+    assert found["filtered"] == [str(row) for row in wanted] and found["left"] == len(wanted)
+    assert found["count"] == f"{len(wanted)} of 8 members" and found["none"] == 0
+    assert found["moved"] and found["zoom"] == "scale(4)" and found["wipe"] == "25%"
+
+
+@browser.needed
+@pytest.mark.parametrize("side", [0, 1])
+def test_the_points_are_walked_through_by_the_keyboard(run, tmp_path, side):
+    script = (
+        BEFORE
+        + """
+      const radio = all("input[name=side]")[SIDE]; radio.checked = true; radio.dispatchEvent(new Event("change"));
+      const at = (output = ["output.left", "output.right"][SIDE]) => text(output).match(/member (\\d+)/)[1];
+      const here = () => all("circle[tabindex='0']");
+      here()[0].focus(); press(document.activeElement, "Home");
+      const found = { home: at(), tabbed: here().length, walk: [] };
+      for (let i = 0; i < 7; i++) { press(document.activeElement, "ArrowRight"); found.walk.push(at()); }
+      found.focus = document.activeElement.getAttribute("aria-label");
+      found.named = all("circle").every((point) => point.getAttribute("aria-label").startsWith("member"));
+      type(".along input", "0"); found.along = at("output.left");
+      return found;"""
+    ).replace("SIDE", str(side))
+    found = dumped(run, tmp_path, script)
+    table = pd.read_csv(run / "results.csv")
+    order = table.sort_values(["scale", "psnr_heldout"]).index.astype(str).tolist()
+    assert [found["home"], *found["walk"]] == order and found["tabbed"] == 1
+    assert found["focus"].startswith(f"member {order[-1]}:") and found["named"]
+    assert table["scale"][int(found["along"])] == 1
+
+
+@browser.needed
+@pytest.mark.parametrize("side", [375, 1200])
+def test_nothing_stands_out_of_the_page_on_a_phone_or_a_desk(run, tmp_path, side):
+    script = """
+      const beyond = [...document.querySelectorAll("body *")].filter((node) =>
+        !node.closest(".scroll") && !node.closest(".frame") && node.getBoundingClientRect().right > innerWidth + 1);
+      const width = document.documentElement.scrollWidth;
+      return { width, inner: innerWidth, beyond: beyond.map((node) => node.outerHTML.slice(0, 80)) };"""
+    found = dumped(run, tmp_path, script, f"--window-size={side},800")
+    assert found["beyond"] == [] and found["width"] <= found["inner"]
+
+
+@browser.needed
+def test_a_browser_draws_the_page_light_and_dark(run, tmp_path):
+    for flags, dark in (([], False), (["--force-dark-mode", "--blink-settings=preferredColorScheme=0"], True)):
+        picture = tmp_path / f"{dark}.png"
+        page = Path(shutil.copy(run / "report.html", tmp_path / "page.html"))
+        browser.drawn(page, picture, "900,1400", *flags)
+        shown = iio.imread(picture)[..., :3].astype(float)
+        assert (shown.mean() < 110) == dark and shown.std() > 20
+        # Points of the chart, in the colour of members.
+        assert (np.abs(shown - (0, 0x72, 0xB2)).max(-1) < 8).sum() > 200
+
+
+def test_sixty_four_members_of_256_pixels_squared_are_less_than_ten_megabytes(tmp_path):
+    scales = ",".join(f"{scale:.4g}" for scale in np.geomspace(1, 128, 64))
+    small = ["--config=scale:quick", "--config.size=256", "--config.design.width=16", "--config.design.steps=10"]
+    small += ["--config.design.pixels=256", f"--config.axes.scale={scales}", "--config.axes.seed=0"]
+    assert told(sweep.main, [*small, f"--out={tmp_path / 'run'}"]) == 0
+    page = tmp_path / "run" / "report.html"
+    found = data(page.read_text())
+    assert page.stat().st_size < 10e6 and sum("picture" in each for each in found["members"]) == 64
+    assert all(opened(each["picture"]).shape == (256, 256, 3) for each in found["members"])
+
+
+def test_a_page_survives_scores_without_end_and_names_that_are_html(tmp_path):
+    image = tmp_path / "a'b&<i>\".png"
+    iio.imwrite(image, np.zeros((16, 16), np.uint8))
+    small = ["--config=scale:quick", "--config.size=16", "--config.design.steps=2", "--config.design.width=4"]
+    small += ["--config.design.output=linear", "--config.hyper.learning_rate=0", "--config.axes.seed=0"]
+    out = tmp_path / "run"
+    asked = [*small, f"--config.axes.image={image},astronaut", "--config.axes.scale=1,2,4", f"--out={out}"]
+    assert told(sweep.main, asked) == 0
+    page = (out / "report.html").read_text()
+    found = data(page)
+    assert len(found["members"]) == 6 and "<i>" not in page
+    record = records.Record(out)
+    table = pd.read_csv(out / "results.csv")
+    table["psnr_heldout"] = np.inf
+    _, (made, keys) = study.restore(record)
+    found = explorer.explored(record, table, made.members, keys)
+    assert all(each["scores"][1] is None for each in found["members"])
+
+
+def test_the_page_has_a_target_once_whatever_the_split(tmp_path):
+    small = ["--config=scale:quick", "--config.size=16", "--config.design.steps=2", "--config.design.width=4"]
+    small += [
+        "--config.split=random",
+        "--config.axes.split_seed=0,1,2",
+        "--config.axes.scale=1",
+        "--config.axes.seed=0",
+    ]
+    assert told(sweep.main, [*small, f"--out={tmp_path / 'run'}"]) == 0
+    found = data((tmp_path / "run" / "report.html").read_text())
+    assert len(found["targets"]) == 1 and [each["target"] for each in found["members"]] == 3 * [0]
+
+
+def windowed(coords, key, *, window: str = "hann"):
+    return coords
+
+
+def test_texts_that_mean_nothing_or_a_formula_elsewhere_are_texts(tmp_path):
+    small = ["--config=scale:quick", "--config.size=16", "--config.design.steps=2", "--config.design.width=4"]
+    small += ["--config.design.encoding=tests.report.test_page:windowed", "--config.axes.seed=0"]
+    out = tmp_path / "run"
+    assert told(sweep.main, [*small, "--config.axes.window=None,NA,$_{$", f"--out={out}"]) == 0
+    table = records.Record(out).csv("results.csv")
+    assert table["window"].tolist() == ["None", "NA", "$_{$"]
+    found = data((out / "report.html").read_text())
+    assert [each["settings"] for each in found["members"]] == [["None"], ["NA"], ["$_{$"]]
+    assert "$_{$" in (out / "figures" / "psnr_compared.svg").read_text()
+
+
+def test_the_report_of_a_run_that_is_not_finished_calls_nobody_failed(tmp_path):
+    small = ["--config=scale:quick", "--config.size=16", "--config.design.steps=2", "--config.design.width=4"]
+    out = tmp_path / "run"
+    assert told(sweep.main, [*small, "--shard=0/2", *AXES, f"--out={out}"]) == 0
+    assert told(report.main, [str(out)]) == 0
+    counts = pd.read_csv(out / "results.csv")["status"].value_counts().to_dict()
+    assert counts == {"ok": 4, "missing": 4}
+    page = (out / "report.html").read_text()
+    assert "4 missing" in page and "failed" not in page.partition("<script>")[0]
+
+
+def test_of_more_members_than_a_page_holds_the_best_and_its_curve_stay():
+    rows = list(range(5000))
+    spread = explorer._spread(rows, [4321, 7, 9], 100)
+    assert len(spread) == 100 and {7, 9, 4321} <= set(spread) and spread == sorted(spread)
+    assert max(np.diff(spread)) < 110
+    assert explorer._spread(rows, rows[:300], 50) == sorted(set(explorer._spread(rows, rows[:300], 50)))
+
+
+def test_a_run_of_signals_has_a_chart_and_a_table_and_no_pictures(tmp_path):
+    small = [
+        "--config=scale:quick",
+        "--config.image=synthetic:power_law",
+        "--config.size=32",
+        "--config.design.steps=5",
+    ]
+    assert told(sweep.main, [*small, "--config.design.width=8", *AXES, f"--out={tmp_path / 'run'}"]) == 0
+    found = data((tmp_path / "run" / "report.html").read_text())
+    assert len(found["members"]) == 8 and not any("picture" in each for each in found["members"])

@@ -1,0 +1,143 @@
+"""Tables: means over seeds, then over images; intervals that say over what; nothing that diverged in a mean."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from inr_jax.report import summary as tables
+
+SETTINGS = {"size": 8, "split": "quarter", "validation": 0.0, "split_seed": 0}
+
+
+def table(rows) -> pd.DataFrame:
+    """Rows of (scale, image, seed, held-out PSNR, status)."""
+    made = []
+    for scale, image, seed, score, status in rows:
+        scores = {name: score for name in ("psnr_train", "psnr_heldout", "psnr_all")} | {"ssim": 0.5}
+        outcome = {"status": status, "diverged_at": 3 if status == "diverged" else None, "seconds": 1.0}
+        made.append({"image": image, **SETTINGS, "scale": scale, "seed": seed} | scores | outcome)
+    return pd.DataFrame(made)
+
+
+def drawn(images: int, seeds: int, scales=(1.0, 4.0)) -> pd.DataFrame:
+    noise = np.random.default_rng(0)
+    return table(
+        (scale, f"{image}.png", seed, noise.normal(20 + image, 1), "ok")
+        for scale in scales
+        for image in range(images)
+        for seed in range(seeds)
+    )
+
+
+@pytest.mark.parametrize("seeds", [4, 9])
+def test_of_one_image_the_interval_is_students_over_seeds(seeds):
+    members = drawn(1, seeds)
+    summed = tables.summary(members)
+    assert tables.over(members) == "seed" and f"over {seeds} seeds" in tables.spread_said(members)
+    for scale, row in summed.set_index("scale").iterrows():
+        scores = members[members["scale"] == scale]["psnr_heldout"]
+        low, high = scipy.stats.t.interval(0.95, seeds - 1, scores.mean(), scipy.stats.sem(scores))
+        np.testing.assert_allclose(
+            [row["psnr_heldout"], row["psnr_heldout_half"]], [(low + high) / 2, (high - low) / 2]
+        )
+        assert row["members"] == seeds
+
+
+def test_of_several_images_means_are_over_the_seeds_of_each_first_and_the_interval_is_over_images():
+    members = drawn(4, 3)
+    # One image has a seed less: it counts no less for it.
+    members = members[~((members["image"] == "0.png") & (members["seed"] == 2))]
+    summed = tables.summary(members).set_index("scale")
+    assert tables.over(members) == "image" and "over 4 images" in tables.spread_said(members)
+    for scale, row in summed.iterrows():
+        means = [g["psnr_heldout"].mean() for _, g in members[members["scale"] == scale].groupby("image")]
+        np.testing.assert_allclose(row["psnr_heldout"], np.mean(means))
+        np.testing.assert_allclose(row["psnr_heldout_half"], scipy.stats.t.ppf(0.975, 3) * np.std(means, ddof=1) / 2)
+
+
+def test_pictures_and_generated_images_are_images_of_one_setting_though_only_pictures_are_resized():
+    members = drawn(4, 1)
+    resize = np.where(members["image"].isin(["0.png", "1.png"]), "crop", None)
+    members.insert(2, "resize", resize)
+    pd.testing.assert_frame_equal(tables.summary(members), tables.summary(members.drop(columns="resize")))
+    members.loc[0, "resize"] = "fit"
+    assert "resize" in tables.varying(members)
+
+
+def test_a_setting_that_was_pruned_on_an_image_is_no_best_by_its_mean_over_the_others():
+    rows = [(1.0, "easy", 0, 30.0, "ok"), (1.0, "hard", 0, 9.0, "pruned")]
+    rows += [(4.0, "easy", 0, 28.0, "ok"), (4.0, "hard", 0, 20.0, "ok")]
+    winner = tables.best(tables.summary(table(rows)))
+    assert tables.summary(table(rows))["scale"][winner.place] == 4
+    found = tables.found(table([*rows[:3], (4.0, "hard", 0, 9.0, "pruned")]))
+    assert found.winner is None and found.said.startswith("no best")
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_of_few_seeds_the_spread_is_half_the_range_and_says_so(seeds):
+    members = drawn(1, seeds)
+    assert f"half the range over {seeds} seeds" in tables.spread_said(members)
+    for scale, row in tables.summary(members).set_index("scale").iterrows():
+        scores = members[members["scale"] == scale]["psnr_heldout"]
+        np.testing.assert_allclose(row["psnr_heldout_half"], (scores.max() - scores.min()) / 2)
+
+
+def test_one_member_of_each_has_no_interval():
+    summed = tables.summary(drawn(1, 1))
+    assert summed["psnr_heldout_half"].isna().all() and tables.over(drawn(1, 1)) == ""
+    assert "±" not in tables.as_text(summed, tables.best(summed))
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed"])
+def test_what_diverged_or_failed_is_counted_marked_and_in_no_mean_and_no_best(status):
+    members = table(
+        [(1.0, "a", 0, 20.0, "ok"), (1.0, "a", 1, 22.0, "ok"), (4.0, "a", 0, 30.0, "ok"), (4.0, "a", 1, np.nan, status)]
+    )
+    summed = tables.summary(members)
+    assert summed["psnr_heldout"].tolist() == [21.0, 30.0] and summed[status].tolist() == [0, 1]
+    winner = tables.best(summed)
+    assert winner.place == 0
+    assert "1 of 2" in tables.as_text(summed, winner) and status in tables.as_text(summed, winner)
+
+
+def test_what_lies_behind_the_best_is_compared_on_the_same_image():
+    # Images differ by 10 dB, settings by 1 dB on each: unpaired, that is nothing.
+    scores = {(1.0, image): 20.0 + 10 * image + 0.1 * (image % 2) for image in range(4)}
+    scores |= {(4.0, image): 19.0 + 10 * image for image in range(4)}
+    members = table((scale, f"{image}.png", 0, score, "ok") for (scale, image), score in scores.items())
+    found = tables.found(members)
+    assert found.winner.place == 0 and found.summed["psnr_heldout_half"].min() > 10
+    apart = [-1.0, -1.1, -1.0, -1.1]
+    low, high = scipy.stats.t.interval(0.95, 3, np.mean(apart), scipy.stats.sem(apart))
+    assert np.isnan(found.summed["behind"][0])
+    np.testing.assert_allclose(found.summed.loc[1, ["behind", "behind_half"]].tolist(), [-1.05, (high - low) / 2])
+    assert "-1.05 ± 0.09" in tables.as_text(found.summed, found.winner)
+
+
+def test_what_is_fitted_is_no_setting_to_be_best_the_best_is_that_of_the_mean_over_it():
+    rows = [(1.0, "synthetic:wave", 0, 20.0, "ok"), (4.0, "synthetic:wave", 0, 24.0, "ok")] * 2
+    members = table(rows).assign(angle=[0.0, 0.0, 45.0, 45.0])
+    members.loc[2, "psnr_heldout"] = 27.0
+    found = tables.found(members)
+    assert found.winner is None and len(found.summed) == 4 and tables.problems_of(members) == ["angle"]
+    assert "best: scale 4: 24.00 dB" in found.said and "(mean over angle)" in found.said.replace("  ", " ")
+    assert tables.found(members[members["angle"] == 45.0]).said.startswith("best: scale 1: 27.00")
+
+
+def test_a_setting_that_follows_from_others_is_not_needed_to_tell_members_apart():
+    members = drawn(1, 2).assign(encoding="gaussian", angle=0.0)
+    other = members.assign(encoding="basic", scale=np.nan)
+    both = pd.concat([members, other, members.assign(angle=3.0)])
+    assert tables.distinguishing(both, ["size", "encoding", "scale", "angle"]) == ["encoding", "scale", "angle"]
+    assert tables.distinguishing(both.assign(family=both["encoding"]), ["encoding", "family"]) == ["encoding"]
+
+
+def test_the_interpolations_of_some_members_are_those_of_their_images_and_settings():
+    baselines = pd.DataFrame(
+        {"image": ["a", "a", "b"], "resize": ["crop"] * 3, "exponent": [1.0, 2.0, 1.0], "method": ["linear"] * 3}
+    ).assign(psnr_heldout=[20.0, 21.0, 22.0], psnr_all=[23.0, 24.0, 25.0])
+    some = pd.DataFrame(
+        {"image": ["a", "a"], "resize": [np.nan, np.nan], "exponent": [2.0, 2.0], "psnr_all": [1.0, 2.0]}
+    )
+    assert tables.baselines_of(baselines, some)["psnr_heldout"].tolist() == [21.0]

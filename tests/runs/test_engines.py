@@ -1,0 +1,235 @@
+"""Shards and engines: every member is fitted once, by whom ever, and is what one process would have made of it."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import report, sweep
+from inr_jax.cli import config as configuration
+from inr_jax.cli.arguments import told
+from inr_jax.runs import engines, study
+from inr_jax.runs import record as records
+from inr_jax.runs.engines import Shard
+from inr_jax.runs.record import Record
+from inr_jax.sweep.grid import batches
+from tests.comparison import same
+
+QUICK = "--config=experiments/configs/scale.py:quick"
+FEW = ["--config.size=16", "--config.design.steps=8", "--config.design.frequencies=8", "--config.design.depth=1"]
+FEW += ["--config.axes.scale=1,4,8", "--config.axes.width=8,16", "--config.axes.seed=0,1"]
+
+
+def asked(out: Path, *more: str) -> list[str]:
+    return [QUICK, *FEW, f"--out={out}", *more]
+
+
+def command(*arguments: str, **how) -> subprocess.Popen:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-m", "experiments.sweep", *arguments], **pipes, **how)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Path:
+    """A run that one process made."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    assert told(sweep.main, asked(out)) == 0
+    return out
+
+
+def test_members_of_no_steps_are_in_a_share_too(tmp_path):
+    for number in range(2):
+        assert told(sweep.main, asked(tmp_path, "--config.design.steps=0", f"--shard={number}/2")) == 0
+    assert (pd.read_csv(tmp_path / "results.csv")["status"] == "ok").all()
+
+
+def test_fewer_values_on_an_axis_leave_the_results_of_those(tmp_path):
+    assert told(sweep.main, asked(tmp_path)) == 0
+    assert told(sweep.main, asked(tmp_path, "--config.axes.scale=1,4")) == 0
+    assert len(pd.read_csv(tmp_path / "results.csv")) == 8
+
+
+def test_members_that_were_pruned_are_fitted_on_by_all_shards_where_nobody_shall_be(tmp_path):
+    steps = "--config.design.steps=64"
+    assert told(sweep.main, asked(tmp_path, steps, "--config.run.keep=0.5")) == 0
+    assert "pruned" in set(pd.read_csv(tmp_path / "results.csv")["status"])
+    for number in range(2):
+        assert told(sweep.main, asked(tmp_path, steps, f"--shard={number}/2")) == 0
+    assert set(pd.read_csv(tmp_path / "results.csv")["status"]) == {"ok"}
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 5, 12, 40])
+@pytest.mark.parametrize("together", [False, True])
+def test_every_member_is_in_exactly_one_share(of, together):
+    loaded = configuration.load(
+        "experiments/configs/scale.py:quick", [("axes.width", "8,16,256"), ("axes.size", "8,32")]
+    )
+    _, (made, _) = study.prepared(loaded)
+    those = batches(made.members, range(len(made.members)))
+    shares = [engines.share(those, Shard(number, of), together) for number in range(of)]
+    for place, batch in enumerate(those):
+        rows = np.concatenate([share[place] for share in shares])
+        assert sorted(rows) == list(range(len(batch.rows)))
+        assert not together or sum(len(share[place]) > 0 for share in shares) == 1
+
+
+def test_shares_are_of_about_the_same_work_though_members_are_not():
+    loaded = configuration.load("experiments/configs/scale.py:quick", [("axes.width", "8,64,256")])
+    _, (made, _) = study.prepared(loaded)
+    those = batches(made.members, range(len(made.members)))
+    costs = np.asarray([study.planned(each, loaded.study.run, len(each.rows)).step_flops for each in those])
+    shares = [engines.share(those, Shard(number, 4), False) for number in range(4)]
+    work = [sum(len(mine) * cost for mine, cost in zip(share, costs, strict=True)) for share in shares]
+    assert max(work) - min(work) <= 2 * costs.max()
+    assert costs.max() > 5 * costs.min()
+
+
+@pytest.mark.parametrize("of", [2, 3])
+def test_shards_in_any_order_make_what_one_process_makes(tmp_path, alone, of, capsys):
+    out = tmp_path / "run"
+    for number in reversed(range(of)):
+        assert not (out / "report.html").exists()
+        assert told(sweep.main, asked(out, f"--shard={number}/{of}")) == 0
+        said = capsys.readouterr().out
+        assert ("is done; " in said and " members are left" in said) == (number > 0)
+    same(out, alone)
+    assert (out / "report.html").exists() and records.open_run(out).psnr_heldout.notnull().all()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
+    for again in (f"--shard=0/{of}", "--shard=3/7", ""):
+        assert told(sweep.main, asked(out, *filter(None, [again]))) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")} == before
+
+
+def test_a_run_goes_on_in_another_number_of_shards(tmp_path, alone):
+    out = tmp_path / "run"
+    for shard in ("1/3", "0/2", "1/2"):
+        assert told(sweep.main, asked(out, f"--shard={shard}")) == 0
+    same(out, alone)
+
+
+def test_the_report_writes_the_results_where_no_shard_was_the_last(tmp_path, alone, capsys):
+    """Two shards that ended at once, each before it saw the other: their folders are put together by hand."""
+    out, other = tmp_path / "run", tmp_path / "other"
+    for number, folder in enumerate((out, other)):
+        assert told(sweep.main, asked(folder, f"--shard={number}/2")) == 0
+    for path in (other / "members").glob("*.npz"):
+        path.rename(out / "members" / path.name)
+    assert told(report.main, [str(out)]) == 0
+    same(out, alone)
+    assert Record(out).run["finished"]
+    capsys.readouterr()
+    assert told(sweep.main, asked(out)) == 0
+    assert "go on" not in capsys.readouterr().err
+
+
+def test_two_processes_with_the_same_share_divide_it_and_both_end_well(tmp_path):
+    out = tmp_path / "run"
+    long = asked(out, "--shard=0/1", "--config.design.steps=20000", "--config.axes.width=16", "--config.run.chunk=1")
+    both = [command(*long, "--shard=0/2") for _ in range(2)]
+    said = [each.communicate() for each in both]
+    assert [each.returncode for each in both] == [0, 0], said
+    assert any("in use by process" in err for _, err in said)
+    assert told(sweep.main, [*long, "--shard=1/2"]) == 0
+    assert (pd.read_csv(out / "results.csv")["status"] == "ok").all()
+
+
+def test_a_shard_that_is_killed_costs_itself_only_and_goes_on(tmp_path):
+    long = ["--config.design.steps=3000", "--config.axes.width=16", "--config.run.checkpoint_seconds=0"]
+    reference, out = tmp_path / "reference", tmp_path / "run"
+    assert told(sweep.main, asked(reference, *long)) == 0
+    killed = command(*asked(out, *long, "--shard=0/2"))
+    while not list(out.glob("checkpoints/[!.]*.npz")):
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.02)
+    killed.kill()
+    killed.communicate()
+    for number in (1, 0):
+        done = command(*asked(out, *long, f"--shard={number}/2"))
+        said = done.communicate()
+        assert done.returncode == 0, said
+    assert "go on at step" in said[1]
+    same(out, reference)
+
+
+TWO_STAGES = '''"""A study of two stages."""
+
+VARIANTS = {"quick": "the best of two scales, with more seeds"}
+
+
+def get_config(variant):
+    from inr_jax.cli.config import base
+
+    config = base("astronaut", "gaussian")
+    config.size, config.split = 16, "quarter"
+    config.design.frequencies, config.design.width, config.design.depth, config.design.steps = 8, 8, 1, 8
+    config.axes.scale, config.second.seed = (1, 4), (1, 2, 3, 4, 5, 6)
+    return config
+
+
+def chosen(add, variant, results):
+    add(label="best", scale=float(results.loc[results["psnr_train"].idxmax(), "scale"]))
+'''
+
+
+def test_a_study_of_two_stages_goes_on_when_the_first_is_whole(tmp_path, capsys):
+    (tmp_path / "two.py").write_text(TWO_STAGES)
+    two, out, reference = f"--config={tmp_path / 'two.py'}", tmp_path / "run", tmp_path / "reference"
+    assert told(sweep.main, [two, f"--out={reference}"]) == 0
+    for shard in ("0/2", "1/2"):
+        assert told(sweep.main, [two, f"--out={out}", f"--shard={shard}"]) == 0
+    assert not (out / "results.csv").exists()  # the second stage's first share was nobody's yet
+    assert told(sweep.main, [two, f"--out={out}", "--shard=0/2"]) == 0
+    same(out, reference)
+
+
+def test_a_report_between_two_stages_does_not_end_the_study(tmp_path, monkeypatch):
+    (tmp_path / "two.py").write_text(TWO_STAGES)
+    two, out = f"--config={tmp_path / 'two.py'}", tmp_path / "run"
+
+    def stopped(*_):
+        raise OSError("between the stages")
+
+    with monkeypatch.context() as between:
+        between.setattr(study, "collected", stopped)
+        assert told(sweep.main, [two, f"--out={out}"]) == 1
+    assert told(report.main, [str(out)]) == 0
+    assert told(sweep.main, [two, f"--out={out}"]) == 0
+    assert len(pd.read_csv(out / "results.csv")) == 8
+
+
+def test_settings_that_are_halved_are_ranked_in_one_shard(tmp_path):
+    halved = ["--config.run.keep=0.5", "--config.design.steps=64", "--config.axes.scale=1,2,4,8"]
+    out, reference = tmp_path / "run", tmp_path / "reference"
+    assert told(sweep.main, asked(reference, *halved)) == 0
+    for number in range(2):
+        assert told(sweep.main, asked(out, *halved, f"--shard={number}/2")) == 0
+    same(out, reference)
+    assert set(pd.read_csv(out / "results.csv")["status"]) == {"ok", "pruned"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("--shard=2/2", "counted from 0; did you mean 1/2?"),
+        ("--shard=0/0", "counted from 0"),
+        ("--shard=-1/2", "is not I/N, e.g. 0/4"),
+        ("--shard=half", "is not I/N, e.g. 0/4"),
+        ("--engine=dask", "allowed: here, ray"),
+        ("--ray_address=auto", "needs --engine=ray"),
+    ],
+)
+def test_a_wrong_share_or_engine_is_refused(tmp_path, capsys, wrong, said):
+    assert told(sweep.main, asked(tmp_path / "run", wrong)) == 2
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_engine_is_imported_before_it_is_asked_for():
+    engines = ("ray", "submitit", "fsspec")
+    code = f"import sys; from experiments import sweep; print([name for name in {engines} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -1,0 +1,346 @@
+"""Many members: each is its single fit, whoever sits beside it, and one program serves them all."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+import inr_jax as inr
+from inr_jax.data import images
+from inr_jax.fit import member as fit
+from inr_jax.fit import metrics
+from inr_jax.fit import task as tasks
+from inr_jax.settings import Hyper, Refused, member_of
+from inr_jax.sweep import ensemble
+from inr_jax.sweep import plan as planner
+
+IMAGE = np.random.default_rng(0).random((12, 12, 3)).astype(np.float32)
+TASK = inr.tasks.split(IMAGE, "quarter")
+DESIGN = inr.Design(frequencies=6, width=16, depth=2, steps=12)
+SETTINGS = inr.hypers(scale=[0.5, 2, 8], learning_rate=[1e-4, 1e-3], seed=[0, 1])
+SCORES = ("psnr_train", "psnr_heldout", "psnr_all", "ssim")
+compiled: list[str] = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, duration_secs, **kw: compiled.append(event) if event.endswith("backend_compile_duration") else None
+)
+
+
+def close(a: inr.Fits, b: inr.Fits, rows=slice(None)) -> None:
+    for name in SCORES:
+        np.testing.assert_allclose(getattr(a, name)[rows], getattr(b, name), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["relu", "siren"])
+def test_a_member_equals_its_single_fit(network):
+    design = dataclasses.replace(DESIGN, network=network, pixels=20)
+    settings = dataclasses.replace(SETTINGS, omega_0=np.linspace(5, 30, 12, dtype=np.float32))
+    together = inr.fit_many(design, settings, TASK, chunk=12)
+    for row in (0, 5, 11):
+        hyper = member_of(settings, row)
+        state = fit.init(design, hyper, 3, 2)
+        state, _ = fit.advance(design, hyper, TASK, state, np.int32(0), np.int32(12))
+        single, picture = fit.evaluate(design, hyper, TASK, state, 144)
+        assert np.abs(picture.astype(int) - together.picture[row]).max() <= 1
+        np.testing.assert_allclose([getattr(together, n)[row] for n in SCORES], single, rtol=1e-5, atol=1e-5)
+
+
+def test_chunk_size_does_not_matter():
+    whole = inr.fit_many(DESIGN, SETTINGS, TASK, chunk=12)
+    for chunk in (1, 5):
+        close(whole, inr.fit_many(DESIGN, SETTINGS, TASK, chunk=chunk))
+
+
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective", "reduce-scatter", "send", "recv", "infeed")
+
+
+def test_a_chunk_lies_over_all_devices_and_no_collective_appears_in_its_programs():
+    plan = ensemble.planned(DESIGN, SETTINGS, TASK)
+    assert jax.local_device_count() == plan.devices == plan.chunk == 2
+    programs = ensemble._programs(DESIGN, plan, member_of(SETTINGS, np.arange(2)), TASK)
+    for program in (programs.advance, programs.evaluate):
+        text = program.as_text()
+        assert "num_partitions=2" in text
+        assert not [word for word in COLLECTIVES if f" {word}" in text]
+    state = program.input_shardings[0][-1]
+    assert not any(each.is_fully_replicated for each in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize(("chunk", "devices"), [(1, 1), (2, 2), (3, 1), (6, 2)])
+def test_over_how_many_devices_members_lie_does_not_matter(chunk, devices):
+    plan = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=chunk)
+    assert plan.devices == devices
+    close(inr.fit_many(DESIGN, SETTINGS, TASK, chunk=1), inr.fit_many(DESIGN, SETTINGS, TASK, chunk=chunk))
+
+
+@pytest.mark.parametrize(
+    ("chunk", "devices", "halved"), [(10, 2, (4, 2)), (2, 2, (1, 1)), (3, 1, (1, 1)), (8, 8, (4, 4))]
+)
+def test_a_halved_plan_has_fewer_members_on_each_device_and_then_fewer_devices(chunk, devices, halved):
+    plan = planner.plan(DESIGN, SETTINGS, TASK)._replace(chunk=chunk, devices=devices, bytes=chunk // devices * 1000)
+    smaller = planner.halved(plan)
+    assert (smaller.chunk, smaller.devices) == halved
+    assert smaller.bytes == 1000 * halved[0] // halved[1]
+
+
+def test_a_device_that_jax_was_told_is_the_only_one():
+    with jax.default_device(jax.local_devices()[1]):
+        assert ensemble.planned(DESIGN, SETTINGS, TASK, chunk=4).devices == 1
+        alone = inr.fit_many(DESIGN, SETTINGS, TASK, chunk=4)
+    close(inr.fit_many(DESIGN, SETTINGS, TASK, chunk=4), alone)
+
+
+@pytest.mark.parametrize("block", [0, 8])
+def test_kept_features_change_a_fit_by_rounding_only(block):
+    plan = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12, block=block, features="recomputed")
+    kept = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12, block=block, features="precomputed")
+    assert (plan.precompute, kept.precompute) == (False, True)
+    ends = [ensemble.fit_chunk(DESIGN, SETTINGS, TASK, each) for each in (plan, kept)]
+    for name in SCORES:
+        np.testing.assert_allclose(*(getattr(each, name) for each in ends), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("changed", [{"pixels": 20}, {"learn_frequencies": True}])
+def test_features_are_never_kept_where_every_step_has_others(changed):
+    design = dataclasses.replace(DESIGN, **changed)
+    assert not planner.plan(design, SETTINGS, TASK, features="precomputed").precompute
+
+
+def test_features_are_kept_where_a_cores_cache_holds_them_and_made_again_where_not():
+    small, large = (inr.tasks.split(np.zeros((side, side, 3)), "all") for side in (16, 128))
+    design = inr.Design(frequencies=256, width=256)
+    assert planner.plan(design, SETTINGS, small).precompute
+    assert not planner.plan(design, SETTINGS, large).precompute
+
+
+def test_order_neighbours_and_padding_do_not_change_a_bit_at_a_fixed_chunk_size():
+    whole = inr.fit_many(DESIGN, SETTINGS, TASK, chunk=4)
+    order = np.asarray([7, 3, 11, 0, 5])
+    some = inr.fit_many(DESIGN, member_of(SETTINGS, order), TASK, chunk=4)
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(some.params), strict=True):
+        np.testing.assert_array_equal(a[order], b)
+
+
+def test_two_seeds_differ_and_one_repeated_does_not():
+    fits = inr.fit_many(DESIGN, inr.hypers(scale=[2], seed=[0, 1]), TASK, chunk=2)
+    again = inr.fit_many(DESIGN, inr.hypers(scale=[2], seed=[0, 1]), TASK, chunk=2)
+    assert abs(fits.psnr_train[0] - fits.psnr_train[1]) > 1e-3
+    np.testing.assert_array_equal(fits.psnr_train, again.psnr_train)
+
+
+def test_one_program_serves_any_number_of_members_chunks_and_segments():
+    design = dataclasses.replace(DESIGN, width=17)
+    plan = planner.plan(design, SETTINGS, TASK, chunk=4)
+    compiled.clear()
+    ensemble.fit_chunk(design, member_of(SETTINGS, np.arange(4)), TASK, plan)
+    one_chunk = len(compiled)
+    assert one_chunk >= 1
+    inr.fit_many(design, SETTINGS, TASK, chunk=4)
+    ensemble.fit_chunk(design, member_of(SETTINGS, np.arange(4)), TASK, plan._replace(segment=1))
+    changed = dataclasses.replace(SETTINGS, weight_decay=SETTINGS.weight_decay * 3)
+    inr.fit_many(design, changed, TASK, chunk=4)
+    assert len(compiled) == one_chunk
+
+
+def test_a_diverging_member_freezes_at_its_last_finite_step_and_disturbs_nobody():
+    rates = np.asarray([1e-3, 1e3, 1e-2], np.float32)
+    design = dataclasses.replace(DESIGN, output="linear", optimizer="sgd", steps=40)
+    settings = dataclasses.replace(inr.hypers(scale=[1, 2, 3]), learning_rate=rates)
+    tame = dataclasses.replace(settings, learning_rate=np.where(rates > 1, np.float32(1e-3), rates))
+    fits = inr.fit_many(design, settings, TASK, chunk=3)
+    others = inr.fit_many(design, tame, TASK, chunk=3)
+    assert fits.diverged_at.tolist()[::2] == [-1, -1] and 0 <= fits.diverged_at[1] < 40
+    for a, b in zip(jax.tree.leaves(fits.params), jax.tree.leaves(others.params), strict=True):
+        assert np.isfinite(a).all()
+        np.testing.assert_array_equal(a[::2], b[::2])
+    single = member_of(settings, 1)
+    state = fit.init(design, single, 3, 2)
+    for t in range(int(fits.diverged_at[1])):
+        state, _ = fit.step(design, single, TASK, state, np.int32(t))
+    for a, b in zip(jax.tree.leaves(fits.params), jax.tree.leaves(state.params), strict=True):
+        np.testing.assert_allclose(a[1], b, rtol=1e-3, atol=1e-6 * np.abs(b).max())
+
+
+def test_a_member_that_diverged_stays_frozen_in_later_segments():
+    design = dataclasses.replace(DESIGN, output="linear", optimizer="sgd", steps=40)
+    settings = dataclasses.replace(inr.hypers(scale=[1, 2]), learning_rate=np.asarray([1e-3, 1e3], np.float32))
+    plan = planner.plan(design, settings, TASK, chunk=2)
+    whole = ensemble.fit_chunk(design, settings, TASK, plan)
+    cut = ensemble.fit_chunk(design, settings, TASK, plan._replace(segment=3))
+    assert cut.diverged_at.tolist() == whole.diverged_at.tolist()
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(cut.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_rendering_at_its_own_size_has_the_scores_psnr():
+    fits = inr.fit_many(DESIGN, SETTINGS, TASK)
+    for row in (0, 7):
+        image = fits.predict(row, (12, 12))
+        error = np.mean(np.square(image.clip(0, 1) - IMAGE))
+        np.testing.assert_allclose(-10 * np.log10(error), fits.psnr_all[row], atol=1e-3)
+    assert fits.predict(0, (5, 31)).shape == (5, 31, 3)
+
+
+def test_tiles_do_not_change_a_rendering():
+    fits = inr.fit_many(DESIGN, SETTINGS, TASK)
+    params, data = (jax.tree.map(lambda leaf: leaf[2], tree) for tree in (fits.params, fits.data))
+    images = [
+        ensemble.render(DESIGN, member_of(SETTINGS, 2), params, data, (9, 14), 3, tile) for tile in (7, 126, 1000)
+    ]
+    np.testing.assert_allclose(images[0], images[1], atol=1e-6)
+    np.testing.assert_array_equal(images[1], images[2])
+
+
+def test_curves_begin_before_the_first_step_and_end_at_the_last():
+    fits = inr.fit_many(DESIGN, SETTINGS, TASK)
+    assert fits.history_step[0] == 0 and fits.history_step[-1] == DESIGN.steps
+    assert (np.diff(fits.history_step) > 0).all()
+    np.testing.assert_allclose(fits.history_train[:, -1], fits.psnr_train, atol=1e-3)
+
+
+def test_signals_of_one_dimension_are_fitted_by_the_same_code():
+    signal = np.sin(np.linspace(0, 6, 64, dtype=np.float32))[:, None] / 2 + 0.5
+    task = inr.tasks.split(signal, "quarter")
+    fits = inr.fit_many(dataclasses.replace(DESIGN, steps=300), inr.hypers(scale=[1.0], learning_rate=[1e-2]), task)
+    assert fits.psnr_heldout[0] > 25
+
+
+def test_encodings_and_networks_of_ones_own_are_swept_like_the_built_in_ones():
+    design = dataclasses.replace(DESIGN, encoding=bumps, own=(("centres", 5),))
+    settings = dataclasses.replace(inr.hypers(scale=[1, 1]), own={"sharpness": np.asarray([1.0, 8.0], np.float32)})
+    fits = inr.fit_many(design, settings, TASK, chunk=2)
+    assert np.isfinite(fits.psnr_train).all() and fits.psnr_train[0] != fits.psnr_train[1]
+
+
+@pytest.mark.parametrize(
+    ("design", "own", "said"),
+    [
+        ({"encoding": "gaussian"}, {"sharpness": [1.0]}, "'sharpness'.* none of their own"),
+        ({"encoding": lambda coords, key, sharpness=1.0: coords}, {"sharpness": [1.0]}, "'sharpness'.*keyword-only"),
+        ({"encoding": "bumps"}, {"sharpnes": [1.0]}, "did you mean 'sharpness'"),
+        ({"encoding": "bumps", "own": {"centers": 5}}, {}, "did you mean 'centres'"),
+    ],
+)
+def test_a_setting_of_ones_own_that_nobody_reads_is_refused(design, own, said):
+    design |= {"encoding": bumps} if design["encoding"] == "bumps" else {}
+    with pytest.raises(Refused, match=said):
+        inr.fit_many(dataclasses.replace(DESIGN, **design), inr.hypers(own=own), TASK)
+
+
+def bumps(coords, key, *, sharpness=1.0, centres=4):
+    at = jax.random.uniform(key, (centres, coords.shape[-1]))
+    return jax.numpy.exp(-sharpness * jax.numpy.sum(jax.numpy.square(coords[:, None] - at), axis=-1))
+
+
+def test_plans_respect_what_is_asked_and_cover_the_image():
+    plan = planner.plan(DESIGN, SETTINGS, TASK, chunk=7, block=9)
+    assert (plan.chunk, plan.block) == (7, 9)
+    assert plan.parameters == 12 * 16 + 16 + 16 * 16 + 16 + 16 * 3 + 3
+    wide = planner.plan(DESIGN, SETTINGS, TASK, backend="gpu")
+    assert 1 < wide.chunk <= 12 and wide.block == 0
+    assert Hyper().scale == 10.0
+
+
+@pytest.mark.parametrize("place", [0, 3, -2, -1])
+def test_a_fit_that_goes_on_from_a_segment_ends_with_the_bits_of_one_that_was_not_stopped(place):
+    design = dataclasses.replace(DESIGN, output="linear", optimizer="sgd", steps=40, pixels=20)
+    settings = dataclasses.replace(inr.hypers(scale=[1, 2]), learning_rate=np.asarray([1e-3, 1e3], np.float32))
+    plan = ensemble.planned(design, settings, TASK, chunk=2)
+    stood = []
+    whole = ensemble.fit_chunk(design, settings, TASK, plan, after=stood.append)
+    start = jax.tree.map(np.asarray, stood[place])._replace(step=stood[place].step)
+    again = ensemble.fit_chunk(design, settings, TASK, plan._replace(segment=7), start=start)
+    assert whole.diverged_at[1] >= 0
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_who_looks_up_says_how_many_steps_go_into_the_next_segment():
+    plan = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12)
+    stood = []
+
+    def after(segment) -> int:
+        stood.append(segment.step)
+        return 5
+
+    ensemble.fit_chunk(DESIGN, SETTINGS, TASK, plan, history=2, after=after)
+    assert stood == [0, 1, 6, 11, 12]
+
+
+def test_a_chunk_that_memory_does_not_hold_is_halved_and_a_member_that_it_does_not_hold_fails_alone():
+    plan = planner.plan(DESIGN, SETTINGS, TASK, chunk=8)
+    tried = []
+
+    def fit_one(rows, plan):
+        tried.append((rows.tolist(), plan.chunk))
+        if len(rows) > 3 or 5 in rows:
+            raise MemoryError("too much")
+        return rows
+
+    came = list(ensemble.chunk_by_chunk([np.arange(8), np.arange(8, 12)], plan, fit_one))
+    assert np.concatenate([rows for rows, _, _ in came]).tolist() == list(range(12))
+    failed = [rows.tolist() for rows, out, _ in came if isinstance(out, MemoryError)]
+    assert failed == [[5]] and came[-1][2].chunk == 1
+    assert [chunk for _, chunk in tried] == sorted((chunk for _, chunk in tried), reverse=True)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    def wrong(rows, plan):
+        raise jax.errors.JaxRuntimeError("INVALID_ARGUMENT: no")
+
+    plan = planner.plan(DESIGN, SETTINGS, TASK, chunk=8)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INVALID"):
+        list(ensemble.chunk_by_chunk([np.arange(8)], plan, wrong))
+
+
+def test_a_plan_takes_no_more_memory_than_there_is(monkeypatch):
+    free = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12)
+    assert free.chunk == 12 and free.bytes > 0
+    monkeypatch.setattr(planner, "memory", lambda over=1: free.bytes // 2)
+    less = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12)
+    assert less.chunk < 12 and less.bytes <= free.bytes // 2
+    monkeypatch.setattr(planner, "memory", lambda over=1: 1000)
+    with pytest.raises(MemoryError, match=r"GiB for 1 members of \d+ parameters"):
+        inr.fit_many(DESIGN, SETTINGS, TASK)
+
+
+def test_a_function_of_ones_own_that_fails_is_refused_by_its_name():
+    design = dataclasses.replace(DESIGN, encoding=broken)
+    with pytest.raises(inr.Refused, match=r"broken.*ValueError: three is wrong"):
+        inr.fit_many(design, SETTINGS, TASK)
+
+
+def broken(coords, key, *, scale=1.0):
+    raise ValueError("three is wrong\nand more")
+
+
+def test_the_curves_hold_what_is_left_of_each_octave_from_nothing_learned_to_nearly_all():
+    image = images.load("synthetic:natural_noise:1", 32)
+    fits = inr.fit_many(
+        inr.Design(frequencies=64, width=64, depth=2, steps=300, init="glorot"),
+        inr.hypers(scale=[1, 8], learning_rate=[3e-3]),
+        tasks.split(image, "all"),
+    )
+    left = fits.history_bands
+    assert left.shape == (2, len(fits.history_step), len(metrics.bands(32)))
+    assert (left[:, 0] > 0.5).all() and (left[:, -1] < left[:, 0]).all()
+    # Spectral bias: a small scale leaves more of the high octaves than of the low ones, and than a large scale.
+    assert left[0, -1, -1] > 10 * left[0, -1, 0] and left[0, -1, -1] > left[1, -1, -1]
+    # At the end they are those of the picture that comes out.
+    picture = fits.predict(1, (32, 32)).clip(0, 1).reshape(-1, 3)
+    lines = [tasks.lines((32, 32), axis, fit.CURVE_LINES) for axis in (0, 1)]
+    powers = [
+        sum(np.asarray(metrics.band_power(each[line], left.shape[-1])) for line in lines)
+        for each in (picture - image.reshape(-1, 3), image.reshape(-1, 3))
+    ]
+    np.testing.assert_allclose(left[1, -1], powers[0] / powers[1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "loguniform"])
+def test_the_frequencies_root_mean_square_is_that_of_b_and_none_where_there_is_no_b(family):
+    settings = inr.hypers(scale=[1, 4])
+    fits = inr.fit_many(dataclasses.replace(DESIGN, family=family, steps=0), settings, TASK)
+    np.testing.assert_allclose(fits.rms_frequency, np.sqrt((fits.data["B"] ** 2).mean((1, 2))), rtol=1e-6)
+    np.testing.assert_allclose(fits.rms_frequency[1] / fits.rms_frequency[0], 4, rtol=1e-6)
+    plain = inr.fit_many(dataclasses.replace(DESIGN, encoding="identity", steps=0), settings, TASK)
+    assert np.isnan(plain.rms_frequency).all()
