@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from inspect import Parameter
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import numpy as np
@@ -296,21 +296,45 @@ class Settings(Mapping[str, Any]):
 
     def __reduce__(self) -> tuple:
         """How another process makes it."""
-        return _restore, (type(self), self._values)
+        return _make, (type(self), self._values)
 
 
-def _restore(kind: type, values: dict[str, Any]) -> Settings:
-    made = object.__new__(kind)
-    object.__setattr__(made, "_values", values)
-    return made
+class Checked(Settings):
+    """The settings that a root's functions read, converted and checked, "auto" resolved, and no others."""
+
+    __slots__ = ("_given",)
+    _given: dict[str, Any]
+    root: ClassVar[Any]
+    traced: ClassVar[bool] = True
+
+    def __init__(self, **given: Any) -> None:
+        """The given settings, all others at their defaults; those that the chosen functions do not read are left out.
+
+        Raises Refused for a name that is not known, or a value that is not allowed.
+        """
+        reads, values = settle(self.root, given)
+        known = {**catalogue(self.root), **reads}
+        for name, value in given.items():
+            if name not in known:
+                raise Refused(f"setting {name!r} is not known; {nearest(name, known)}")
+            if not self.traced and known[name].traced:
+                raise Refused(f"{name}={value!r} is traced, not part of a design; expected hypers({name}=...)")
+            if name not in reads and value is not None:
+                known[name].convert(value)
+        super().__init__({n: value for n, value in values.items() if self.traced or not reads[n].traced})
+        object.__setattr__(self, "_given", given)
+
+    def replace(self, **changes: Any) -> Self:
+        """The same with other values of some settings."""
+        return type(self)(**{**self._given, **changes})
+
+    def __reduce__(self) -> tuple:
+        """How another process makes it."""
+        return _make, (type(self), self._given)
 
 
-def check_names(entry: Any, reads: Mapping[str, Setting], given: Iterable[str], kind: str = "setting") -> None:
-    """Raises Refused for a name that neither these functions read nor the package knows."""
-    known = {**catalogue(entry), **reads}
-    for name in given:
-        if name not in known:
-            raise Refused(f"{kind} {name!r} is not known; {nearest(name, known)}")
+def _make(kind: type, given: dict[str, Any]) -> Any:
+    return kind(**given)
 
 
 def imported(path: str) -> Any:

@@ -12,10 +12,7 @@ from inr_jax.fit.encodings import ENCODINGS
 from inr_jax.fit.networks import NETWORKS
 from inr_jax.fit.optimizers import LOSSES, OPTIMIZERS, SCHEDULES
 from inr_jax.fit.task import side
-from inr_jax.settings import Refused, Setting, Settings, bind, catalogue, check_names, nearest, settle
-
-
-from inr_jax.settings import about
+from inr_jax.settings import Checked, Refused, Setting, Settings, about, bind, catalogue, nearest, settle
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,37 +37,21 @@ class Fit:
     seed: Annotated[Any, about("of B, the parameters and the drawn pixels", low=0)] = 0
 
 
-class Design(Settings):
+class Design(Checked):
     """The static half of a member's settings: hashable, one compilation for each.
 
     It holds the static settings that its functions read, "auto" resolved, and no others: `Design(encoding="gaussian",
     frequencies=256)`. Raises Refused for a name or a value that is not allowed.
     """
 
-    __slots__ = ("_given",)
-    _given: dict[str, Any]
+    __slots__ = ()
+    root, traced = Fit, False
 
     def __init__(self, **given: Any) -> None:
-        """The given settings, all others at their defaults; what the functions do not read makes no difference."""
-        reads, values = settle(Fit, given)
-        check_names(Fit, reads, given)
-        for name, value in given.items():
-            setting = reads.get(name) or catalogue(Fit)[name]
-            if setting.traced:
-                raise Refused(f"{name}={value!r} is traced, not part of a design; expected hypers({name}={value!r})")
-            setting.convert(value)
-        if given.get("learn_frequencies") and "learn_frequencies" not in reads:
-            raise Refused(f"learn_frequencies=True needs an encoding with a B, not {given.get('encoding')!r}")
-        super().__init__({name: value for name, value in values.items() if not reads[name].traced})
-        object.__setattr__(self, "_given", given)
-
-    def replace(self, **changes: Any) -> "Design":
-        """The design with other values of some settings."""
-        return Design(**{**self._given, **changes})
-
-    def __reduce__(self) -> tuple:
-        """How another process makes it."""
-        return _design, (self._given,)
+        """The given settings, all others at their defaults; those that the chosen functions do not read are left out."""
+        super().__init__(**given)
+        if given.get("learn_frequencies") and "learn_frequencies" not in self:
+            raise Refused(f"learn_frequencies=True needs an encoding with a B, not {self.encoding!r}")
 
 
 class Hyper(Settings):
@@ -107,7 +88,7 @@ def hypers(design: Design | None = None, /, **axes: Any) -> Hyper:
     >>> members.scale.tolist(), members.seed.tolist()
     ([1.0, 1.0, 2.0, 2.0], [0, 1, 0, 1])
     """
-    known = {n: s for n, s in (catalogue(Fit) | reads(design or Design())).items() if s.traced}
+    known = {n: s for n, s in ({**catalogue(Fit), **reads(design or Design())}).items() if s.traced}
     columns = {name: np.atleast_1d(values).tolist() for name, values in axes.items()}
     for name, column in columns.items():
         if name not in known:
@@ -130,7 +111,10 @@ def complete(design: Design, members: Hyper) -> Hyper:
     Raises Refused for a name that the design does not read and the package does not know.
     """
     read = {name: setting for name, setting in reads(design).items() if setting.traced}
-    check_names(Fit, read, members, "hyper")
+    known = {**catalogue(Fit), **read}
+    for name in members:
+        if name not in known:
+            raise Refused(f"hyper {name!r} is not known; {nearest(name, known)}")
     shape = np.shape(members.seed)
     return Hyper(
         **{
@@ -158,10 +142,6 @@ def member_of(hypers: Hyper, index: Any) -> Hyper:
 def count(hypers: Hyper) -> int:
     """The number of members of a stacked Hyper."""
     return len(hypers.seed)
-
-
-def _design(given: dict[str, Any]) -> Design:
-    return Design(**given)
 
 
 def _dtype(name: str) -> Any:

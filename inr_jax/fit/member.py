@@ -34,7 +34,7 @@ class State(NamedTuple):
 def init(design: Design, hyper: Hyper, task: Task) -> State:
     """The member before its first step: everything random is drawn from its seed and the role, nothing else."""
     fit, dims = assemble(design, hyper), len(task.grid)
-    encoding = fit.encoding.init(key(hyper, "B"), dims)
+    encoding = draw_encoding(design, hyper, dims)
     features = jax.eval_shape(fit.encoding.apply, encoding, jax.ShapeDtypeStruct((1, dims), jnp.float32))
     network = networks.init(
         fit.network(task.channels), key(hyper, "params"), jnp.zeros(features.shape, features.dtype)
@@ -44,13 +44,25 @@ def init(design: Design, hyper: Hyper, task: Task) -> State:
     return State(params, data, _rule(fit, 1).init(params))
 
 
+def draw_encoding(design: Design, hyper: Hyper, dims: int) -> Variables:
+    """The encoding's variables as the member's seed draws them, such as B in cycles per image side."""
+    return assemble(design, hyper).encoding.init(key(hyper, "B"), dims)
+
+
+def encode(
+    design: Design, hyper: Hyper, encoding: Variables, coords: Float[AnyArray, "n d"]
+) -> Float[Array, "n f"]:
+    """The features of coordinates of the design's domain."""
+    return assemble(design, hyper).encoding.apply(encoding, coords)
+
+
 def predict(
     design: Design, hyper: Hyper, params: dict, data: dict, coords: Float[Array, "n d"], channels: int
 ) -> Float[Array, "n c"]:
     """The values at coordinates of the design's domain; a linear output is not clipped."""
-    fit = assemble(design, hyper)
-    features = fit.encoding.apply(Variables(params["encoding"], data["encoding"]), coords)
-    return networks.apply(fit.network(channels), Variables(params["network"], data["network"]), features)
+    features = encode(design, hyper, Variables(params["encoding"], data["encoding"]), coords)
+    network = assemble(design, hyper).network(channels)
+    return networks.apply(network, Variables(params["network"], data["network"]), features)
 
 
 def field(design: Design, hyper: Hyper, task: Task, state: State) -> Field:
@@ -106,8 +118,7 @@ def advance(
     features = None
     if precompute:
         coords = pixel_coordinates(jnp.asarray(task.train), task.grid, design.domain)
-        encoding = Variables(state.params["encoding"], state.data["encoding"])
-        features = assemble(design, hyper).encoding.apply(encoding, coords).T
+        features = encode(design, hyper, Variables(state.params["encoding"], state.data["encoding"]), coords).T
 
     def body(t: Any, carry: tuple[State, Array]) -> tuple[State, Array]:
         state, finite = carry

@@ -121,14 +121,14 @@ class Dense(nn.Module):
 class Mlp(nn.Module):
     """`depth` hidden layers of `width` with an activation each, and a last layer.
 
-    `init(fan_in, first)` gives a layer's initializers of weights and biases; `output` is applied to the last layer.
+    `initializers(fan_in, first)` gives a layer's initializers of weights and biases; `output` is applied to the last layer.
     """
 
     channels: int
     width: int
     depth: int
     activation: Callable[[Array], Array]
-    init: Callable[[int, bool], tuple[Callable, Callable]] = flax
+    initializers: Callable[[int, bool], tuple[Callable, Callable]] = flax
     output: Callable[[Array], Array] = nn.sigmoid
     precision: str = "float32"
 
@@ -140,8 +140,8 @@ class Mlp(nn.Module):
             last = layer == self.depth
             # The last product is as small as it is decisive: always float32.
             precision = "float32" if last else self.precision
-            initializers = self.init(len(x), layer == 0)
-            x = Dense(self.channels if last else self.width, *initializers, precision)(x)
+            weight, bias = self.initializers(len(x), layer == 0)
+            x = Dense(self.channels if last else self.width, weight, bias, precision)(x)
             x = x if last else self.activation(x)
         return self.output(x).T
 

@@ -1,6 +1,7 @@
 """Many members: `fit_many` is the vmap of one member's fit, in chunks of members and segments of steps; no files."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
