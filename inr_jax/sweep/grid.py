@@ -21,9 +21,12 @@ from inr_jax.sweep.study import Study
 REMARKS = ("label", "published")
 # Found out about a member beside its scores.
 MEASURED = ("rms_frequency",)
+# Of a member: measured values, scores, and how it ended.
+SCORES = tuple(METRICS)
+OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds")
 # What a custom setting may not be called: it is a column or a dimension of the results already.
 RESERVED = (
-    *(*REMARKS, *MEASURED, *METRICS, "status", "diverged_at", "seconds"),
+    *(*REMARKS, *OUTCOMES),
     *("members", "behind", "failed", "diverged", "pruned", "case", "member", "step", "octave", "side"),
 )
 # What a custom function may take besides settings.
