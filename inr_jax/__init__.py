@@ -13,3 +13,8 @@ from inr_jax.sweep import optuna as trials
 from inr_jax.sweep.ensemble import fit_many
 from inr_jax.sweep.fits import Fits, Network
 from inr_jax.sweep.halving import fit_halving
+from inr_jax.kernel.scale_curves import ScaleCurve, best_scale, scale_curve
+from inr_jax.runs import export as exports
+from inr_jax.runs.environment import use_every_core
+from inr_jax.runs.export import load_network
+from inr_jax.runs.record import open_run

@@ -119,6 +119,11 @@ class Network(NamedTuple):
         return image.reshape(*shape, self.channels)
 
 
+def on_host(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint as NumPy arrays."""
+    return jax.tree.map(np.asarray, checkpoint)._replace(step=checkpoint.step)
+
+
 def members_of(checkpoint: Checkpoint, rows: np.ndarray) -> Checkpoint:
     """Where these members of a chunk stand."""
     step, *rest = checkpoint
