@@ -318,7 +318,7 @@ def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.n
     member, fitted = finished(record, row)
     own = tasks.of(member.data).grid
     if grid and len(grid) != len(own):
-        raise Refused(f"--size={images.said_size(grid)} does not fit a member of {images.said_size(own)}")
+        raise Refused(f"--size={images.format_size(grid)} does not fit a member of {images.format_size(own)}")
     return plates.picture(member, fitted, grid)
 
 
@@ -362,7 +362,7 @@ def dry_run(loaded: Loaded) -> str:
         result, checkpoint = member_bytes(batch, study.run)
         kept += len(batch.rows) * result
         unfinished = max(unfinished, 2 * plan.chunk * checkpoint)
-        what = f"{batch.design.encoding} + {batch.design.network} on {batch.data.image} {images.said_size(task.grid)}"
+        what = f"{batch.design.encoding} + {batch.design.network} on {batch.data.image} {images.format_size(task.grid)}"
         lines.append(
             f"  {what}: {len(batch.rows)} members, {batch.design.steps} steps, {plan.parameters:,} parameters each; "
             f"chunk {plan.chunk} over {plan.devices} {'device' if plan.devices == 1 else 'devices'}, "
