@@ -4,11 +4,11 @@ A function declares a setting as a keyword-only parameter with a default:
 
     def gaussian(key, dims, *, scale: Annotated[float, about("standard deviation of B", low=0.0)] = 10.0): ...
 
-A float is traced: a number inside the compiled program. All else is static: it fixes a shape or a branch, and each value
-is a compilation of its own. A parameter whose `choices` are a `Registry` names another function, whose settings belong to
-the reader too; the reader receives that function, bound to them. A keyword-only parameter without a default is the
-package's setting of that name, or something that the caller provides. What the package brings and what `module:function`
-brings pass through the same door.
+A float is traced: a number inside the compiled program. All else is static: it fixes a shape or a branch, and each
+value is a compilation of its own. A parameter whose `choices` are a `Registry` names another function, whose settings
+belong to the reader too; the reader receives that function, bound to them. A keyword-only parameter without a default
+is the package's setting of that name, or something that the caller provides. What the package brings and what
+`module:function` brings pass through the same door.
 """
 
 import difflib
@@ -113,7 +113,8 @@ class Setting(NamedTuple):
 class Registry(dict[str, Any]):
     """Functions by name, registered where they are defined; `module:function` and functions themselves pass too.
 
-    A row may be a tuple of functions, such as an encoding's `init` and `apply`; `adapt` makes a row of a custom function.
+    A row may be a tuple of functions, such as an encoding's `init` and `apply`; `adapt` makes a row of a custom
+    function.
     """
 
     def __init__(self, kind: str, adapt: Callable[[Any], Any] = lambda function: function, custom: bool = True) -> None:
@@ -122,7 +123,7 @@ class Registry(dict[str, Any]):
         self.kind, self.adapt, self.custom = kind, lru_cache(adapt), custom
 
     def register(self, name: str = "", **defaults: Any) -> Callable[[Callable], Callable]:
-        """Decorator that adds a function by its name; `defaults` take the place of "auto" in settings of these names."""
+        """Decorator that adds a function by its name; `defaults` replace "auto" in settings of these names."""
 
         def add(function: Callable) -> Callable:
             vars(function)["defaults"] = defaults
@@ -308,7 +309,7 @@ class Checked(Settings):
     traced: ClassVar[bool] = True
 
     def __init__(self, **given: Any) -> None:
-        """The given settings, all others at their defaults; those that the chosen functions do not read are left out.
+        """The given settings, all others at their defaults; those that the chosen functions do not read are dropped.
 
         Raises Refused for a name that is not known, or a value that is not allowed.
         """

@@ -113,7 +113,9 @@ def listing() -> str:
             lines += [f"{_line(_dotted(known, n), known.fit[n])} <{', '.join(who)}>" for n, who in named.items()]
     lines += ["how it is carried out:", *(_line(f"run.{setting.name}", setting) for setting in declared(Run))]
     lines.append(f"  {'axes.NAME':<26} {'':<12} values of any field above but run.*, e.g. --config.axes.scale=1,2,4")
-    lines.append(f"  {'second.NAME':<26} {'':<12} an axis of the run that follows, where its values differ from the first's")
+    lines.append(
+        f"  {'second.NAME':<26} {'':<12} an axis of the run that follows, where its values differ from the first's"
+    )
     return "\n".join(lines)
 
 

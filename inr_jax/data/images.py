@@ -19,7 +19,6 @@ import skimage.data
 import skimage.transform
 from jaxtyping import Float
 
-
 from inr_jax.data import files
 from inr_jax.data.synthetic import generator
 from inr_jax.settings import AnyArray, Refused, declared, imported, nearest

@@ -28,7 +28,8 @@ class Fit:
     schedule: Annotated[
         Any,
         about(
-            "learning rate over the steps: as it is, to 0, to a tenth, or a tenth after 10 epochs without a better loss",
+            "learning rate over the steps: as it is, to 0, to a tenth, or a tenth after 10 epochs without a better "
+            "loss",
             choices=SCHEDULES,
         ),
     ] = "constant"
@@ -48,7 +49,7 @@ class Design(Checked):
     root, traced = Fit, False
 
     def __init__(self, **given: Any) -> None:
-        """The given settings, all others at their defaults; those that the chosen functions do not read are left out."""
+        """The given settings, all others at their defaults; those that the chosen functions do not read are dropped."""
         super().__init__(**given)
         if given.get("learn_frequencies") and "learn_frequencies" not in self:
             raise Refused(f"learn_frequencies=True needs an encoding with a B, not {self.encoding!r}")

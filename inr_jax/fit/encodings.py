@@ -1,10 +1,10 @@
 """Encodings: from coordinates to feature maps.
 
-An encoding is two pure functions: `init(key, dims, *, ...)` draws its variables, of which `params` are trained and `data`
-are not; `apply(variables, coords, *, ...)` gives the features. Their keyword-only parameters are settings; `side` is
-provided: the length of an image side in the coordinates (1 in [0, 1), 2 in [-1, 1]).
-All of it is float32 at the highest matmul precision: at scale 30 a coordinate's rounding is multiplied by 200.
-Features lie pixel beside pixel in memory, as the networks' columns do: the result is a transposed view.
+An encoding is two pure functions: `init(key, dims, *, ...)` draws its variables, of which `params` are trained and
+`data` are not; `apply(variables, coords, *, ...)` gives the features. Their keyword-only parameters are settings;
+`side` is provided: the length of an image side in the coordinates (1 in [0, 1), 2 in [-1, 1]). All of it is float32 at
+the highest matmul precision: at scale 30 a coordinate's rounding is multiplied by 200. Features lie pixel beside pixel
+in memory, as the networks' columns do: the result is a transposed view.
 """
 
 import functools
@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from inr_jax.fit import sines
-from inr_jax.settings import Registry, Refused, about
+from inr_jax.settings import Refused, Registry, about
 
 FAMILIES = Registry("family")
 Frequencies = Annotated[int, about("rows of B", low=1)]

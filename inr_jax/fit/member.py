@@ -36,9 +36,7 @@ def init(design: Design, hyper: Hyper, task: Task) -> State:
     fit, dims = assemble(design, hyper), len(task.grid)
     encoding = draw_encoding(design, hyper, dims)
     features = jax.eval_shape(fit.encoding.apply, encoding, jax.ShapeDtypeStruct((1, dims), jnp.float32))
-    network = networks.init(
-        fit.network(task.channels), key(hyper, "params"), jnp.zeros(features.shape, features.dtype)
-    )
+    network = networks.init(fit.network(task.channels), key(hyper, "params"), jnp.zeros(features.shape, features.dtype))
     params = {"encoding": encoding.params, "network": network.params}
     data = {"encoding": encoding.data, "network": network.data}
     return State(params, data, _rule(fit, 1).init(params))
@@ -49,9 +47,7 @@ def draw_encoding(design: Design, hyper: Hyper, dims: int) -> Variables:
     return assemble(design, hyper).encoding.init(key(hyper, "B"), dims)
 
 
-def encode(
-    design: Design, hyper: Hyper, encoding: Variables, coords: Float[AnyArray, "n d"]
-) -> Float[Array, "n f"]:
+def encode(design: Design, hyper: Hyper, encoding: Variables, coords: Float[AnyArray, "n d"]) -> Float[Array, "n f"]:
     """The features of coordinates of the design's domain."""
     return assemble(design, hyper).encoding.apply(encoding, coords)
 
@@ -112,8 +108,8 @@ def advance(
 ) -> tuple[State, Bool[Array, ""]]:
     """The member after steps `start` to `stop`: any cut into segments gives the same bits.
 
-    Also whether every loss on the way and every parameter at the end is finite (one that is not never becomes so again).
-    `precompute` keeps the features of all training pixels over the steps.
+    Also whether every loss on the way and every parameter at the end is finite (one that is not never becomes so
+    again). `precompute` keeps the features of all training pixels over the steps.
     """
     features = None
     if precompute:
@@ -132,7 +128,7 @@ def advance(
 def evaluate(
     design: Design, hyper: Hyper, task: Task, state: State, tile: int, metrics: tuple[str, ...]
 ) -> tuple[dict[str, Float[Array, ""]], UInt8[Array, "..."]]:
-    """The scores of these metrics, with every pixel predicted, `tile` pixels at a time; and a picture of at most 256."""
+    """The scores of these metrics, with every pixel predicted, `tile` pixels at a time; and a small picture."""
     member = field(design, hyper, task, state)
 
     def pixels(index: Int[Array, " n"]) -> tuple[Array, Array]:
@@ -170,7 +166,9 @@ def shapes(design: Design, hyper: Hyper, task: Task) -> State:
         if not custom:
             raise
         reason = str(error).strip().partition("\n")[0]
-        raise Refused(f"{' with '.join(map(str, custom))} cannot be fitted: {type(error).__name__}: {reason}") from error
+        raise Refused(
+            f"{' with '.join(map(str, custom))} cannot be fitted: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def key(hyper: Hyper, role: str) -> Array:

@@ -59,7 +59,9 @@ METRICS |= {
 
 
 def metric_names(custom: str | Sequence = ()) -> tuple:
-    """The package's metrics and custom ones: names in a text, separated by commas, or names and functions. Raises Refused."""
+    """The package's metrics and custom ones: names in a text, separated by commas, or names and functions. Raises
+    Refused.
+    """
     named = [part.strip() for part in custom.split(",")] if isinstance(custom, str) else list(custom)
     for name in filter(None, named):
         METRICS.find(name)

@@ -1,12 +1,12 @@
 """Networks: from feature maps to values. The only file that imports flax.
 
-A network is a function of the number of channels that returns a Flax Linen module, behind two pure functions: `init` and
-`apply`. Its keyword-only parameters are settings. A custom one is named `module:function`.
+A network is a function of the number of channels that returns a Flax Linen module, behind two pure functions: `init`
+and `apply`. Its keyword-only parameters are settings. A custom one is named `module:function`.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import flax.linen as nn
 import jax
@@ -17,7 +17,6 @@ from jaxtyping import Array, Float
 from inr_jax.fit.activations import ACTIVATIONS, Omega
 from inr_jax.fit.encodings import Variables
 from inr_jax.settings import AUTO, Registry, about, preset
-from typing import Any
 
 NETWORKS = Registry("network")
 INITS = Registry("init")
@@ -121,7 +120,8 @@ class Dense(nn.Module):
 class Mlp(nn.Module):
     """`depth` hidden layers of `width` with an activation each, and a last layer.
 
-    `initializers(fan_in, first)` gives a layer's initializers of weights and biases; `output` is applied to the last layer.
+    `initializers(fan_in, first)` gives a layer's initializers of weights and biases; `output` is applied to the last
+    layer.
     """
 
     channels: int
@@ -159,12 +159,8 @@ def mlp(
             choices=INITS,
         ),
     ] = AUTO,
-    output: Annotated[
-        str, about("last layer; auto: sigmoid for relu, linear for siren", choices=OUTPUTS)
-    ] = AUTO,
-    precision: Annotated[
-        str, about("of the hidden products", choices=("float32", *ROUNDED))
-    ] = "float32",
+    output: Annotated[str, about("last layer; auto: sigmoid for relu, linear for siren", choices=OUTPUTS)] = AUTO,
+    precision: Annotated[str, about("of the hidden products", choices=("float32", *ROUNDED))] = "float32",
 ) -> nn.Module:
     """A chain of layers with any activation between them."""
     # Bound: activation, init and output are functions here.
@@ -173,7 +169,9 @@ def mlp(
 
 NETWORKS |= {
     "relu": preset(mlp, "A ReLU MLP.", activation="relu"),
-    "siren": preset(mlp, "SIREN: sin(ω0 (Wx + b)) in every hidden layer (Sitzmann et al. 2020, eq. 4).", activation="sine"),
+    "siren": preset(
+        mlp, "SIREN: sin(ω0 (Wx + b)) in every hidden layer (Sitzmann et al. 2020, eq. 4).", activation="sine"
+    ),
     "mlp": mlp,
 }
 

@@ -1,8 +1,8 @@
 """Tasks: what is observed of a field, at which places it is trained, and where coordinates lie.
 
 A field is the network as a function of places, (n, d) in pixels, row first. A task says what is measured of it:
-`observe(field, task, index)` predicts the measurements of these numbers, `targets` holds them. The simplest measurement is
-the field itself at some pixels of an image: a split.
+`observe(field, task, index)` predicts the measurements of these numbers, `targets` holds them. The simplest measurement
+is the field itself at some pixels of an image: a split.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from inr_jax.settings import AnyArray, Registry, Refused, about, nearest
+from inr_jax.settings import AnyArray, Refused, Registry, about, nearest
 
 Field = Callable[[Float[AnyArray, "n d"]], Float[Array, "n c"]]
 TASKS = Registry("task")
@@ -117,9 +117,9 @@ def split(
     `all`: train on every pixel, none held out. `quarter`: train `[::2, ::2]`, hold out `[1::2, 1::2]`. `rows`: train
     the even rows, hold out the odd. `checkerboard`: train where row + column is even. `random`: train `fraction` of the
     pixels. With `validation` the held-out pixels are put away, and about that part of the training pixels is held out
-    instead, drawn at random: settings can then be chosen without the pixels that are reported. Under `rows` it is evenly
-    spaced columns of the training rows, which lie between known lines as the reported rows do.
-    Raises Refused if no pixel is left to train on.
+    instead, drawn at random: settings can then be chosen without the pixels that are reported. Under `rows` it is
+    evenly spaced columns of the training rows, which lie between known lines as the reported rows do. Raises Refused if
+    no pixel is left to train on.
 
     >>> task = split(np.zeros((4, 4, 3), np.float32), "quarter")
     >>> task.train.tolist(), task.heldout.tolist()

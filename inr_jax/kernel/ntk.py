@@ -262,7 +262,7 @@ def fan_in(design: Design, dims: int) -> int:
 
 def count(design: Design, dims: int) -> int:
     """How many frequencies a design has: rows of B."""
-    return jax.eval_shape(partial(_frequencies, design, dims=dims), Hyper()).shape[0]
+    return jax.eval_shape(partial(member.draw_encoding, design, dims=dims), Hyper(seed=0))["B"].shape[0]
 
 
 def frequencies(design: Design, hyper: Hyper, dims: int) -> Float[np.ndarray, "m d"]:

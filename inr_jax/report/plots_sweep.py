@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from inr_jax.fit.design import Fit
 from inr_jax.report import summary as tables
 from inr_jax.report.plots_members import COLORS, MARKERS, STYLE, canvas, in_decades, legend_above, literal, plain
-from inr_jax.fit.design import Fit
 from inr_jax.settings import catalogue
 
 MOST_LINES, MOST_PANELS = 6, 4

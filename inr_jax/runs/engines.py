@@ -15,14 +15,14 @@ from jaxtyping import Int
 from inr_jax.data.problem import load_task
 from inr_jax.runs import environment as machine
 from inr_jax.runs import signals
+from inr_jax.runs.progress import Progress
+from inr_jax.runs.trackers import Finished, Sinks
+from inr_jax.runs.work import Failed, Listener, Part, Work
+from inr_jax.settings import Refused, library
 from inr_jax.sweep import plan as planner
 from inr_jax.sweep.chunks import chunks
 from inr_jax.sweep.grid import Batch
-from inr_jax.runs.progress import Progress
-from inr_jax.settings import Refused, library
 from inr_jax.sweep.study import Run
-from inr_jax.runs.trackers import Finished, Sinks
-from inr_jax.runs.work import Failed, Listener, Part, Work
 
 # How often a task is tried again: its worker or its node was lost, or another process still had its chunk.
 RETRIES = 8

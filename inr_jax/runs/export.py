@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.export
@@ -12,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr_jax.fit import member
-from inr_jax.fit.task import Task
-from inr_jax.sweep.fits import Network
-from inr_jax.runs.record import flat, unflat
 from inr_jax.fit.design import Design, Hyper
+from inr_jax.fit.task import Task
+from inr_jax.runs.record import flat, unflat
 from inr_jax.settings import Refused, library
+from inr_jax.sweep.fits import Network
 
 # Where a StableHLO program can run.
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")

@@ -24,16 +24,16 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import UInt8
 
-from inr_jax.runs import stores
 from inr_jax.data.problem import Problem
 from inr_jax.fit.curves import Curves
 from inr_jax.fit.design import Fit
 from inr_jax.fit.metrics import METRICS
+from inr_jax.runs import stores
+from inr_jax.runs.stores import Place, write
 from inr_jax.settings import Refused, catalogue
 from inr_jax.sweep.fits import Checkpoint, Outcome
 from inr_jax.sweep.grid import MEASURED, REMARKS, Grid
 from inr_jax.sweep.study import Study
-from inr_jax.runs.stores import Place, write
 
 CURVE_DIMENSIONS = {
     "history_train": ("member", "step"),

@@ -17,32 +17,31 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from inr_jax.cli.config import Loaded, collected
 from inr_jax.data import images
 from inr_jax.data import interpolate as baselines
-from inr_jax.data.problem import Data, load_task
+from inr_jax.data.problem import load_task
 from inr_jax.fit import member as fit
+from inr_jax.fit import metrics
 from inr_jax.fit.curves import picture_of
 from inr_jax.fit.design import member_of
-from inr_jax.fit import metrics
 from inr_jax.kernel import of_study as foresight
 from inr_jax.kernel import scale_curves as theory
-from inr_jax.runs import engines
-from inr_jax.runs import stores
+from inr_jax.kernel.regression import NotConverged
+from inr_jax.runs import engines, stores
 from inr_jax.runs import trackers as sinks
-from inr_jax.sweep import halving
-from inr_jax.cli.config import Loaded, collected
 from inr_jax.runs.engines import HERE, Where
-from inr_jax.sweep.fits import Network
-from inr_jax.sweep.grid import Batch, Grid, Kind, Member, batches, grid
-from inr_jax.sweep.study import Run, Study
 from inr_jax.runs.environment import provenance
 from inr_jax.runs.progress import Progress
 from inr_jax.runs.record import LAYOUT, PATIENCE, Kept, Learned, Record, refuse_other
-from inr_jax.kernel.regression import NotConverged
-from inr_jax.settings import Refused
 from inr_jax.runs.trackers import Sinks
 from inr_jax.runs.view import read_learned, write_report
 from inr_jax.runs.work import Once, Work, planned, remaining
+from inr_jax.settings import Refused
+from inr_jax.sweep import halving
+from inr_jax.sweep.fits import Network
+from inr_jax.sweep.grid import Batch, Grid, Kind, Member, batches, grid
+from inr_jax.sweep.study import Run, Study
 
 
 class Members(NamedTuple):

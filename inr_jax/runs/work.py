@@ -8,23 +8,22 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from inr_jax.runs import signals
-from inr_jax.sweep import ensemble
-from inr_jax.sweep import halving
 from inr_jax.data.problem import load_task
 from inr_jax.fit import member as fit
 from inr_jax.fit.curves import Curves
 from inr_jax.fit.design import member_of
 from inr_jax.fit.metrics import metric_names
-from inr_jax.sweep.chunks import chunk_by_chunk, padded
-from inr_jax.sweep.fits import Checkpoint, Outcome, members_of, on_host
-from inr_jax.sweep.grid import MEASURED, Batch
-from inr_jax.sweep.study import Run
+from inr_jax.runs import signals
 from inr_jax.runs.environment import Stopwatch, device
-from inr_jax.sweep.plan import Plan
 from inr_jax.runs.progress import Pace
 from inr_jax.runs.record import Kept, Record, chunk_name, step_of
 from inr_jax.runs.trackers import Finished
+from inr_jax.sweep import ensemble, halving
+from inr_jax.sweep.chunks import chunk_by_chunk, padded
+from inr_jax.sweep.fits import Checkpoint, Outcome, members_of, on_host
+from inr_jax.sweep.grid import MEASURED, Batch
+from inr_jax.sweep.plan import Plan
+from inr_jax.sweep.study import Run
 
 Failed = dict[str, str]
 

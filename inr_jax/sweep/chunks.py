@@ -78,5 +78,3 @@ def _out_of_memory(error: Exception) -> bool:
 def _first(members: int, leaf: np.ndarray) -> np.ndarray:
     """The leaf without the members that only fill up the chunk."""
     return leaf[:members]
-
-

@@ -61,9 +61,9 @@ def advance(
 ) -> Checkpoint:
     """Where the members of one chunk stand at step `stop`, from the first step or from a checkpoint of them.
 
-    Curves are read at the steps `points`. `listen` is called with each checkpoint, the starting one too, and returns the
-    number of steps to the next (None: as planned). A member that diverges is frozen at its last finite step; the bits of
-    the others do not change for it. Raises MemoryError where the program needs more than there is.
+    Curves are read at the steps `points`. `listen` is called with each checkpoint, the starting one too, and returns
+    the number of steps to the next (None: as planned). A member that diverges is frozen at its last finite step; the
+    bits of the others do not change for it. Raises MemoryError where the program needs more than there is.
     """
     available = planner.memory(plan.devices)
     if plan.bytes > available:
@@ -134,8 +134,8 @@ def history_steps(steps: int, points: int, also: Sequence[float] | np.ndarray = 
 def _segment(run: Programs, hypers: Hyper, task: Task, plan: Plan, now: Checkpoint, stop: int) -> Checkpoint:
     """After the steps up to `stop`, whose losses are looked at once, at their end.
 
-    Only if a member is not finite is its last finite step searched for: a select over all parameters at every step would
-    cost every sweep 5 to 11 % on a CPU.
+    Only if a member is not finite is its last finite step searched for: a select over all parameters at every step
+    would cost every sweep 5 to 11 % on a CPU.
     """
 
     def steps(state: State, start: int, stop: int) -> tuple[State, np.ndarray]:
@@ -188,5 +188,3 @@ def _select(which: Bool[AnyArray, " m"], yes: State, no: State) -> State:
         return jax.numpy.where(jax.numpy.reshape(which, (-1,) + (1,) * (a.ndim - 1)), a, b)
 
     return jax.tree.map(one, yes, no)
-
-

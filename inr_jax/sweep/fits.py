@@ -31,8 +31,9 @@ class Checkpoint(NamedTuple):
 class Outcome(NamedTuple):
     """What members have come to, NumPy arrays with a leading member axis.
 
-    `scores` by metric, NaN where one is not defined. `picture` is 8 bit, at most 256 pixels along a side. `rms_frequency`
-    is the root mean square of B's entries at the end, in cycles per image side; NaN where there is no B.
+    `scores` by metric, NaN where one is not defined. `picture` is 8 bit, at most 256 pixels along a side.
+    `rms_frequency` is the root mean square of B's entries at the end, in cycles per image side; NaN where there is no
+    B.
     """
 
     params: Any

@@ -52,7 +52,7 @@ def member_steps(members: int, steps: int, keep: float) -> int:
     """The member-steps that a grid of settings with one seed costs; without halving `members * steps`."""
     total = before = 0
     for rung in rungs(steps, keep):
-        total, before, members = total + members * (rung - before), rung, kept(members, keep)
+        total, before, members = total + members * (rung - before), rung, survivor_count(members, keep)
     return total
 
 

@@ -43,7 +43,8 @@ def optimize(
     """The study, after so many more trials: a chunk of members at once, all by one program.
 
     `space` suggests settings by Optuna's own calls: `lambda trial: {"scale": trial.suggest_float("scale", 1, 64,
-    log=True)}`. Its names are those of traced settings; what a trial leaves out has its default. `fit_many(design, hypers(**space(study.best_trial)), task)` fits the best one again.
+    log=True)}`. Its names are those of traced settings; what a trial leaves out has its default. `fit_many(design,
+    hypers(**space(study.best_trial)), task)` fits the best one again.
 
     Each round asks for `chunk` trials, fits them together and tells each its `objective`, one of the metrics, which all
     are user attributes where they are not NaN. A member that diverged has failed, with its step as the user attribute

@@ -79,10 +79,7 @@ def plan(
         block = CPU_BLOCK if backend == "cpu" and pixels >= 2 * CPU_BLOCK else 0
     activations = 4 * (block or pixels) * (2 * units + 2 * hidden)
     member_bytes = 4 * 5 * parameters + activations + 4 * units * pixels * precompute
-    if chunk:
-        over = _dividing(chunk)
-    else:
-        over = min(devices(), count(hypers))
+    over = _dividing(chunk) if chunk else min(devices(), count(hypers))
     if not chunk:
         wide = CPU_CHUNK if backend == "cpu" else max(1, min(ACCELERATOR_CHUNK, int(memory(over) // member_bytes)))
         chunk = over * min(wide, math.ceil(count(hypers) / over))

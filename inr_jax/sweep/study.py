@@ -16,7 +16,8 @@ class Run:
     features: Annotated[
         str,
         about(
-            "recomputed at every step, or kept over the steps where all take the same pixels; auto: the planner decides",
+            "recomputed at every step, or kept over the steps where all take the same pixels; auto: the planner "
+            "decides",
             choices=("auto", "recomputed", "precomputed"),
         ),
     ] = "auto"
