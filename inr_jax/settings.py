@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from inspect import Parameter
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -325,7 +325,7 @@ class Checked(Settings):
         super().__init__({n: value for n, value in values.items() if self.traced or not reads[n].traced})
         object.__setattr__(self, "_given", given)
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> Any:
         """The same with other values of some settings."""
         return type(self)(**{**self._given, **changes})
 
