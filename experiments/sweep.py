@@ -73,7 +73,7 @@ def _outcome(record: "Record") -> str:
     from inr_jax.report import summary as tables
 
     table = record.csv("results.csv")
-    summed, winner, said = tables.found(table)
+    summed, winner, said = tables.found(table, tables.chooser(table))
     baselines = record.csv("baselines.csv")
     lines = [tables.as_text(summed, winner), f"({tables.spread_said(table)})", tables.baseline_text(baselines)]
     return "\n".join([*filter(None, [*lines, said]), f"report: {record.directory / 'report.html'}"])
