@@ -11,20 +11,23 @@ from inr_jax._version import __version__
 if TYPE_CHECKING:
     from inr_jax import settings
     from inr_jax.data import images
+    from inr_jax.data.problem import Data
     from inr_jax.fit import metrics
     from inr_jax.fit import task as tasks
+    from inr_jax.fit.design import Design, Hyper, hypers
     from inr_jax.fit.task import Task
     from inr_jax.kernel.scale_curves import ScaleCurve, best_scale, scale_curve
     from inr_jax.runs import export as exports
     from inr_jax.runs.environment import use_every_core
     from inr_jax.runs.export import load_network
     from inr_jax.runs.record import open_run
-    from inr_jax.settings import Design, Hyper, Refused, hypers
+    from inr_jax.settings import Refused
     from inr_jax.sweep import optuna as trials
-    from inr_jax.sweep.ensemble import Fits, Network, fit_many
+    from inr_jax.sweep.ensemble import fit_many
+    from inr_jax.sweep.fits import Fits, Network
     from inr_jax.sweep.halving import fit_halving
 
-# The modules that are public, and the modules that define the other public names: as above, which type checkers read.
+# The same for Python: public modules, and where the other public names are defined.
 MODULES = {
     "settings": "settings",
     "images": "data.images",
@@ -34,6 +37,10 @@ MODULES = {
     "trials": "sweep.optuna",
 }
 NAMES = {
+    "Data": "data.problem",
+    "Design": "fit.design",
+    "Hyper": "fit.design",
+    "hypers": "fit.design",
     "Task": "fit.task",
     "ScaleCurve": "kernel.scale_curves",
     "best_scale": "kernel.scale_curves",
@@ -41,13 +48,10 @@ NAMES = {
     "use_every_core": "runs.environment",
     "load_network": "runs.export",
     "open_run": "runs.record",
-    "Design": "settings",
-    "Hyper": "settings",
     "Refused": "settings",
-    "hypers": "settings",
-    "Fits": "sweep.ensemble",
-    "Network": "sweep.ensemble",
     "fit_many": "sweep.ensemble",
+    "Fits": "sweep.fits",
+    "Network": "sweep.fits",
     "fit_halving": "sweep.halving",
 }
 
