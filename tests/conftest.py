@@ -12,9 +12,7 @@ import pytest
 from jax._src.compilation_cache import decompress_executable
 from matplotlib.figure import Figure
 
-from experiments import sweep
-from inr_jax.cli.arguments import told
-from inr_jax.runs.environment import let_go_of_programs
+# The package is imported where it is needed: the process that only hands out tests needs none of it.
 
 # Members lie over both.
 jax.config.update("jax_num_cpu_devices", 2)
@@ -80,12 +78,17 @@ def _sketch(figure: Figure, file: Any, *, format: str | None = None, **_: Any) -
 def programs() -> Iterator[None]:
     """Release compiled programs in time: those of all tests are more than a process may have."""
     yield
+    from inr_jax.runs.environment import let_go_of_programs
+
     let_go_of_programs()
 
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of six members with real figures, to read. To change it, copy it: `shutil.copytree`."""
+    from experiments import sweep
+    from inr_jax.cli.arguments import told
+
     out = tmp_path_factory.mktemp("finished") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", SAVEFIG)
