@@ -62,7 +62,7 @@ class Hyper(Settings):
 
     def __init__(self, **values: Any) -> None:
         """These settings; all others have their defaults."""
-        super().__init__(values)
+        super().__init__({"seed": 0, **values})
 
     def replace(self, **changes: Any) -> "Hyper":
         """The same with other values of some settings."""
