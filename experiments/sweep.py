@@ -3,8 +3,8 @@
 The same command resumes; more values on an axis extend the run. --dry_run shows what would be done, --help every field,
 --list the studies (which also go by their name, --config=scale:quick), encodings, networks and sample images.
 --shard=I/N fits one of N shares (I from 0) into the same folder; the last to finish writes the results. --engine=ray
-has a Ray cluster fit them, the one at --ray_address or one of this machine's cores. --distributed makes one program
-of the processes that were started with it, on a TPU pod or under a scheduler, over the devices of all.
+has a Ray cluster fit them, the one at --ray_address or one of this machine's cores. With --distributed
+the processes that were started together, on a TPU pod or under a scheduler, fit a share each.
 --completion=bash|zsh prints a script for the shell: eval "$(inr-sweep --completion=bash)".
 """
 
@@ -17,10 +17,9 @@ from inr_jax.cli import completion
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import console, parsed, run, shard
 from inr_jax.report import summary as tables
-from inr_jax.runs import engines, study
+from inr_jax.runs import engines, environment, study
 from inr_jax.runs.engines import Shard
 from inr_jax.runs.record import Record
-from inr_jax.sweep import hosts
 
 USAGE = (
     "python -m experiments.sweep --config=PATH[:VARIANT] [--config.FIELD=VALUE ...] [--out=DIR] [--shard=I/N] "
@@ -48,14 +47,15 @@ def main(argv: Sequence[str]) -> int:
     share = shard(arguments.shard)
     where = engines.where(loaded.study.run, share, arguments.ray_address, arguments.distributed)
     if arguments.distributed:
-        hosts.join()
+        share = Shard(*environment.join())
+        where = where._replace(shard=share)
     if arguments.dry_run:
         print(study.dry_run(loaded))
         return 0
     ended = study.run(loaded, arguments.out, ["python", "-m", "experiments.sweep", *argv], where)
     if ended.lacking:
         print(_share(ended, share))
-    elif hosts.first():
+    else:
         print(_outcome(ended.record))
     for line in ended.failed:
         print(f"failed: {line}", file=sys.stderr)

@@ -30,7 +30,6 @@ from inr_jax.runs import engines
 from inr_jax.runs import stores
 from inr_jax.runs import trackers as sinks
 from inr_jax.sweep import halving
-from inr_jax.sweep import hosts
 from inr_jax.cli.config import Loaded, collected
 from inr_jax.runs.engines import HERE, Where
 from inr_jax.sweep.ensemble import Network
@@ -70,13 +69,11 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where
     record = Record(out or Path("runs") / f"{study.name}-{study.variant}-{asked['fingerprint']}")
     if study.run.sinks and not stores.is_local(record.directory):
         raise Refused(f"run.sinks={study.run.sinks!r}: trackers keep files beside a run, and {out} is no folder")
-    if hosts.first():
-        _say(record.set_damaged_aside())
-    hosts.together("the record is whole")
+    _say(record.set_damaged_aside())
     refuse_other(record, asked)
     chosen = record.run.get("chosen", [])
     members = both_stages(study, first, chosen)
-    if hosts.agreed(record.is_whole(asked, members.keys)):
+    if record.is_whole(asked, members.keys):
         record.tidy()
         return Ended(record, [], 0)
     _say(images.notes(data.image) for data in {each.data for each in members.grid.members})
@@ -91,19 +88,16 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where
         failed |= fit_missing(record, study, members, partial(beginning, chosen), told, where)
     if where.shard.of > 1:
         _say(record.set_damaged_aside())  # what other shards wrote
-    missing, failures = 0, failed
-    if hosts.first():
-        with record.owned("run.json", PATIENCE):
-            whole = record.is_whole(asked, members.keys)
-            before, kept = record.failures | failed, record.kept()
-            missing = lacking(kept, before, study, members) or int(not staged)
-            lost = [key for key in members.keys if key in failed or (key in before and key not in kept)]
-            failures = {key: before[key] for key in lost}
-            outcome = {"chosen": chosen, "failures": failures, "members": len(members.keys)}
-            record.save_run(**about | record.run | asked | outcome)
-            if not missing and not whole:
-                finish(record, members, study)
-    hosts.together("the results are there")
+    with record.owned("run.json", PATIENCE):
+        whole = record.is_whole(asked, members.keys)
+        before, kept = record.failures | failed, record.kept()
+        missing = lacking(kept, before, study, members) or int(not staged)
+        lost = [key for key in members.keys if key in failed or (key in before and key not in kept)]
+        failures = {key: before[key] for key in lost}
+        outcome = {"chosen": chosen, "failures": failures, "members": len(members.keys)}
+        record.save_run(**about | record.run | asked | outcome)
+        if not missing and not whole:
+            finish(record, members, study)
     if missing and where.shard.of == 1:
         raise OSError(
             f"{record.directory} lacks {missing} members that were fitted: do all machines reach the same folder?"
@@ -237,7 +231,7 @@ def fit_missing(
         works.append(Work(record, study.run, batch, own, settings, mine, once, where.waits, []))
     kept = record.kept()
     left = np.sum([remaining(each.batch, each.keys, each.mine, kept, study.run.keep) for each in works], axis=0)
-    with Progress(*(left.tolist() if hosts.first() else (0, 0))) as progress:
+    with Progress(*left.tolist()) as progress:
         heard = engines.Announced(progress, told)
         if study.run.engine == "ray":
             return engines.on_ray(works, heard, study.run, where.ray_address)

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -14,7 +13,6 @@ from inr_jax.fit import task as tasks
 from inr_jax.runs import signals
 from inr_jax.sweep import ensemble
 from inr_jax.sweep import halving
-from inr_jax.sweep import hosts
 from inr_jax.sweep.ensemble import Fitted, Segment
 from inr_jax.fit.member import Curves
 from inr_jax.sweep.grid import MEASURED, SCORES, Batch
@@ -155,7 +153,7 @@ class Work(NamedTuple):
             begun = not leave and rung < self.batch.design.steps and key in unfinished
             return there or (begun and step_of(unfinished[key][0]) >= rung)
 
-        return np.asarray(hosts.agreed([int(place) for place in going if not stands(self.keys[place])]), int)
+        return np.asarray([place for place in going if not stands(self.keys[place])], int)
 
     def ranked(self, going: np.ndarray, rung: int) -> np.ndarray:
         """What these members are ranked by at a rung."""
@@ -171,7 +169,7 @@ class Work(NamedTuple):
 
     def plan(self, among: int) -> Plan:
         """The plan by which so many are fitted: as it began, if it did, since chunk and block change bits."""
-        there = hosts.agreed(self.record.run.get("plans", {}).get(self.name(among)))
+        there = self.record.run.get("plans", {}).get(self.name(among))
         with Stopwatch() as watch:
             plan = Plan(**there) if there else planned(self.batch, self.run, among)
         self.compiled.append(watch.compiling)
@@ -181,14 +179,13 @@ class Work(NamedTuple):
         """What the plan for so many members of the batch depends on: other values of it are another plan."""
         run = self.run
         asked = (self.batch.design, self.batch.data, among, run.chunk, run.pixel_block, run.features)
-        where = f"{device()} of many hosts" if hosts.many() else device()
-        return hashlib.sha256(repr((asked, where)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((asked, device())).encode()).hexdigest()[:16]
 
     def groups(self, missing: np.ndarray) -> list[np.ndarray]:
         """The missing members, those that stand at the same step together, the furthest first."""
         unfinished = self.record.unfinished()
         furthest = (unfinished.get(self.keys[place]) for place in missing)
-        steps = hosts.agreed([step_of(paths[0]) if paths else 0 for paths in furthest])
+        steps = [step_of(paths[0]) if paths else 0 for paths in furthest]
         groups: dict[int, list[int]] = {}
         for place, step in zip(missing, steps, strict=True):
             groups.setdefault(step, []).append(place)
@@ -202,17 +199,13 @@ class Work(NamedTuple):
         design, run = self.batch.design, self.run
         task, full = tasks.of(self.batch.data), ensemble.padded(places, plan.chunk)
         hypers = member_of(self.batch.hypers, full)
-        here = places[hosts.rows(plan.chunk)]
-        mine = [self.keys[place] for place in here]
+        mine = [self.keys[place] for place in places]
         points = halving.points(design.steps, run.history, run.keep)
-        hosts.stop_together()
-        with self.record.owned(chunk_name(mine), waits) if mine else nullcontext(), signals.waiting():
-            if mine and not hosts.many() and self.record.stands(mine) >= part.rung:
+        with self.record.owned(chunk_name(mine), waits), signals.waiting():
+            if self.record.stands(mine) >= part.rung:
                 return  # another process was there between our looking and our owning
-            if hosts.first():
-                self.beginning(self.name(part.among), plan)
-            lying = [self.keys[place] for place in full[hosts.rows(plan.chunk)]]
-            start, about = self.restored(lying, points.tolist(), plan, listener)
+            self.beginning(self.name(part.among), plan)
+            start, about = self.restored([self.keys[place] for place in full], points.tolist(), listener)
             pace = Pace(run.checkpoint_seconds)
             with Stopwatch() as watch:
 
@@ -224,16 +217,16 @@ class Work(NamedTuple):
                     return spent | {"history_step": read.tolist()}
 
                 def keep(segment: Segment) -> None:
-                    if mine:
-                        self.record.save_checkpoint(mine, ensemble.on_this_host(segment, plan), said())
+                    self.record.save_checkpoint(mine, ensemble.on_host(segment), said())
 
                 def after(segment: Segment) -> int:
                     listener.advanced(len(places), segment.step)
-                    steps, due = hosts.agreed([pace.looking(segment.step), pace.checkpoint_due()])
-                    if hosts.anyone(bool(signals.asked())) or due:
+                    steps = pace.looking(segment.step)
+                    if signals.asked() or pace.checkpoint_due():
                         keep(segment)
                         pace.checkpointed()
-                    hosts.stop_together()
+                    if signals.asked():
+                        raise signals.Stopped(signals.asked())
                     return steps
 
                 ranked = halving.rungs(design.steps, run.keep)[:-1]
@@ -244,13 +237,11 @@ class Work(NamedTuple):
                 if part.leave or part.rung == design.steps:
                     fitted = ensemble.scored(design, hypers, task, plan, segment)
                     read = points[points <= segment.step]
-                    if mine:
-                        self.record.save_chunk(mine, fitted, said(read))
-                        listener.finished(self.finished(here, fitted, read))
+                    self.record.save_chunk(mine, fitted, said(read))
+                    listener.finished(self.finished(places, fitted, read))
                 else:
                     keep(segment)
                 self.compiled.clear()
-            hosts.together("chunk")
 
     def finished(self, places: np.ndarray, fitted: Fitted, steps: np.ndarray) -> list[Finished]:
         """The members of a chunk as listeners are told of them."""
@@ -271,7 +262,7 @@ class Work(NamedTuple):
         ]
 
     def restored(
-        self, keys: Sequence[str], points: list[int], plan: Plan, listener: Listener
+        self, keys: Sequence[str], points: list[int], listener: Listener
     ) -> tuple[Segment | None, dict[str, Any]]:
         """Where these members of a chunk stood when they were stopped, and the seconds that it took.
 
@@ -280,14 +271,12 @@ class Work(NamedTuple):
         design, hyper, task = self.batch.design, member_of(self.batch.hypers, 0), tasks.of(self.batch.data)
         those = list(dict.fromkeys(keys))
         found = self.record.restored(those, points, partial(fit.shapes, design, hyper, task))
-        # Those on other hosts must have stood at the same step.
-        if not hosts.alike(found[0].step if found else 0) or not found:
+        if not found:
             return None, {"seconds": 0.0, "compile_seconds": 0.0}
         start, about = found
         if start.step not in halving.rungs(design.steps, self.run.keep)[:-1]:
             listener.said(f"{len(those)} members go on at step {start.step} of {design.steps}")
-        filled = ensemble.members_of(start, np.asarray([those.index(key) for key in keys]))
-        return ensemble.on_all_hosts(filled, plan), about
+        return ensemble.members_of(start, np.asarray([those.index(key) for key in keys])), about
 
 
 def remaining(

@@ -18,7 +18,6 @@ from inr_jax.fit.member import Curves, State
 from inr_jax.fit.task import Task, coordinates
 from inr_jax.runs.environment import let_go_of_programs
 from inr_jax.settings import AnyArray, Design, Hyper, count, member_of
-from inr_jax.sweep import hosts
 from inr_jax.sweep import plan as planner
 from inr_jax.sweep.plan import Plan
 
@@ -173,7 +172,7 @@ def advance_chunk(
         members = f"{plan.chunk // plan.devices} members of {plan.parameters:,} parameters"
         size = f"{plan.bytes / 2**30:.1f} GiB for {members}"
         raise MemoryError(f"not enough memory: {size}, of {there / 2**30:.1f} that may be taken on a device")
-    task, hypers = _placed(task, plan), _among_hosts(hypers, plan)
+    task = _placed(task, plan)
     segment = start or _begun(design, plan.devices, hypers, task)
     steps = after(segment)
     while segment.step < stop:
@@ -187,11 +186,11 @@ def advance_chunk(
 
 
 def scored(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Segment) -> Fitted:
-    """What came out of a chunk's members, as they stand; of many hosts, of those on this one."""
-    task, hypers = _placed(task, plan), _among_hosts(hypers, plan)
+    """What came out of a chunk's members, as they stand."""
+    task = _placed(task, plan)
     evaluate = _programs(design, plan, hypers, task).evaluate
-    scores, picture = hosts.own(evaluate(hypers, task, _lying(segment.state, plan)))
-    segment = on_this_host(segment, plan)
+    scores, picture = _on_host(evaluate(hypers, task, _lying(segment.state, plan)))
+    segment = on_host(segment)
     params, data = segment.state.params, segment.state.data
     frequency = rms_frequency((params | data)["B"])
     outcome: dict[str, Any] = {"diverged_at": segment.diverged_at, "rms_frequency": frequency, "picture": picture}
@@ -211,8 +210,7 @@ def planned(design: Design, hypers: Hyper, task: Task, chunk: int = 0, block: in
     while True:
         some = member_of(hypers, padded(np.arange(min(plan.chunk, count(hypers))), plan.chunk))
         plan = plan._replace(bytes=_programs(design, plan, some, task).bytes or plan.bytes)
-        least = plan.devices if hosts.many() else 1
-        if plan.bytes <= planner.memory(plan.devices) or plan.chunk == least:
+        if plan.bytes <= planner.memory(plan.devices) or plan.chunk == 1:
             return plan
         plan = planner.halved(plan)
 
@@ -234,7 +232,7 @@ def chunk_by_chunk(
         try:
             fitted: T | Exception = fit_one(rows, plan)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            if hosts.many() or not _out_of_memory(error):
+            if not _out_of_memory(error):
                 raise
             if plan.chunk > 1:
                 waiting.append(rows)
@@ -313,25 +311,20 @@ def render(
     return image.reshape(*shape, channels)
 
 
-def on_this_host(segment: Segment, plan: Plan) -> Segment:
-    """Where those of a chunk's members stand that are on this host, as NumPy arrays."""
-    rows = hosts.rows(plan.chunk)
-    rest = (jax.tree.map(lambda leaf: np.asarray(leaf)[rows], each) for each in (segment.diverged_at, segment.curves))
-    return Segment(segment.step, hosts.own(segment.state), *rest)
-
-
-def on_all_hosts(segment: Segment, plan: Plan) -> Segment:
-    """Where a chunk's members stand, of whom each host has its own."""
-    if not hosts.many():
-        return segment
-    state = hosts.spread_own(segment.state, NamedSharding(_mesh(plan.devices), PartitionSpec(MEMBERS)))
-    return Segment(segment.step, state, *hosts.everybody((segment.diverged_at, segment.curves)))
+def on_host(segment: Segment) -> Segment:
+    """The segment with NumPy arrays, in the host's memory."""
+    step, *rest = segment
+    return Segment(step, *_on_host(rest))
 
 
 def members_of(segment: Segment, rows: np.ndarray) -> Segment:
     """Where these members of the chunk stand."""
     step, *rest = segment
     return Segment(step, *jax.tree.map(lambda leaf: leaf[rows], rest))
+
+
+def _on_host(tree: Any) -> Any:
+    return jax.tree.map(np.asarray, tree)
 
 
 def _first(members: int, leaf: np.ndarray) -> np.ndarray:
@@ -354,7 +347,7 @@ def _looked_at(design: Design, devices: int, hypers: Hyper, task: Task, segment:
 
 def _point(design: Design, devices: int, hypers: Hyper, task: Task, state: State) -> Curves:
     """One point of the training curves."""
-    return jax.tree.map(lambda part: part[:, None], hosts.everybody(_curve_point(design, devices, hypers, task, state)))
+    return jax.tree.map(lambda part: part[:, None], _on_host(_curve_point(design, devices, hypers, task, state)))
 
 
 def _advanced(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Segment, stop: int) -> Segment:
@@ -367,7 +360,7 @@ def _advanced(design: Design, hypers: Hyper, task: Task, plan: Plan, segment: Se
 
     def run(state: State, start: int, stop: int) -> tuple[State, np.ndarray]:
         new, finite = program(hypers, task, _lying(state, plan), np.int32(start), np.int32(stop))
-        return new, hosts.everybody(finite)
+        return new, np.asarray(finite)
 
     state, diverged_at = segment.state, np.asarray(segment.diverged_at)
     before = diverged_at >= 0
@@ -442,10 +435,9 @@ def _bytes(program: Any) -> int:
 
 
 def _mesh(devices: int) -> Mesh:
-    """So many of the devices, members along them: those of each host together, and the hosts in their order."""
-    # `make_mesh` would put them in the order in which they are wired, and nobody here talks to another.
-    those = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))[:devices]
-    return Mesh(np.asarray(those), (MEMBERS,), axis_types=(AxisType.Auto,))
+    """The first of this process's devices, with members along them."""
+    # Not `make_mesh`, which orders them by how they are wired: members never communicate.
+    return Mesh(np.asarray(jax.local_devices()[:devices]), (MEMBERS,), axis_types=(AxisType.Auto,))
 
 
 def _over(devices: int, spec: PartitionSpec) -> NamedSharding | None:
@@ -455,17 +447,12 @@ def _over(devices: int, spec: PartitionSpec) -> NamedSharding | None:
 
 def _lying(state: State, plan: Plan) -> State:
     """The state over the plan's devices: where a program left it, except arrays that are empty (a B of no rows)."""
-    return hosts.spread(state, _over(plan.devices, PartitionSpec(MEMBERS)))
-
-
-def _among_hosts(hypers: Hyper, plan: Plan) -> Hyper:
-    """The hypers over the devices of many hosts; with one host they go where a program wants them."""
-    return hosts.spread(hypers, _over(plan.devices, PartitionSpec(MEMBERS))) if hosts.many() else hypers
+    return jax.device_put(state, _over(plan.devices, PartitionSpec(MEMBERS)))
 
 
 def _placed(task: Task, plan: Plan) -> Task:
     """The task on each of the plan's devices."""
-    return hosts.spread(task, _over(plan.devices, PartitionSpec()))
+    return jax.device_put(task, _over(plan.devices, PartitionSpec()))
 
 
 def _each(function: Callable, devices: int, members: tuple, shared: tuple = ()) -> Any:

@@ -11,7 +11,6 @@ import numpy as np
 from inr_jax.fit import member as fit
 from inr_jax.fit.task import Task
 from inr_jax.settings import Design, Hyper, count, member_of
-from inr_jax.sweep import hosts
 
 # CPU: what a block of pixels takes stays in the caches. Half as many are 0 to 3 % faster, twice as many 2 to 5 %
 # slower, 8,192 are 9 to 18 %.
@@ -79,12 +78,7 @@ def plan(
         block = CPU_BLOCK if backend == "cpu" and pixels >= 2 * CPU_BLOCK else 0
     activations = 4 * (block or pixels) * (2 * units + 2 * hidden)
     member_bytes = 4 * 5 * parameters + activations + 4 * units * pixels * precompute
-    if hosts.many():  # each host has its part, and all devices run the program
-        over, chunk = devices(), math.ceil(chunk / devices()) * devices()
-    elif chunk:
-        over = _dividing(chunk)
-    else:
-        over = min(devices(), count(hypers))
+    over = _dividing(chunk) if chunk else min(devices(), count(hypers))
     if not chunk:
         wide = CPU_CHUNK if backend == "cpu" else max(1, min(ACCELERATOR_CHUNK, int(memory(over) // member_bytes)))
         chunk = over * min(wide, math.ceil(count(hypers) / over))
@@ -103,9 +97,9 @@ def halved(plan: Plan) -> Plan:
 
 
 def devices() -> int:
-    """How many devices a chunk may lie over; one where JAX was told which."""
+    """How many of this process's devices a chunk may lie over; one where JAX was told which."""
     config: Any = jax.config  # its options have no types
-    return 1 if config.jax_default_device else jax.device_count()
+    return 1 if config.jax_default_device else jax.local_device_count()
 
 
 def _dividing(chunk: int) -> int:
@@ -118,7 +112,7 @@ def memory(over: int = 1) -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     shared = min(over, jax.local_device_count())
     whole = stats.get("bytes_limit") or min(_physical_bytes(), *map(_group_bytes, GROUP_LIMITS)) / shared
-    return hosts.agreed(int(MEMORY_PART * whole))
+    return int(MEMORY_PART * whole)
 
 
 def _physical_bytes() -> int:
