@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     if out.suffix == ".png" and image.ndim != 3:
         raise Refused(f"--out={out}: this member is of a signal, which is no picture; allowed: .npy")
     stores.write(out, images.to_png(image) if out.suffix == ".png" else _npy(image))
-    print(f"{out}: {images.said_size(image.shape[:-1])}")
+    print(f"{out}: {images.format_size(image.shape[:-1])}")
     return 0
 
 

@@ -18,6 +18,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from inr_jax.data import images
+from inr_jax.data.synthetic import SYNTHETIC
 from inr_jax.fit.encodings import ENCODINGS, Encoding
 from inr_jax.fit.member import OPTIMIZERS
 from inr_jax.fit.networks import NETWORKS
@@ -146,7 +147,7 @@ def known() -> str:
         lines.append(f"{title}:")
         lines += [f"  {name:<12} {_meaning(made)}" for name, made in group.items()]
     lines.append("images (or a path, or module:function):")
-    lines += [f"  {', '.join(images.SAMPLES)}", *(f"  synthetic:{name}" for name in images.SYNTHETIC)]
+    lines += [f"  {', '.join(images.SAMPLES)}", *(f"  synthetic:{name}" for name in SYNTHETIC)]
     return "\n".join(lines)
 
 
@@ -244,7 +245,7 @@ def _axes(
                 raise Refused(f"{group}.{name} is empty; give its values, e.g. {group}.{name}=1,2,4")
         converted = [convert(name, value, known[name]) for value in values]
         unique = dict.fromkeys(
-            each for value in converted for each in (images.named(value) if name == "image" else [value])
+            each for value in converted for each in (images.expand(value) if name == "image" else [value])
         )
         if unique:
             made[name] = tuple(unique)

@@ -1,1 +1,1 @@
-"""What is fitted: files, samples and generators."""
+"""Data to fit. `images`: load files, samples and generated signals; `interpolate`: a baseline without a network."""

@@ -18,6 +18,7 @@ from experiments import sweep
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import told
 from inr_jax.data import images
+from inr_jax.data.synthetic import SYNTHETIC
 from inr_jax.fit import encodings as features
 from inr_jax.fit import networks
 from inr_jax.runs import progress
@@ -41,7 +42,7 @@ def test_the_list_names_studies_encodings_networks_and_images(capsys):
     for path in Path("experiments/configs").glob("*.py"):
         question, variants = configuration.about(path)
         assert f"{path.stem}: {question}" in said and all(f"{path.stem}:{name}" in said for name in variants)
-    for name in (*features.ENCODINGS, *networks.NETWORKS, *images.SAMPLES, *images.SYNTHETIC):
+    for name in (*features.ENCODINGS, *networks.NETWORKS, *images.SAMPLES, *SYNTHETIC):
         assert name in said
 
 

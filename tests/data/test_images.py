@@ -16,6 +16,7 @@ import tifffile
 from PIL import Image
 
 from inr_jax.data import images
+from inr_jax.data.synthetic import SEEDED, SYNTHETIC
 from inr_jax.settings import Refused
 
 # Where each EXIF orientation puts the stored pixels (CIPA DC-008, "Orientation").
@@ -266,11 +267,11 @@ def test_resizing_is_scikit_images_with_anti_aliasing(tmp_path, resize, size):
 @pytest.mark.parametrize("resize", ["crop", "stretch"])
 def test_what_is_too_fine_for_the_new_size_becomes_gray(resize):
     stripes = np.broadcast_to((np.arange(96) % 2)[:, None, None], (96, 96, 1)).astype(np.float32)
-    np.testing.assert_allclose(images.to_square(stripes, 16, resize)[2:-2, 2:-2], 0.5, atol=0.01)
+    np.testing.assert_allclose(images.resample(stripes, 16, resize)[2:-2, 2:-2], 0.5, atol=0.01)
 
 
 @pytest.mark.parametrize("side", [2, 7, 64])
-@pytest.mark.parametrize("name", images.SYNTHETIC)
+@pytest.mark.parametrize("name", SYNTHETIC)
 def test_every_synthetic_image_is_in_range_and_always_the_same(name, side):
     image = images.load(f"synthetic:{name}", side)
     assert image.shape[:-1] == grid_of(name, side)
@@ -282,7 +283,7 @@ def grid_of(name: str, side: int) -> tuple[int, ...]:
     return (side,) if name == "power_law" else (side, side)
 
 
-@pytest.mark.parametrize("name", images.SYNTHETIC)
+@pytest.mark.parametrize("name", SYNTHETIC)
 def test_a_synthetic_image_has_a_size_of_its_own(name):
     assert images.load(f"synthetic:{name}").shape[:-1] == grid_of(name, 512)
 
@@ -394,15 +395,15 @@ def test_a_folder_and_a_pattern_name_their_images_in_order(tmp_path):
         save(tmp_path / name, noise(4, 4, 3))
     (tmp_path / "notes.txt").write_text("none")
     found = [str(tmp_path / name) for name in ("a.PNG", "b.png", "c.jpg")]
-    assert images.named(str(tmp_path)) == found
-    assert images.named(str(tmp_path / "*.[pP]*")) == found[:2]
-    assert images.named("astronaut") == ["astronaut"] and images.named("no/such.png") == ["no/such.png"]
+    assert images.expand(str(tmp_path)) == found
+    assert images.expand(str(tmp_path / "*.[pP]*")) == found[:2]
+    assert images.expand("astronaut") == ["astronaut"] and images.expand("no/such.png") == ["no/such.png"]
     with pytest.raises(Refused, match="names no image"):
-        images.named(str(tmp_path / "*.gif"))
+        images.expand(str(tmp_path / "*.gif"))
 
 
 def test_drawn_images_follow_their_seed():
-    for name in images.DRAWN:
+    for name in SEEDED:
         one, again, other = (images.load(f"synthetic:{name}:{seed}", 64) for seed in (1, 1, 2))
         np.testing.assert_array_equal(one, again)
         assert np.abs(one - other).max() > 0.1
