@@ -11,7 +11,6 @@ import pandas as pd
 from inr_jax.fit import task as tasks
 from inr_jax.kernel import ntk as kernel
 from inr_jax.kernel import scale_curves as theory
-from inr_jax.report import summary as tables
 from inr_jax.settings import Data, Design, Hyper, Refused, stack
 from inr_jax.sweep.grid import Member
 
@@ -96,27 +95,3 @@ def swept(table: pd.DataFrame) -> list[str]:
     """The settings that vary over the members foreseen."""
     settings = table.drop(columns=[name for name in NUMBERS if name in table])
     return [name for name in settings.columns if settings[name].nunique(dropna=False) > 1]
-
-
-def said(table: pd.DataFrame) -> list[str]:
-    """A line for each image and split that names the best scale, by the training pixels and by the held-out ones."""
-    others = [name for name in swept(table) if name not in (*READ, "steps", "learning_rate")]
-    lines = []
-    for values, group in table.groupby(others, sort=False, dropna=False) if others else [((), table)]:
-        named = tables.named(pd.Series(dict(zip(others, values, strict=True))), others) + ": " if others else ""
-        if "scale" not in group or group["scale"].nunique() < 2:
-            lines.append(f"{named}{group['psnr_heldout'].mean():.2f} dB on held-out pixels")
-            continue
-        curve = group.groupby("scale")[[name for name in SCORES if name in group]].mean()
-        parts = []
-        for score, who in (("psnr_validated", "from training pixels alone"), ("psnr_heldout", "oracle")):
-            if score in curve and curve[score].notna().any():
-                best = curve[score].max()
-                good = curve.index[curve[score] >= best - theory.PLATEAU]
-                edge = ", the edge of what was looked at" if curve[score].idxmax() in curve.index[[0, -1]] else ""
-                parts.append(
-                    f"{who} {curve[score].idxmax():g} ({good.min():g} to {good.max():g} within "
-                    f"{theory.PLATEAU} dB{edge})"
-                )
-        lines.append(f"{named}best scale {'; '.join(parts)}")
-    return lines

@@ -541,17 +541,15 @@ def open_run(directory: str | Place) -> xr.Dataset:
 
     `open_run(DIR).psnr_heldout.mean("seed").idxmax("scale")` is the best scale. Raises Refused where there are none.
     """
-    record = there([str(directory)], "open_run(DIR)", finished=True)
+    record = there(str(directory), finished=True)
     return xr.load_dataset(stores.seekable(record.directory / "results.nc"), engine="h5netcdf")
 
 
-def there(positional: Sequence[str], usage: str, finished: bool = False) -> Record:
-    """The record of a command's only positional argument. Raises Refused where there is none, or it has no results."""
-    if not positional:
-        raise Refused(f"RUN is missing; usage: {usage}")
-    record = Record(positional[0])
+def there(directory: str, finished: bool = False) -> Record:
+    """The record of a run folder. Raises Refused where there is none, or it has no results."""
+    record = Record(directory)
     if not record.run:
-        raise Refused(f"{positional[0]!r} is no run folder: it has no run.json")
+        raise Refused(f"{directory!r} is no run folder: it has no run.json")
     if record.run.get("layout", LAYOUT) != LAYOUT:
         raise Refused(f"{record.directory} was written by another version; the sweep's command fits its members again")
     if finished and not (record.run.get("finished") and (record.directory / "results.csv").is_file()):

@@ -12,8 +12,6 @@ import yaml
 
 from experiments import sweep
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import parsed, shard
-from inr_jax.runs.engines import Shard
 from tests.slow import cluster_faults
 
 QUICK = "--config=experiments/configs/scale.py:quick"
@@ -70,6 +68,6 @@ def test_the_shards_of_a_manifest_are_those_of_a_command_that_is_right(name, num
     for each in range(8):
         words = shlex.split(script.replace(number, str(each)).replace(of, "8").replace("\\\n", " "))
         assert words[:4] == ["exec", "python", "-m", "experiments.sweep"]
-        arguments = parsed(words[4:], sweep.OPTIONS, sweep.SWITCHES)
-        assert shard(arguments.shard) == Shard(each, 8) and "://BUCKET/" in arguments.out
+        arguments = sweep.command().parse(words[4:])
+        assert arguments.shard == (each, 8) and "://BUCKET/" in arguments.out
         assert configuration.load(arguments.config).study.name == "scale"
