@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import Command, Print, console, run, shard
-from inr_jax.runs import environment
 
 if TYPE_CHECKING:
     from inr_jax.runs import study
@@ -27,7 +26,7 @@ def command() -> Command:
     command.add_argument("--shard", metavar="I/N", type=shard, default=(0, 1), help=share)
     command.add_argument("--engine", metavar="here|ray", help="where members are fitted: by this process, or by Ray")
     command.add_argument("--ray_address", metavar="ADDRESS", default="", help="of a Ray cluster; this machine if none")
-    joined = "fit a share in each of the processes that were started together (TPU pods, schedulers)"
+    joined = "join the processes that were started together (TPU pods, schedulers), and fit a share each"
     command.add_argument("--distributed", action="store_true", help=joined)
     command.add_argument("--dry_run", action="store_true", help="print what would be done")
     names = "print the studies, encodings, networks and sample images"
@@ -40,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     request = command().parse(argv)
     engine = [("run.engine", request.engine)] if request.engine else []
     loaded = configuration.load(request.config, request.fields + engine)
-    from inr_jax.runs import engines, study
+    from inr_jax.runs import engines, environment, study
 
     share = engines.Shard(*request.shard)
     where = engines.where(loaded.study.run, share, request.ray_address, request.distributed)

@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from inr_jax.fit import task as tasks
+from inr_jax.data.problem import load_task
 from inr_jax.runs import environment as machine
 from inr_jax.runs import signals
-from inr_jax.sweep import plan as planner
-from inr_jax.sweep.ensemble import chunks
-from inr_jax.functions import library
-from inr_jax.sweep.grid import Batch
 from inr_jax.runs.progress import Progress
-from inr_jax.settings import Refused, Run
 from inr_jax.runs.trackers import Finished, Sinks
 from inr_jax.runs.work import Failed, Listener, Part, Work
+from inr_jax.settings import Refused, library
+from inr_jax.sweep import plan as planner
+from inr_jax.sweep.chunks import chunks
+from inr_jax.sweep.grid import Batch
+from inr_jax.sweep.study import Run
 
 # How often a task is tried again: its worker or its node was lost, or another process still had its chunk.
 RETRIES = 8
@@ -100,7 +100,7 @@ def share(batches: Sequence[Batch], shard: Shard, together: bool) -> list[Int[np
         return [np.arange(len(batch.rows)) for batch in batches]
     costs = []
     for batch in batches:
-        plan = planner.plan(batch.design, batch.hypers, tasks.of(batch.data))
+        plan = planner.plan(batch.design, batch.hypers, load_task(batch.data))
         costs.append(np.full(len(batch.rows), plan.step_flops * max(1, batch.design.steps)))
     ends = np.cumsum(np.concatenate(costs))
     middles = np.split(ends - np.concatenate(costs) / 2, np.cumsum([len(each) for each in costs])[:-1])

@@ -8,20 +8,22 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from inr_jax.data.problem import load_task
 from inr_jax.fit import member as fit
-from inr_jax.fit import task as tasks
+from inr_jax.fit.curves import Curves
+from inr_jax.fit.design import member_of
+from inr_jax.fit.metrics import metric_names
 from inr_jax.runs import signals
-from inr_jax.sweep import ensemble
-from inr_jax.sweep import halving
-from inr_jax.sweep.ensemble import Fitted, Segment
-from inr_jax.fit.member import Curves
-from inr_jax.sweep.grid import MEASURED, SCORES, Batch
 from inr_jax.runs.environment import Stopwatch, device
-from inr_jax.sweep.plan import Plan
 from inr_jax.runs.progress import Pace
 from inr_jax.runs.record import Kept, Record, chunk_name, step_of
-from inr_jax.settings import Run, member_of
 from inr_jax.runs.trackers import Finished
+from inr_jax.sweep import ensemble, halving
+from inr_jax.sweep.chunks import chunk_by_chunk, padded
+from inr_jax.sweep.fits import Checkpoint, Outcome, members_of, on_host
+from inr_jax.sweep.grid import MEASURED, Batch
+from inr_jax.sweep.plan import Plan
+from inr_jax.sweep.study import Run
 
 Failed = dict[str, str]
 
@@ -126,7 +128,7 @@ class Work(NamedTuple):
 
         groups, plan = self.groups(part.places), self.plan(part.among)
         for waits in dict.fromkeys((0.0, self.waits)):
-            for places, ended, _ in ensemble.chunk_by_chunk(groups, plan, partial(fit_one, waits=waits)):
+            for places, ended, _ in chunk_by_chunk(groups, plan, partial(fit_one, waits=waits)):
                 if isinstance(ended, Exception):
                     reason = str(ended).strip().partition("\n")[0]
                     failed |= {self.keys[place]: f"member {self.batch.rows[place]}: {reason}" for place in places}
@@ -197,7 +199,7 @@ class Work(NamedTuple):
         At the last of their steps they are kept, and so are those to leave; the others' checkpoint stays.
         """
         design, run = self.batch.design, self.run
-        task, full = tasks.of(self.batch.data), ensemble.padded(places, plan.chunk)
+        task, full = load_task(self.batch.data), padded(places, plan.chunk)
         hypers = member_of(self.batch.hypers, full)
         mine = [self.keys[place] for place in places]
         points = halving.points(design.steps, run.history, run.keep)
@@ -216,10 +218,10 @@ class Work(NamedTuple):
                     spent = {name: about[name] + spent for name, spent in seconds.items()}
                     return spent | {"history_step": read.tolist()}
 
-                def keep(segment: Segment) -> None:
-                    self.record.save_checkpoint(mine, ensemble.on_host(segment), said())
+                def keep(segment: Checkpoint) -> None:
+                    self.record.save_checkpoint(mine, on_host(segment), said())
 
-                def after(segment: Segment) -> int:
+                def after(segment: Checkpoint) -> int:
                     listener.advanced(len(places), segment.step)
                     steps = pace.looking(segment.step)
                     if signals.asked() or pace.checkpoint_due():
@@ -233,9 +235,11 @@ class Work(NamedTuple):
                 at = start.step if start else 0
                 listener.begins(len(places), at if at in ranked else 0, at)
                 stop = max(part.rung, start.step if start else 0)
-                segment = ensemble.advance_chunk(design, hypers, task, plan, points, stop, after, start)
+                segment = ensemble.advance(
+                    design, hypers, task, plan, points, stop, after, start, metric_names(run.metrics)
+                )
                 if part.leave or part.rung == design.steps:
-                    fitted = ensemble.scored(design, hypers, task, plan, segment)
+                    fitted = ensemble.outcome(design, hypers, task, plan, segment, metric_names(run.metrics))
                     read = points[points <= segment.step]
                     self.record.save_chunk(mine, fitted, said(read))
                     listener.finished(self.finished(places, fitted, read))
@@ -243,9 +247,8 @@ class Work(NamedTuple):
                     keep(segment)
                 self.compiled.clear()
 
-    def finished(self, places: np.ndarray, fitted: Fitted, steps: np.ndarray) -> list[Finished]:
+    def finished(self, places: np.ndarray, fitted: Outcome, steps: np.ndarray) -> list[Finished]:
         """The members of a chunk as listeners are told of them."""
-        names = (*MEASURED, *SCORES, "diverged_at")
         ended = "ok" if steps[-1] == self.batch.design.steps else "pruned"
         return [
             Finished(
@@ -253,9 +256,10 @@ class Work(NamedTuple):
                 self.keys[place],
                 "diverged" if fitted.diverged_at[at] >= 0 else ended,
                 self.settings[place],
-                {name: getattr(fitted, name)[at].item() for name in names},
+                {name: getattr(fitted, name)[at].item() for name in (*MEASURED, "diverged_at")}
+                | {name: score[at].item() for name, score in fitted.scores.items()},
                 steps,
-                Curves(*(getattr(fitted, name)[at] for name in Curves._fields)),
+                Curves(*(curve[at] for curve in fitted.curves)),
                 fitted.picture[at],
             )
             for at, place in enumerate(places)
@@ -263,12 +267,12 @@ class Work(NamedTuple):
 
     def restored(
         self, keys: Sequence[str], points: list[int], listener: Listener
-    ) -> tuple[Segment | None, dict[str, Any]]:
+    ) -> tuple[Checkpoint | None, dict[str, Any]]:
         """Where these members of a chunk stood when they were stopped, and the seconds that it took.
 
         None where they begin, or their curves have other steps. One that fills up the chunk stands there repeatedly.
         """
-        design, hyper, task = self.batch.design, member_of(self.batch.hypers, 0), tasks.of(self.batch.data)
+        design, hyper, task = self.batch.design, member_of(self.batch.hypers, 0), load_task(self.batch.data)
         those = list(dict.fromkeys(keys))
         found = self.record.restored(those, points, partial(fit.shapes, design, hyper, task))
         if not found:
@@ -276,7 +280,7 @@ class Work(NamedTuple):
         start, about = found
         if start.step not in halving.rungs(design.steps, self.run.keep)[:-1]:
             listener.said(f"{len(those)} members go on at step {start.step} of {design.steps}")
-        return ensemble.members_of(start, np.asarray([those.index(key) for key in keys])), about
+        return members_of(start, np.asarray([those.index(key) for key in keys])), about
 
 
 def remaining(
@@ -295,5 +299,6 @@ def remaining(
 
 def planned(batch: Batch, run: Run, among: int) -> Plan:
     """The plan for so many members of a batch, by the planner and by the memory that their program asks for."""
-    task, hypers = tasks.of(batch.data), member_of(batch.hypers, np.resize(np.arange(len(batch.rows)), among))
-    return ensemble.planned(batch.design, hypers, task, run.chunk, run.pixel_block, run.features)
+    task, hypers = load_task(batch.data), member_of(batch.hypers, np.resize(np.arange(len(batch.rows)), among))
+    metrics = metric_names(run.metrics)
+    return ensemble.planned(batch.design, hypers, task, run.chunk, run.pixel_block, run.features, metrics)

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from inr_jax.fit import member as fit
+from inr_jax.fit import member
+from inr_jax.fit.design import Design, Hyper, assemble, count, member_of
+from inr_jax.fit.encodings import Variables
 from inr_jax.fit.task import Task
-from inr_jax.settings import Design, Hyper, count, member_of
 
 # CPU: what a block of pixels takes stays in the caches. Half as many are 0 to 3 % faster, twice as many 2 to 5 %
 # slower, 8,192 are 9 to 18 %.
@@ -66,12 +67,12 @@ def plan(
     the features. Raises Refused where a function of one's own fails.
     """
     backend = backend or jax.default_backend()
-    parameters, units, hidden = _sizes(design, member_of(hypers, 0), task)
+    parameters, units, width, hidden = _sizes(design, member_of(hypers, 0), task)
     pixels = design.pixels or len(task.train)
-    learned = 0 if design.learn_frequencies else 2 * units * design.width
-    step_flops = pixels * (6.0 * parameters - learned)
-    # Nothing to keep where every step draws other pixels or other frequencies.
-    keepable = not design.pixels and not design.learn_frequencies
+    fixed = not jax.tree.leaves(member.shapes(design, member_of(hypers, 0), task).params["encoding"])
+    step_flops = pixels * (6.0 * parameters - (2 * units * width if fixed else 0))
+    # Nothing to keep where every step draws other pixels, trains its features, or observes more than pixels.
+    keepable = not design.pixels and fixed and task.pixelwise
     asked = features == "precomputed" or (features == "auto" and 4 * units * pixels <= KEPT_BYTES)
     precompute = keepable and asked
     if not block:
@@ -126,10 +127,12 @@ def _group_bytes(path: Path) -> int | float:
         return math.inf
 
 
-def _sizes(design: Design, hyper: Hyper, task: Task) -> tuple[int, int, int]:
-    """Numbers of parameters, of features, and of hidden units of a pixel, from the shapes alone."""
-    state = fit.shapes(design, hyper, task)
+def _sizes(design: Design, hyper: Hyper, task: Task) -> tuple[int, int, int, int]:
+    """Numbers of parameters, of features, of units of the first layer and of all hidden ones, from the shapes alone."""
+    state = member.shapes(design, hyper, task)
     coords = jax.ShapeDtypeStruct((1, len(task.grid)), np.float32)
-    encoded = jax.eval_shape(lambda x, s: fit.encode(design, hyper, (s.params | s.data)["B"], x), coords, state)
+    encoding = Variables(state.params["encoding"], state.data["encoding"])
+    features = jax.eval_shape(lambda v, x: assemble(design, hyper).encoding.apply(v, x), encoding, coords)
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
-    return parameters, encoded.shape[-1], design.width * design.depth
+    width = design.get("width", 0)
+    return parameters, features.shape[-1], width, width * design.get("depth", 1)
