@@ -34,10 +34,12 @@ def main(argv: Sequence[str]) -> int:
     from inr_jax.kernel.regression import NotConverged
     from inr_jax.report import plots_members, plots_theory, summary
     from inr_jax.report.predictions import best_scales
-    from inr_jax.runs import stores, study
+    from inr_jax.runs import stores
+    from inr_jax.runs.members import members_of
+    from inr_jax.runs.outputs import baselines
 
     start = time.perf_counter()
-    members = study.members_of(loaded.study).grid
+    members = members_of(loaded.study).grid
     ridge = request.ridge or scale_curves.SHORT
     try:
         predicted = of_study.foresee(members, ridge=ridge, time=request.time, validate=True)
@@ -54,10 +56,10 @@ def main(argv: Sequence[str]) -> int:
     directory = request.out
     directory.mkdir(parents=True, exist_ok=True)
     stores.write(directory / "prediction.csv", table[names].to_csv(index=False).encode())
-    baselines = study.interpolated(members)
+    interpolated = baselines(members)
     if "scale" in table and table["scale"].notna().any():
-        stores.write(directory / "prediction.png", plots_members.png(plots_theory.foreseen(table, baselines)))
-    print("\n".join([*best_scales(table), summary.baseline_text(baselines)]))
+        stores.write(directory / "prediction.png", plots_members.png(plots_theory.foreseen(table, interpolated)))
+    print("\n".join([*best_scales(table), summary.baseline_text(interpolated)]))
     print(f"{len(table)} members in {time.perf_counter() - start:.1f} s, none trained; {directory / 'prediction.csv'}")
     return 0
 

@@ -47,23 +47,20 @@ def main(argv: Sequence[str]) -> int:
         share = engines.Shard(*environment.join())
         where = where._replace(shard=share)
     if request.dry_run:
-        print(study.dry_run(loaded))
+        print(study.dry_run(loaded, request.out))
         return 0
-    ended = study.run(loaded, request.out, ["python", "-m", "experiments.sweep", *argv], where)
-    if ended.lacking:
-        print(_share(ended, *share))
-    else:
-        print(_outcome(ended.record))
-    for line in ended.failed:
+    status = study.run(loaded, request.out, ["python", "-m", "experiments.sweep", *argv], where)
+    print(_share(status, *share) if status.lacking else _outcome(status.record))
+    for line in status.failed:
         print(f"failed: {line}", file=sys.stderr)
-    return 1 if ended.failed else 0
+    return 1 if status.failed else 0
 
 
-def _share(ended: "study.Ended", index: int, count: int) -> str:
+def _share(status: "study.Status", index: int, count: int) -> str:
     """What is left for other shards."""
-    report = shlex.join(["python", "-m", "experiments.report", str(ended.record.directory)])
+    report = shlex.join(["python", "-m", "experiments.report", str(status.record.directory)])
     return (
-        f"shard {index} of {count} is done; {ended.lacking} members are left to the others. The last to "
+        f"shard {index} of {count} is done; {status.lacking} members are left to the others. The last to "
         f"finish writes the results; then, and at any time: {report}"
     )
 
@@ -71,10 +68,10 @@ def _share(ended: "study.Ended", index: int, count: int) -> str:
 def _outcome(record: "Record") -> str:
     """The table, the best setting, the baselines, and where the report is."""
     from inr_jax.report import summary as tables
+    from inr_jax.runs.results import read_table
 
-    table = record.csv("results.csv")
-    summed, winner, said = tables.found(table, tables.chooser(table))
-    baselines = record.csv("baselines.csv")
+    table, baselines = read_table(record), read_table(record, "baselines.csv")
+    summed, winner, said = tables.found(table, record.run.chosen_on)
     lines = [tables.as_text(summed, winner), f"({tables.spread_said(table)})", tables.baseline_text(baselines)]
     return "\n".join([*filter(None, [*lines, said]), f"report: {record.directory / 'report.html'}"])
 

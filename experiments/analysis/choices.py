@@ -28,8 +28,8 @@ from inr_jax.fit.task import Task
 from inr_jax.kernel import ntk as kernel
 from inr_jax.kernel import scale_curves as theory
 from inr_jax.kernel.of_study import problem
-from inr_jax.runs.record import Learned
 from inr_jax.settings import Refused, catalogue
+from inr_jax.sweep.fits import Outcome
 from inr_jax.sweep.grid import Member
 
 Curves = dict[int, Float[np.ndarray, " m"]]
@@ -271,7 +271,7 @@ def verdict(summed: pd.DataFrame) -> str:
     return f"{kernels.idxmin()} loses {kernels.min():.2f} dB, {gained:.2f} less than {constants.idxmin()}"
 
 
-def learned_kernels(member: Member, learned: Learned, ridge: float = theory.SHORT) -> dict[str, float]:
+def learned_kernels(member: Member, learned: Outcome, ridge: float = theory.SHORT) -> dict[str, float]:
     """Held-out PSNR of kernel regression with three kernels: of infinite width, the network's own at first and at last.
 
     What the last gains over the others is what a fixed kernel misses: the network has turned its features to the image

@@ -10,8 +10,8 @@ import pandas as pd
 
 from experiments.analysis import choices
 from inr_jax.cli.arguments import Command, run, whole
-from inr_jax.runs import record as records
-from inr_jax.runs import study
+from inr_jax.runs.members import read_member
+from inr_jax.runs.results import open_record, read_table
 
 
 def command() -> Command:
@@ -25,9 +25,9 @@ def command() -> Command:
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
-    record = records.there(request.run)
-    table = record.csv("results.csv")
-    found = [choices.learned_kernels(*study.finished(record, row)) for row in request.member]
+    record = open_record(request.run)
+    table = read_table(record)
+    found = [choices.learned_kernels(*read_member(record, row)) for row in request.member]
     shown = table.loc[request.member, ["image", "size", "split", "scale", "steps", "psnr_heldout"]]
     print(shown.assign(**pd.DataFrame(found, index=shown.index)).round(2).to_string())
     return 0

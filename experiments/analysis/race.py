@@ -17,8 +17,9 @@ from experiments.analysis import races
 from inr_jax.cli.arguments import Command, run
 from inr_jax.report import plots_members as figures
 from inr_jax.report import summary as tables
-from inr_jax.runs import record as records
-from inr_jax.runs import stores, study
+from inr_jax.runs import stores
+from inr_jax.runs.members import restore_members
+from inr_jax.runs.results import open_record, results_curves, results_table
 from inr_jax.settings import Refused, nearest
 
 PIXELS = ("train", "heldout")
@@ -42,11 +43,11 @@ def main(argv: Sequence[str]) -> int:
     on = request.on
     if on not in PIXELS:
         raise Refused(f"--on={on} is not known; {nearest(on, PIXELS)}")
-    record = records.there(request.run, finished=True)
-    _, members = study.restore(record)
-    table = record.table(*members)
+    record = open_record(request.run, finished=True)
+    members = restore_members(record)
+    table = results_table(record, *members)
     seconds = races.retimed(members.grid) if request.retimed else races.step_seconds(table)
-    found = races.lines(table, record.curves(members.keys), on, seconds)
+    found = races.lines(table, results_curves(record, members.keys), on, seconds)
     reference = request.reference or found[0].way
     raced = races.raced(found, reference, request.psnr)
     directory = stores.place(request.out) if request.out else record.directory

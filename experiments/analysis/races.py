@@ -49,8 +49,8 @@ class Line(NamedTuple):
 def step_seconds(table: pd.DataFrame) -> pd.Series:
     """Seconds of a step of each member: the median over all whose steps are the same work, since they share a machine.
 
-    That is over images of one size, seeds, learning rates and schedules, and both stages of a study of two; of fits of
-    several lengths over the longest, in which looking at the curves costs least.
+    That is over images of one size, seeds, learning rates and schedules; of fits of several
+    lengths over the longest, in which looking at the curves costs least.
     """
     settings = table.columns[: table.columns.get_loc(OUTCOMES[0])]
     work = [name for name in settings if name not in (*FREE, *REMARKS)]
@@ -127,17 +127,16 @@ def names(table: pd.DataFrame) -> pd.Series:
 def lines(table: pd.DataFrame, curves: xr.Dataset, on: str = "train", seconds: pd.Series | None = None) -> list[Line]:
     """The curves of a run's members against seconds, on "train" or "heldout" pixels, in the table's order of the ways.
 
-    Of a study of two stages those of the second. `seconds` are those of each member's step, else what the table says.
+    `seconds` are those of each member's step, else what the table says.
     Raises Refused where there are no curves.
     """
     seconds = step_seconds(table) if seconds is None else seconds
-    last = tables.last_stage(table)
     psnr = curves[f"history_{on}"].to_numpy().astype(float)
     steps = curves["step"].to_numpy()
-    if np.isfinite(psnr[last.index]).sum(axis=1).max(initial=0) < 2:
+    if np.isfinite(psnr).sum(axis=1).max(initial=0) < 2:
         raise Refused(f"this run has no training curves of {on} pixels")
     found = []
-    for (way, image), group in last.groupby([names(last), last["image"]], sort=False):
+    for (way, image), group in table.groupby([names(table), table["image"]], sort=False):
         mine = psnr[group.index]
         # A member that failed has no curve, so its way has none here either; one that diverged stays where it was.
         seen = np.isfinite(mine).any(axis=0)
