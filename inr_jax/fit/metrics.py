@@ -1,6 +1,7 @@
 """The definitions of record: PSNR, SSIM, spectra. Predictions are clipped to [0, 1], never rounded; the peak is 1."""
 
 import math
+from typing import NamedTuple
 
 import dm_pix
 import jax.numpy as jnp
@@ -13,6 +14,22 @@ from inr_jax.settings import AnyArray
 SSIM_WINDOW = 11
 # Rows of a map that are computed at once: beyond the image, memory does not grow with it.
 SSIM_BAND = 128
+
+
+class Metric(NamedTuple):
+    """A score's unit, the digits it is shown with, and its heading in tables."""
+
+    unit: str = ""
+    digits: int = 2
+    label: str = ""
+
+
+METRICS = {
+    "psnr_train": Metric("dB", 2, "train"),
+    "psnr_heldout": Metric("dB", 2, "held out"),
+    "psnr_all": Metric("dB", 2, "all pixels"),
+    "ssim": Metric("", 4, "SSIM"),
+}
 
 
 def psnr(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -> Float[Array, ""]:
