@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inr_jax.cli.arguments import Command, console, run, whole
-from inr_jax.functions import library
-from inr_jax.settings import Refused
+from inr_jax.settings import Refused, library
 
 if TYPE_CHECKING:
     import pandas as pd

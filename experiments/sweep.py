@@ -25,7 +25,7 @@ def command() -> Command:
     command.add_argument("--shard", metavar="I/N", type=shard, default=(0, 1), help=share)
     command.add_argument("--engine", metavar="here|ray", help="where members are fitted: by this process, or by Ray")
     command.add_argument("--ray_address", metavar="ADDRESS", default="", help="of a Ray cluster; this machine if none")
-    joined = "one program over the devices of all processes that were started with it (TPU pods, schedulers)"
+    joined = "join the processes that were started together (TPU pods, schedulers), and fit a share each"
     command.add_argument("--distributed", action="store_true", help=joined)
     command.add_argument("--dry_run", action="store_true", help="print what would be done")
     names = "print the studies, encodings, networks and sample images"
@@ -38,21 +38,21 @@ def main(argv: Sequence[str]) -> int:
     request = command().parse(argv)
     engine = [("run.engine", request.engine)] if request.engine else []
     loaded = configuration.load(request.config, request.fields + engine)
-    from inr_jax.runs import engines, study
+    from inr_jax.runs import engines, environment, study
     from inr_jax.runs.view import results_text
-    from inr_jax.sweep import hosts
 
     share = engines.Shard(*request.shard)
     where = engines.where(loaded.study.run, share, request.ray_address, request.distributed)
     if request.distributed:
-        hosts.join()
+        share = engines.Shard(*environment.join())
+        where = where._replace(shard=share)
     if request.dry_run:
         print(study.dry_run(loaded))
         return 0
     ended = study.run(loaded, request.out, ["python", "-m", "experiments.sweep", *argv], where)
     if ended.lacking:
-        print(_share(ended, *request.shard))
-    elif hosts.first():
+        print(_share(ended, *share))
+    else:
         print(f"{results_text(ended.record)}\nreport: {ended.record.directory / 'report.html'}")
     for line in ended.failed:
         print(f"failed: {line}", file=sys.stderr)

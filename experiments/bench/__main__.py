@@ -31,13 +31,13 @@ import inr_jax
 from experiments.bench import figure as bench_report
 from experiments.bench import rivals
 from experiments.bench.rivals import PLANS, SIZES, WAYS, Unavailable, Way
-from inr_jax import settings
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import Command, positive, told, whole
 from inr_jax.runs import environment as machine
 from inr_jax.runs import study
 from inr_jax.settings import Refused, nearest
 from inr_jax.sweep import ensemble
+from inr_jax.sweep.study import Run
 
 # Optimizer steps after which all ways must have come to the same loss, and how near.
 CHECKED_STEPS = 3
@@ -265,7 +265,7 @@ def overheads(size: str, members: int, repeats: int, seconds: float) -> dict[str
     Three things in turn, everything compiled: the bare steps; the whole fits, without a folder; the sweep. A part is
     the difference of two, of their medians: where it is small it may come out below 0. The report is timed by itself.
     """
-    problem, most = rivals.problem(SIZES[size], members), settings.Run().history
+    problem, most = rivals.problem(SIZES[size], members), Run().history
     here = rivals.Here(problem)
     here.run(1)
     steps = max(most, calibrated(here, 4 * seconds))

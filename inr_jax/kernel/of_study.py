@@ -1,6 +1,5 @@
 """What the theory says of a study's members without training them, as a table."""
 
-import dataclasses
 import time as clock
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,10 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from inr_jax.fit import task as tasks
+from inr_jax.data.problem import Data, load_task
+from inr_jax.fit.design import Design, Fit, Hyper, stack
+from inr_jax.fit.encodings import ENCODINGS
 from inr_jax.kernel import ntk as kernel
 from inr_jax.kernel import scale_curves as theory
-from inr_jax.settings import Data, Design, Hyper, Refused, stack
+from inr_jax.settings import Refused, catalogue, declared
 from inr_jax.sweep.grid import Member
 
 # What a kernel does not read of a design, nor of the numbers.
@@ -59,19 +60,20 @@ def foresee(
 
 def problem(member: Member) -> Problem:
     """What is fitted, and the design without what no kernel reads."""
-    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Design) if f.name in UNREAD}
-    return member.data, dataclasses.replace(member.design, **defaults)
+    defaults = {name: catalogue(Fit)[name].default for name in UNREAD if name in member.design}
+    return member.data, member.design.replace(**defaults)
 
 
 def _point(member: Member) -> Point:
     """What a kernel reads of a member's numbers."""
-    return (*(getattr(member.hyper, name) for name in READ), tuple(sorted(member.hyper.own.items())))
+    read = {"seed", *(setting.name for setting in declared(ENCODINGS.find(member.design.encoding)))}
+    return tuple(sorted((name, value) for name, value in member.hyper.items() if name in read))
 
 
 def _refused(data: Data, design: Design) -> str:
     """Why the design has no kernel there; empty if it has."""
     try:
-        kernel.require_stationary(design, len(tasks.of(data).grid))
+        kernel.require_stationary(design, len(load_task(data).grid))
     except Refused as refused:
         return str(refused)
     return ""
@@ -81,8 +83,8 @@ def _numbers(
     data: Data, design: Design, points: list[Point], ridge: float, time: float | None, validate: bool
 ) -> dict[Point, dict[str, float]]:
     """What the kernel says at each point of a problem."""
-    task, start = tasks.of(data), clock.perf_counter()
-    hypers = stack([Hyper(**dict(zip(READ, point[:-1], strict=True)), own=dict(point[-1])) for point in points])
+    task, start = load_task(data), clock.perf_counter()
+    hypers = stack([Hyper(**dict(point)) for point in points])
     columns = theory.predict(design, hypers, task, ridge=ridge, time=time)._asdict()
     if validate:
         columns["psnr_validated"] = theory.validated(design, hypers, task, ridge=ridge, time=time).psnr_heldout

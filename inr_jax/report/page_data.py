@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import UInt8
 from PIL import Image
 
-from inr_jax.fit.member import pictured
+from inr_jax.fit.curves import picture_of
 from inr_jax.fit.metrics import METRICS
 from inr_jax.report.selection import best_curve, main_axis
 from inr_jax.report.summary import criterion, image_settings, varying_settings
@@ -68,7 +68,7 @@ def page_data(view: RunView) -> dict[str, Any]:
         "axis": axis or "member",
         "best": best,
         "curve": [row for row in curve if row in pictures],
-        "targets": [encode_picture(np.asarray(pictured(target))) for target in targets[:MOST_TARGETS]],
+        "targets": [encode_picture(np.asarray(picture_of(target))) for target in targets[:MOST_TARGETS]],
         "members_in_all": len(table),
     }
 

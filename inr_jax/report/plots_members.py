@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from inr_jax.fit import metrics
-from inr_jax.fit.member import Curves
+from inr_jax.fit.curves import Curves
 from inr_jax.report import style
 
 

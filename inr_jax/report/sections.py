@@ -90,7 +90,8 @@ def make_sections(view: RunView) -> list[Section]:
 
 def _predict(title: str, member: MemberView) -> Prediction:
     task = member.task
-    return Prediction(title, np.asarray(task.image), member.predict(task.grid, ()), np.asarray(task.train))
+    train = np.asarray(task.train if task.pixelwise else [], int)
+    return Prediction(title, np.asarray(task.image), member.network.predict(task.grid), train)
 
 
 def _scores(view: RunView, table: pd.DataFrame) -> Section:
@@ -189,7 +190,7 @@ def _theory(members: Sequence[tuple[MemberView, TrainingCurves]]) -> list[Sectio
     kernels: list[Eigenvalues] = []
     curves: list[TrainingCurves] = []
     for member, observed in members:
-        design, hyper, task = member.design, member.hyper, member.task
+        (design, hyper, *_), task = member.network, member.task
         with suppress(Refused, NotConverged):
             kernel = Eigenvalues(observed.title, *spectrum.eigenvalues(design, hyper, task.grid, task.channels))
             # Members that differ in what no kernel reads share a line.

@@ -8,26 +8,20 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, UInt8
 
-from inr_jax.fit.member import Curves
+from inr_jax.fit.curves import Curves
 from inr_jax.fit.metrics import Metric
 from inr_jax.fit.task import Task
-from inr_jax.settings import Design, Hyper
+from inr_jax.sweep.fits import Network
 
 
 @dataclass(frozen=True)
 class MemberView:
-    """A fitted member: its settings, its task, its training curves at `steps`, and its prediction.
+    """A fitted member: its network, its task, and its training curves at `steps`."""
 
-    `predict(grid, part)` returns the image on a grid of any size, or the part of it that the slices select (all of it
-    if there are none), unclipped.
-    """
-
-    design: Design
-    hyper: Hyper
+    network: Network
     task: Task
     steps: Int[np.ndarray, " t"]
     curves: Curves
-    predict: Callable[[tuple[int, ...], tuple[slice, ...]], Float[np.ndarray, "*part c"]]
 
 
 @dataclass(frozen=True)
@@ -68,10 +62,10 @@ def magnify_centre(member: MemberView, side: int) -> list[tuple[str, Float[np.nd
 
     def predict(times: int) -> np.ndarray:
         part = tuple(slice(times * start, times * stop) for start, stop in ranges)
-        return member.predict(tuple(times * length for length in grid), part)
+        return member.network.predict(tuple(times * length for length in grid), part)
 
     fourfold = predict(4)
-    if member.design.domain == "unit":  # the coordinates of a smaller grid are among those of the larger one
+    if member.network.design.domain == "unit":  # the coordinates of a smaller grid are among those of the larger one
         smaller = {times: fourfold[:: 4 // times, :: 4 // times] for times in (1, 2)}
     else:
         smaller = {times: predict(times) for times in (1, 2)}

@@ -1,22 +1,23 @@
 """A run folder as the report reads it, its results as text, and the report written into it."""
 
+import contextlib
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
+from inr_jax.data.problem import Problem, load_task
 from inr_jax.fit import member as fit
-from inr_jax.fit import task as tasks
-from inr_jax.fit.metrics import METRICS
+from inr_jax.fit.design import Fit, reads
+from inr_jax.fit.metrics import METRICS, Metric, column
 from inr_jax.report.page import render_report
 from inr_jax.report.text import describe_spread, find_best, format_baselines, format_table, format_value
 from inr_jax.report.view import MemberView, RunView
 from inr_jax.runs.record import Kept, Learned, Record
 from inr_jax.runs.stores import write
-from inr_jax.settings import FIELDS
-from inr_jax.sweep import ensemble
+from inr_jax.settings import Refused, catalogue
+from inr_jax.sweep.fits import Network
 from inr_jax.sweep.grid import Member
 
 
@@ -46,40 +47,52 @@ def view_run(record: Record, members: Sequence[Member], keys: Sequence[str]) -> 
     return RunView(
         title=f"{run['study']}: {run['variant']}",
         table=table,
-        metrics=METRICS,
+        metrics=_metrics(record),
         baselines=record.csv("baselines.csv"),
         prediction=_prediction(record),
         settings=run["identity"]["settings"],
-        units={name: field.metadata["unit"] for name, field in FIELDS.items()},
+        units=_units(members),
         facts=_facts(record),
         chosen_on=chosen_on,
         member=member,
         pictures=pictures,
-        target=lambda row: np.asarray(tasks.of(members[row].data).image),
+        target=lambda row: np.asarray(load_task(members[row].data).image),
     )
 
 
 def results_text(record: Record) -> str:
     """Return the results for a terminal: the table, the meaning of ±, the baselines, and the best setting."""
     table, chosen_on = reported_members(record.csv("results.csv"))
-    summary, best, finding = find_best(table, chosen_on)
+    summary, best, finding = find_best(table, chosen_on, _metrics(record))
     lines = [format_table(summary, best), f"({describe_spread(table)})", format_baselines(record.csv("baselines.csv"))]
     return "\n".join(filter(None, [*lines, finding]))
 
 
 def read_learned(record: Record, place: Kept, member: Member) -> Learned:
     """Return what a finished member learned, verified. Raises Damaged if the file holds something else."""
-    return record.learned(place, fit.shapes(member.design, member.hyper, tasks.of(member.data)))
+    return record.learned(place, fit.shapes(member.design, member.hyper, load_task(member.data)))
 
 
 def _view_member(member: Member, place: Kept, learned: Learned) -> MemberView:
-    task = tasks.of(member.data)
-    render = partial(ensemble.render, member.design, member.hyper, learned.params, learned.data)
+    task = load_task(member.data)
+    network = Network(member.design, member.hyper, learned.params, learned.data, len(task.grid), task.channels)
+    return MemberView(network, task, place.steps, learned.curves)
 
-    def predict(grid: tuple[int, ...], part: tuple[slice, ...]) -> np.ndarray:
-        return render(grid, task.channels, part=part)
 
-    return MemberView(member.design, member.hyper, task, place.steps, learned.curves, predict)
+def _metrics(record: Record) -> dict[str, Metric]:
+    """Return the metrics of the score columns; a custom one that cannot be imported is shown without a unit."""
+    custom = {}
+    for name in filter(None, map(str.strip, record.run["run"].get("metrics", "").split(","))):
+        with contextlib.suppress(Refused):
+            custom[column(name)] = METRICS.find(name)
+    unknown, known = METRICS["ssim"]._replace(unit="", digits=4), {**METRICS, **custom}
+    return {name: known.get(name, unknown._replace(label=name)) for name in record.scores()}
+
+
+def _units(members: Sequence[Member]) -> dict[str, str]:
+    """Return the units of settings."""
+    settings = {**catalogue(Problem), **catalogue(Fit), **reads(members[0].design)}
+    return {name: setting.about.unit for name, setting in settings.items()}
 
 
 def reported_members(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
