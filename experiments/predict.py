@@ -32,8 +32,10 @@ def main(argv: Sequence[str]) -> int:
     loaded = configuration.load(request.config, request.fields)
     from inr_jax.kernel import of_study, scale_curves
     from inr_jax.kernel.regression import NotConverged
-    from inr_jax.report import plots_members, plots_theory, summary
+    from inr_jax.report.plots_theory import plot_predicted_scores
     from inr_jax.report.predictions import best_scales
+    from inr_jax.report.style import png
+    from inr_jax.report.text import format_baselines
     from inr_jax.runs import stores
     from inr_jax.runs.members import members_of
     from inr_jax.runs.outputs import baselines
@@ -58,8 +60,8 @@ def main(argv: Sequence[str]) -> int:
     stores.write(directory / "prediction.csv", table[names].to_csv(index=False).encode())
     interpolated = baselines(members)
     if "scale" in table and table["scale"].notna().any():
-        stores.write(directory / "prediction.png", plots_members.png(plots_theory.foreseen(table, interpolated)))
-    print("\n".join([*best_scales(table), summary.baseline_text(interpolated)]))
+        stores.write(directory / "prediction.png", png(plot_predicted_scores(table, interpolated)))
+    print("\n".join([*best_scales(table), format_baselines(interpolated)]))
     print(f"{len(table)} members in {time.perf_counter() - start:.1f} s, none trained; {directory / 'prediction.csv'}")
     return 0
 

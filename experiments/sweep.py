@@ -14,7 +14,6 @@ from inr_jax.cli.arguments import Command, Print, console, run, shard
 
 if TYPE_CHECKING:
     from inr_jax.runs import study
-    from inr_jax.runs.record import Record
 
 
 def command() -> Command:
@@ -40,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
     engine = [("run.engine", request.engine)] if request.engine else []
     loaded = configuration.load(request.config, request.fields + engine)
     from inr_jax.runs import engines, environment, study
+    from inr_jax.runs.view import results_text
 
     share = engines.Shard(*request.shard)
     where = engines.where(loaded.study.run, share, request.ray_address, request.distributed)
@@ -50,7 +50,10 @@ def main(argv: Sequence[str]) -> int:
         print(study.dry_run(loaded, request.out))
         return 0
     status = study.run(loaded, request.out, ["python", "-m", "experiments.sweep", *argv], where)
-    print(_share(status, *share) if status.lacking else _outcome(status.record))
+    if status.lacking:
+        print(_share(status, *share))
+    else:
+        print(f"{results_text(status.record)}\nreport: {status.record.directory / 'report.html'}")
     for line in status.failed:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if status.failed else 0
@@ -63,17 +66,6 @@ def _share(status: "study.Status", index: int, count: int) -> str:
         f"shard {index} of {count} is done; {status.lacking} members are left to the others. The last to "
         f"finish writes the results; then, and at any time: {report}"
     )
-
-
-def _outcome(record: "Record") -> str:
-    """The table, the best setting, the baselines, and where the report is."""
-    from inr_jax.report import summary as tables
-    from inr_jax.runs.results import read_table
-
-    table, baselines = read_table(record), read_table(record, "baselines.csv")
-    summed, winner, said = tables.found(table, record.run.chosen_on)
-    lines = [tables.as_text(summed, winner), f"({tables.spread_said(table)})", tables.baseline_text(baselines)]
-    return "\n".join([*filter(None, [*lines, said]), f"report: {record.directory / 'report.html'}"])
 
 
 entry = partial(console, main)
