@@ -18,8 +18,9 @@ from experiments import render, report, sweep
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import told
 from inr_jax.data import images
-from inr_jax.runs import record as records
+from inr_jax.runs.format import read_about
 from inr_jax.runs import study
+from inr_jax.runs.members import members_of
 from inr_jax.runs.record import Record
 from inr_jax.settings import Design
 
@@ -31,7 +32,7 @@ DESIGN = {field.name for field in dataclasses.fields(Design)}
 # Sizes of studies that run here in another.
 FOR_A_GPU = ("paper", "gpu", "natural", "text", "image", "line", "powers", "fit", "length", "octaves")
 # A study that notes which images the results hold that it chooses from.
-TWO_STAGES = '''"""Two stages."""
+TWO_RUNS = '''"""Two runs."""
 
 from pathlib import Path
 
@@ -93,16 +94,16 @@ def test_a_study_file_states_question_command_cost_and_finding(path):
 
 @pytest.mark.parametrize(("path", "variant"), variants())
 def test_every_variant_can_be_fitted_as_it_is(path, variant):
-    members = study.members_of(configuration.load(f"{path}:{variant}").study)
+    members = members_of(configuration.load(f"{path}:{variant}").study)
     assert len(members.keys) == len(set(members.keys)) >= 1
 
 
 @pytest.mark.parametrize(("path", "variant"), [each for each in variants() if each.values[1] not in FOR_A_GPU])
 def test_every_study_runs_from_its_command_to_its_report(path, variant, tmp_path, capsys, monkeypatch):
     # Each case may be a program of its own: four tell as much as twenty-four.
-    collected = configuration.collected
-    monkeypatch.setattr(configuration, "collected", lambda *args: brief(thinned(collected(*args), 4)))
-    monkeypatch.setattr(study, "collected", lambda *args: brief(collected(*args)))
+    collected = configuration.collect_cases
+    monkeypatch.setattr(configuration, "collect_cases", lambda *args: brief(thinned(collected(*args), 4)))
+    monkeypatch.setattr(study, "collect_cases", lambda *args: brief(collected(*args)))
     out = tmp_path / "run"
     table = swept(out, *shrunk(path, variant), target=f"{path}:{variant}")
     said = capsys.readouterr().out
@@ -131,14 +132,17 @@ def shrunk(path: Path, variant: str) -> list[str]:
 
     Fewer of those that compile a program each.
     """
-    asked = configuration.load(f"{path}:{variant}").study
+    experiment = configuration.load(f"{path}:{variant}")
+    asked = experiment.study
     cased = {name for case in asked.cases for name in case}
     wanted = {"design.pixels": "64", "size": "32", "design.steps": "20"}
     if "steps" in asked.axes:
         wanted = {**wanted, "axes.steps": "10,20"}
         del wanted["design.steps"]
     less = [f"--config.{name}={value}" for name, value in wanted.items() if name.rpartition(".")[2] not in cased]
-    for group, axes in (("axes", asked.axes), ("second", asked.second)):
+    second = experiment.second.axes if experiment.second else {}
+    second = {name: values for name, values in second.items() if asked.axes.get(name) != values}
+    for group, axes in (("axes", asked.axes), ("second", second)):
         for name, values in axes.items():
             few = values[:2] if name in (*DESIGN, "image") else thinned(values, 6)
             if len(few) < len(values) and name != "steps":
@@ -178,7 +182,7 @@ def test_more_values_extend_a_run_and_old_members_are_kept_to_the_bit(run, tmp_p
     more = swept(run, *SMALL, "--config.axes.scale=1,2,4,16")
     assert more["scale"].tolist() == [1, 1, 2, 2, 4, 4, 16, 16]
     new = {path for path in (run / "members").iterdir()} - set(old)
-    assert sum(len(records.said_of(path)["keys"]) for path in new) == 2
+    assert sum(len(read_about(path)["keys"]) for path in new) == 2
     assert all(path.stat().st_mtime_ns == at for path, at in old.items())
     same = more[more["scale"] != 2].reset_index(drop=True)
     pd.testing.assert_frame_equal(same, before)
@@ -186,7 +190,7 @@ def test_more_values_extend_a_run_and_old_members_are_kept_to_the_bit(run, tmp_p
 
 
 def test_a_run_stopped_in_the_middle_goes_on_and_ends_as_an_uninterrupted_one(run, tmp_path, monkeypatch, capsys):
-    saved = Record.save_chunk
+    saved = Record.save_members
     calls = []
 
     def dying(self, *arguments):
@@ -195,7 +199,7 @@ def test_a_run_stopped_in_the_middle_goes_on_and_ends_as_an_uninterrupted_one(ru
         if len(calls) == 2:  # of three chunks: a member on each of two devices
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Record, "save_chunk", dying)
+    monkeypatch.setattr(Record, "save_members", dying)
     out = tmp_path / "run"
     arguments = [
         f"--config={'experiments/configs/scale.py:quick'}",
@@ -213,10 +217,10 @@ def test_a_run_stopped_in_the_middle_goes_on_and_ends_as_an_uninterrupted_one(ru
     )
 
 
-def test_a_second_stage_is_chosen_from_the_first_alone_in_a_run_that_is_fitted_again_too(tmp_path):
+def test_a_second_run_is_chosen_from_the_first_alone_where_both_are_extended_too(tmp_path):
     target, out = tmp_path / "two.py", tmp_path / "run"
-    target.write_text(TWO_STAGES)
-    for seeds in ("0", "0,1"):  # more values: the second time there are results of the second stage already
+    target.write_text(TWO_RUNS)
+    for seeds in ("0", "0,1"):  # more values: the second time there are results of the second run already
         swept(out, f"--config.axes.seed={seeds}", target=str(target))
     read = [set(line.split()) for line in (tmp_path / "read.txt").read_text().splitlines()]
     assert len(read) >= 2 and all(images == {"astronaut"} for images in read)
@@ -354,11 +358,11 @@ def test_two_axes_of_many_values_make_a_surface(tmp_path):
     assert picture.std() > 1 and "Heat map of PSNR" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_second_stage_on_other_images_says_what_chose_its_settings(tmp_path, capsys):
+def test_a_second_run_on_other_images_says_what_chose_its_settings(tmp_path, capsys):
     target = "experiments/configs/table3.py:quick"
-    table = swept(tmp_path / "run", *SMALL, target=target)
+    second = swept(tmp_path / "run", *SMALL, target=target)
     assert "settings chosen on other images" in capsys.readouterr().out
-    first, second = (table[table["stage"] == stage] for stage in (1, 2))
+    first = pd.read_csv(tmp_path / "run" / "search" / "results.csv")
     assert not set(first["image"]) & set(second["image"]) and set(second["label"]) >= {"none", "Gaussian"}
     means = first[first["encoding"] == "gaussian"].groupby("scale")["psnr_heldout"].mean()
     assert set(second[second["label"] == "Gaussian"]["scale"]) == {means.idxmax()}
@@ -366,7 +370,7 @@ def test_a_second_stage_on_other_images_says_what_chose_its_settings(tmp_path, c
     assert set(baselines["image"]) == set(second["image"])
 
 
-def test_wrong_values_of_a_second_stage_are_refused_before_the_first(tmp_path, capsys):
+def test_wrong_values_of_a_second_run_are_refused_before_the_first(tmp_path, capsys):
     arguments = ["--config=experiments/configs/table3.py:quick", *SMALL, f"--out={tmp_path / 'run'}"]
     assert told(sweep.main, [*arguments, "--config.second.image=nowhere.png"]) == 2
     assert "nowhere.png" in capsys.readouterr().err and not (tmp_path / "run").exists()

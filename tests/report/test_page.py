@@ -22,8 +22,9 @@ from inr_jax.fit import metrics
 from inr_jax.fit.metrics import METRICS
 from inr_jax.report.page import render_report
 from inr_jax.report.page_data import page_data, spread_evenly
-from inr_jax.runs import record as records
-from inr_jax.runs import study
+from inr_jax.runs.members import read_member, render_member, restore_members
+from inr_jax.runs.record import Record
+from inr_jax.runs.results import read_table
 from inr_jax.runs.view import view_run
 from tests.slow import browser
 
@@ -52,7 +53,7 @@ def opened(uri: str) -> np.ndarray:
 def test_the_page_holds_every_member_with_its_scores_and_what_it_shows(run):
     found, table = data((run / "report.html").read_text()), pd.read_csv(run / "results.csv")
     assert [each["row"] for each in found["members"]] == list(range(8)) and found["axis"] == "scale"
-    record = records.Record(run)
+    record = Record(run)
     for each in found["members"]:
         row = table.loc[each["row"]]
         assert dict(zip(found["settings"], each["settings"], strict=True)) == {
@@ -60,7 +61,7 @@ def test_the_page_holds_every_member_with_its_scores_and_what_it_shows(run):
             "seed": str(row["seed"]),
         }
         np.testing.assert_allclose(each["scores"], row[found["scores"]].astype(float), rtol=1e-5)
-        shown, true = opened(each["picture"]), study.rendered(record, each["row"]).clip(0, 1)
+        shown, true = opened(each["picture"]), render_member(record, each["row"]).clip(0, 1)
         assert metrics.psnr(shown / np.float32(255), true) > 30
     (target,) = found["targets"]
     assert metrics.psnr(opened(target) / np.float32(255), images.load("astronaut", 32)) > 30
@@ -68,10 +69,10 @@ def test_the_page_holds_every_member_with_its_scores_and_what_it_shows(run):
 
 
 def test_a_run_keeps_what_each_member_shows_to_the_nearest_of_256_values(run):
-    record = records.Record(run)
+    record = Record(run)
     for row in (0, 5):
-        _, fitted = study.finished(record, row)
-        want = images.to_bytes(study.rendered(record, row))
+        _, fitted = read_member(record, row)
+        want = images.to_bytes(render_member(record, row))
         assert np.abs(fitted.picture.astype(int) - want).max() <= 1
 
 
@@ -243,11 +244,10 @@ def test_a_page_survives_infinite_scores_and_names_that_are_html(tmp_path):
     page = (out / "report.html").read_text()
     found = data(page)
     assert len(found["members"]) == 6 and "<i>" not in page
-    record = records.Record(out)
+    record = Record(out)
     table = pd.read_csv(out / "results.csv")
     table["psnr_heldout"] = np.inf
-    _, (made, keys) = study.restore(record)
-    found = page_data(replace(view_run(record, made, keys), table=table))
+    found = page_data(replace(view_run(record, restore_members(record)), table=table))
     assert all(each["scores"][1] is None for each in found["members"])
 
 
@@ -273,7 +273,7 @@ def test_texts_that_mean_nothing_or_a_formula_elsewhere_are_texts(tmp_path):
     small += ["--config.design.encoding=tests.report.test_page:windowed", "--config.axes.seed=0"]
     out = tmp_path / "run"
     assert told(sweep.main, [*small, "--config.axes.window=None,NA,$_{$", f"--out={out}"]) == 0
-    table = records.Record(out).csv("results.csv")
+    table = read_table(Record(out))
     assert table["window"].tolist() == ["None", "NA", "$_{$"]
     found = data((out / "report.html").read_text())
     assert [each["settings"] for each in found["members"]] == [["None"], ["NA"], ["$_{$"]]
@@ -312,9 +312,8 @@ def test_a_run_of_signals_has_a_chart_and_a_table_and_no_pictures(tmp_path):
 
 
 def test_a_further_metric_is_on_the_page_and_in_its_script(run):
-    record = records.Record(run)
-    _, (made, keys) = study.restore(record)
-    view = view_run(record, made, keys)
+    record = Record(run)
+    view = view_run(record, restore_members(record))
     table = view.table.assign(lpips=np.linspace(0.1, 0.8, len(view.table)))
     view = replace(view, table=table, metrics={**view.metrics, "lpips": METRICS["ssim"]._replace(unit="nats", digits=3, label="LPIPS")})
     page = dict(render_report(view))["report.html"].decode()
