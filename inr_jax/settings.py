@@ -44,8 +44,16 @@ class Data:
     """What is fitted: an image, its size, and which of its pixels are trained on."""
 
     image: str = setting("astronaut", "a path, a scikit-image sample's name, synthetic:NAME, or module:function")
-    size: int = setting(512, "side of the square image, length of a signal; 0: as it is", "pixels", low=0, high=2**14)
-    resize: str = setting("crop", "to a square: centre crop, or stretch", choices=("crop", "stretch"))
+    size: int = setting(
+        512,
+        "side of the image (of resize=fit the longer one), length of a signal; 0: as it is",
+        "pixels",
+        low=0,
+        high=2**14,
+    )
+    resize: str = setting(
+        "crop", "to a square: centre crop, or stretch; fit: the shape is kept", choices=("crop", "stretch", "fit")
+    )
     background: float = setting(1.0, "behind what is transparent in a file: 0 black, 1 white", low=0.0, high=1.0)
     split: str = setting(
         "quarter",

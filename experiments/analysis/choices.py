@@ -5,6 +5,7 @@ judged on an image that it has not seen trained.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -203,7 +204,8 @@ def mismatch(design: Design, scales: Sequence[float] | np.ndarray, task: Task) -
     After FreSh (Kania et al. 2024): spectra as distributions over the radial frequencies but zero, their distance that
     of Wasserstein, means over four seeds; in power. The image is that of the training pixels, interpolated.
     """
-    grid = tuple(round(len(task.train) ** (1 / len(task.grid))) for _ in task.grid)
+    part = (len(task.train) / math.prod(task.grid)) ** (1 / len(task.grid))
+    grid = tuple(max(2, round(n * part)) for n in task.grid)
     known = baselines.interpolate(task, "linear")
     target = _spectrum(known[tuple(slice(None, None, max(1, n // m)) for n, m in zip(task.grid, grid, strict=True))])
     members = hypers(scale=np.asarray(scales), seed=list(range(SEEDS)))

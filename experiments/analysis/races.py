@@ -46,8 +46,9 @@ def step_seconds(table: pd.DataFrame) -> pd.Series:
     """
     settings = table.columns[: table.columns.get_loc(OUTCOMES[0])]
     work = [name for name in settings if name not in (*FREE, *REMARKS)]
-    # Images of a size each are work of a size each.
-    by = [table[name] for name in work if name != "image" or not table["size"].all()]
+    # Images in their own shapes are each a work of its own.
+    shaped = not table["size"].all() or ("resize" in table and (table["resize"] == "fit").any())
+    by = [table[name] for name in work if name != "image" or shaped]
     # What was not fitted to its last step did not take its seconds for all of them.
     whole = table["steps"].where(table["status"] == "ok")
     longest = whole == whole.groupby(by, dropna=False).transform("max")
@@ -63,7 +64,8 @@ def retimed(members: Sequence[Member], rounds: int = ROUNDS) -> pd.Series:
 
     def work(batch: Batch) -> tuple:
         alike = dataclasses.replace(batch.design, schedule="constant", steps=0)
-        return alike, dataclasses.replace(batch.data, image="" if batch.data.size else batch.data.image, own=())
+        shaped = not batch.data.size or batch.data.resize == "fit"
+        return alike, dataclasses.replace(batch.data, image=batch.data.image if shaped else "", own=())
 
     every = batches(members, range(len(members)))
     # Of each work the batch of most members of the longest fits: they are fitted side by side as they were.

@@ -267,8 +267,15 @@ def images_of(table: pd.DataFrame) -> str:
     """Which images a table is about, their size and split."""
     names = table["image"].unique()
     told = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    sizes = " and ".join(f"{size} a side" if size else "full size" for size in table["size"].unique())
-    return f"{told}, {sizes}, split {', '.join(table['split'].unique())}"
+    pairs = table[["size", "resize"]].drop_duplicates().itertuples(index=False)
+    sizes = dict.fromkeys(_side(size, resize) for size, resize in pairs)
+    return f"{told}, {' and '.join(sizes)}, split {', '.join(table['split'].unique())}"
+
+
+def _side(size: int, resize: str) -> str:
+    if not size:
+        return "full size"
+    return f"{size} on the longer side" if resize == "fit" else f"{size} a side"
 
 
 def named(row: pd.Series, by: list[str]) -> str:
