@@ -304,7 +304,7 @@ def test_of_a_square_image_fit_is_crop_and_stretch(tmp_path):
 
 
 def test_an_unknown_way_to_resize_is_refused_with_the_nearest():
-    with pytest.raises(Refused, match="resize='fits'.*did you mean 'fit'.*crop, stretch, fit"):
+    with pytest.raises(Refused, match=r"resize='fits'.*did you mean 'fit'.*crop, stretch, fit"):
         images.load("astronaut", 32, "fits")
 
 
