@@ -74,7 +74,7 @@ def _share(ended: study.Ended, shard: Shard) -> str:
 def _outcome(record: Record) -> str:
     """The table, the best setting, the baselines, and where the report is."""
     table = record.csv("results.csv")
-    summed, winner, said = tables.found(table)
+    summed, winner, said = tables.found(table, tables.chooser(table))
     baselines = record.csv("baselines.csv")
     lines = [tables.as_text(summed, winner), f"({tables.spread_said(table)})", tables.baseline_text(baselines)]
     return "\n".join([*filter(None, [*lines, said]), f"report: {record.directory / 'report.html'}"])

@@ -1,7 +1,6 @@
 """What the report's page lets its reader explore: members with their scores and pictures, as data for its script."""
 
 import base64
-import dataclasses
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -12,25 +11,24 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from inr_jax.fit import member as fit
-from inr_jax.fit import task as tasks
 from inr_jax.report import plots_sweep as charts
 from inr_jax.report import summary as tables
 from inr_jax.report.sections import best_curve
-from inr_jax.runs.record import Record
-from inr_jax.sweep.grid import SCORES, Member
+from inr_jax.report.view import RunView
+from inr_jax.sweep.grid import SCORES
 
 # Of larger sweeps the page holds so many members, and pictures of so many; results.csv has all.
 MOST_MEMBERS, MOST_PICTURES, MOST_TARGETS = 2000, 64, 32
 # A picture that takes more without loss is WebP of this quality: 25 kB for a natural one of 256x256.
 MOST_BYTES, QUALITY = 40_000, 92
-ANY_SPLIT: dict[str, Any] = {"split": "all", "fraction": 0.25, "split_seed": 0, "validation": 0.0}
 
 
-def explored(record: Record, table: pd.DataFrame, members: Sequence[Member], keys: Sequence[str]) -> dict[str, Any]:
-    """The page's members: settings that vary, scores, status, what each shows beside its target, and the axis.
+def member_data(view: RunView) -> dict[str, Any]:
+    """Return the page's members as JSON: the settings that vary, scores, status, picture and target; and the axis.
 
     `curve` are the members that differ from the best only along the axis, in its order.
     """
+    table = view.table
     good = table[table["status"] == "ok"]
     last = tables.last_stage(good)
     score = tables.criterion(last) if len(last) else "psnr_train"
@@ -38,42 +36,46 @@ def explored(record: Record, table: pd.DataFrame, members: Sequence[Member], key
     axis = charts.main_axis(good) if len(good) else None
     curve = best_curve(good, axis).index.tolist() if axis else []
     rows = _spread(table.index.tolist(), [best, *curve], MOST_MEMBERS)
-    kept, grids = record.kept(), {}
-    # Of another split the target is the same.
-    target = {row: dataclasses.replace(members[row].data, **ANY_SPLIT) for row in rows}
-    for data in dict.fromkeys(target.values()):
-        grids[data] = tasks.of(data).grid
-    visible = [row for row in rows if keys[row] in kept and len(grids[target[row]]) == 2]
-    shown = _spread(visible, [best, *curve], MOST_PICTURES)
-    pictures = record.pictures([keys[row] for row in shown])
+    group = _target_groups(table).loc[rows]
+    targets = {number: view.target(row) for row, number in group.drop_duplicates().items()}
+    images = [number for number, target in targets.items() if target.ndim == 3]
+    fitted = table["status"].isin(["ok", "diverged", "pruned"])
+    visible = [row for row in rows if fitted[row] and group[row] in images]
+    pictures = view.pictures(_spread(visible, [best, *curve], MOST_PICTURES))
     names = [n for n in (*(["label"] if "label" in table else []), *tables.varying(table)) if n in table]
-    targets: dict[Any, int] = {}
-    found = []
+    places = {number: place for place, number in enumerate(images[:MOST_TARGETS])}
+    members = []
     for row in rows:
-        told = table.loc[row]
-        about = {
+        values = table.loc[row]
+        member = {
             "row": row,
-            "settings": [None if pd.isna(told[name]) else tables.cell(told[name]) for name in names],
-            "scores": [_number(told[name]) for name in SCORES],
-            "status": told["status"],
-            "x": _number(told[axis] if axis else row),
+            "settings": [None if pd.isna(values[name]) else tables.cell(values[name]) for name in names],
+            "scores": [_number(values[name]) for name in SCORES],
+            "status": values["status"],
+            "x": _number(values[axis] if axis else row),
         }
-        if keys[row] in pictures:
-            about["picture"] = encoded(pictures[keys[row]])
-        if len(grids[target[row]]) == 2 and (target[row] in targets or len(targets) < MOST_TARGETS):
-            about["target"] = targets.setdefault(target[row], len(targets))
-        found.append(about)
+        if row in pictures:
+            member["picture"] = encoded(pictures[row])
+        if group[row] in places:
+            member["target"] = places[group[row]]
+        members.append(member)
     return {
-        "members": found,
+        "members": members,
         "settings": names,
         "scores": list(SCORES),
         "score": score,
         "axis": axis or "member",
         "best": best,
-        "curve": [row for row in curve if keys[row] in pictures],
-        "targets": [encoded(np.asarray(fit.pictured(tasks.of(data).image))) for data in targets],
+        "curve": [row for row in curve if row in pictures],
+        "targets": [encoded(np.asarray(fit.pictured(targets[number]))) for number in places],
         "members_in_all": len(table),
     }
+
+
+def _target_groups(table: pd.DataFrame) -> pd.Series:
+    """A number for each member, shared by those that are fitted to the same image, whatever its split."""
+    names = [name for name in ("image", "size", "resize", "background") if name in table]
+    return table.groupby([*names, *tables.problems_of(table)], sort=False, dropna=False).ngroup()
 
 
 def encoded(picture: UInt8[np.ndarray, "h w c"]) -> str:

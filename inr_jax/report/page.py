@@ -1,9 +1,9 @@
-"""One self-contained HTML page from a record, and its figures. Its templates are report.html and explorer.html."""
+"""One self-contained HTML page from a run, and its figures. Its templates are page.html and explorer.html."""
 
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -16,9 +16,8 @@ from inr_jax.report import plots_members as figures
 from inr_jax.report import sections as plates
 from inr_jax.report import summary as tables
 from inr_jax.report.sections import Plate
-from inr_jax.runs.record import Record
-from inr_jax.runs.stores import write as write_file
-from inr_jax.sweep.grid import SCORES, Member
+from inr_jax.report.view import RunView
+from inr_jax.sweep.grid import SCORES
 
 PNG_DPI = 130
 PAIRED = "To the best: the mean difference on the same seed, or of several images on the same image. "
@@ -32,29 +31,21 @@ HEADINGS = {
 }
 
 
-def write(record: Record, members: Sequence[Member], keys: Sequence[str]) -> None:
-    """Write report.html, and figures/ with every figure as PNG and SVG, from what the record holds."""
-    table = record.csv("results.csv")
-    baselines = record.csv("baselines.csv")
-    predicted = record.run["run"].get("theory") and (record.directory / "prediction.csv").is_file()
-    foreseen = record.csv("prediction.csv", index_col="member") if predicted else None
-    drawn = plates.of(record, table, baselines, members, keys, foreseen)
+def render_report(view: RunView) -> Iterator[tuple[str, bytes]]:
+    """Yield the report's files by name: figures/NAME.png and .svg for each figure, then report.html."""
+    drawn = plates.of(view)
     pictures = {each.name: figures.png(each.figure, PNG_DPI) for each in drawn}
-    for path in (record.directory / "figures").glob("[!.]*.*"):
-        if path.suffix in (".png", ".svg") and path.stem not in pictures:  # of the run before it was extended
-            path.unlink(missing_ok=True)
     for each in drawn:
         svg = io.BytesIO()
         each.figure.set_layout_engine("none")  # laid out once, for the PNG
         each.figure.savefig(svg, format="svg", metadata={"Date": None})
-        write_file(record.directory / "figures" / f"{each.name}.svg", svg.getvalue())
-        write_file(record.directory / "figures" / f"{each.name}.png", pictures[each.name])
-    found = explorer.explored(record, table, members, keys)
-    parts = _parts(record, table, baselines, drawn, pictures) | _explored(found)
-    write_file(record.directory / "report.html", Template(_file("page.html")).substitute(parts).encode())
+        yield f"figures/{each.name}.svg", svg.getvalue()
+        yield f"figures/{each.name}.png", pictures[each.name]
+    parts = _parts(view, drawn, pictures) | _explorer(explorer.member_data(view))
+    yield "report.html", Template(_file("page.html")).substitute(parts).encode()
 
 
-def _explored(found: dict[str, Any]) -> dict[str, str]:
+def _explorer(found: dict[str, Any]) -> dict[str, str]:
     """The part of the page that its reader explores, and the script with its data behind it."""
     scores = [n for place, n in enumerate(SCORES) if any(m["scores"][place] is not None for m in found["members"])]
     radios = "".join(
@@ -77,8 +68,8 @@ def _data(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _parts(record: Record, table, baselines, drawn: Sequence[Plate], pictures: dict[str, bytes]) -> dict[str, str]:
-    run, (summed, winner, said) = record.run, tables.found(table)
+def _parts(view: RunView, drawn: Sequence[Plate], pictures: dict[str, bytes]) -> dict[str, str]:
+    table, (summed, winner, said) = view.table, tables.found(view.table, view.chosen_on)
     counts = table["status"].value_counts()
     sections = [
         f'<h2>{escape(d.heading)}</h2><figure><div class="scroll"><img src="{_data(pictures[d.name])}" '
@@ -90,37 +81,20 @@ def _parts(record: Record, table, baselines, drawn: Sequence[Plate], pictures: d
     repeated = [name for name in tables.REPEATED if table[name].nunique() > 1]
     note = f"Means over {' and '.join(repeated)}; {tables.spread_said(table)}" if repeated else "One member each"
     return {
-        "title": escape(f"{run['study']}: {run['variant']}"),
+        "title": escape(view.title),
         "lead": escape(f"{len(table)} members on {tables.images_of(table)}" + (f"; {bad}" if bad else "")),
         "finding": escape(said) or "Nothing could be fitted.",
         "figures": "\n".join(sections),
         "table_note": f"{note}; PSNR is of clipped predictions. {PAIRED if 'behind' in summed else ''}"
         "A header sorts. Every member is in results.csv.",
         "table": _table(summed, winner),
-        "baselines": _baseline_table(baselines),
-        "run": _definitions(_told(run)),
-        "settings": _definitions({name: tables.cell(value) for name, value in run["identity"]["settings"].items()}),
+        "baselines": _baseline_table(view.baselines),
+        "run": _definitions(view.facts),
+        "settings": _definitions({name: tables.cell(value) for name, value in view.settings.items()}),
     }
 
 
-def _told(run: dict[str, Any]) -> dict[str, str]:
-    axes = {f"axis {name}": ", ".join(map(tables.cell, values)) for name, values in run["axes"].items()}
-    plans = run.get("plans", {}).values()
-    chunks = sorted({f"{plan['chunk']} members, {plan['block'] or 'all'} pixels a block" for plan in plans})
-    return {
-        "command": run["command"],
-        **axes,
-        "device": f"{run['device']}, {run['threads']} threads",
-        "fitting": f"{run['fit_seconds']:.1f} s",
-        "compiling": f"{run['compile_seconds']:.1f} s",
-        "chunks": "; ".join(chunks),
-        "versions": ", ".join(f"{name} {version}" for name, version in run["versions"].items()),
-        "commit": str(run["git_commit"]),
-        "fingerprint": run["fingerprint"],
-    }
-
-
-def _definitions(pairs: dict[str, str]) -> str:
+def _definitions(pairs: Mapping[str, str]) -> str:
     return "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs.items())
 
 

@@ -6,21 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from inr_jax.fit import member as fit
-from inr_jax.fit import task as tasks
 from inr_jax.kernel import spectrum as spectra
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.report import plots_members as figures
 from inr_jax.report import plots_sweep as charts
 from inr_jax.report import summary as tables
 from inr_jax.report.plots_members import Curve, Eigenvalues, Pictured
-from inr_jax.runs.record import Kept, Learned, Record
+from inr_jax.report.view import Outcome, RunView
 from inr_jax.settings import Refused
-from inr_jax.sweep import ensemble
-from inr_jax.sweep.grid import Member
 
 # Members shown side by side: of a curve its ends and its best point, in the gallery also some between.
 MOST_PICTURED, MOST_COMPARED = 6, 3
@@ -55,18 +50,9 @@ class Plate(NamedTuple):
     alternative: str
 
 
-def of(
-    record: Record,
-    table: pd.DataFrame,
-    baselines: pd.DataFrame,
-    members: Sequence[Member],
-    keys: Sequence[str],
-    foreseen: pd.DataFrame | None = None,
-) -> list[Plate]:
-    """The figures of a study: its scores, then the curves and pictures of members that represent it.
-
-    `foreseen`: what the kernel says of members, by their number.
-    """
+def of(view: RunView) -> list[Plate]:
+    """The figures of a study: its scores, then the curves and pictures of members that represent it."""
+    table, baselines, foreseen = view.table, view.baselines, view.prediction
     made = [_scores(table, baselines, None if foreseen is None or foreseen.empty else foreseen)]
     if kind := charts.kinds_of_frequencies(table):
         made.append(
@@ -83,39 +69,26 @@ def of(
     if not rows:
         return made
     few = representative(table, MOST_COMPARED if charts.main_axis(table) else MOST_PICTURED)
-    theory = _settings(table, MOST_PICTURED) if record.run["run"].get("theory") else []
-    kept, by = record.kept(), tables.told_apart(tables.summary(table))
+    theory = _settings(table, MOST_PICTURED) if foreseen is not None else []
+    by = tables.told_apart(tables.summary(table))
     curves: dict[int, Curve] = {}
     pictured: dict[int, Pictured] = {}
-    own: dict[int, Learned] = {}
+    outcomes: dict[int, Outcome] = {}
     for row in dict.fromkeys([*rows, *theory]):
-        member, there = members[row], kept[keys[row]]
-        task, name = tasks.of(member.data), figures.literal(tables.named(table.loc[row], by))
-        fitted = own[row] = learned(record, there, member)
-        curves[row] = Curve(name, there.steps, fitted.curves)
+        name = figures.literal(tables.named(table.loc[row], by))
+        each = outcomes[row] = view.outcome(row)
+        curves[row] = Curve(name, each.steps, each.curves)
         if row in rows:
-            pictured[row] = Pictured(name, np.asarray(task.image), picture(member, fitted), np.asarray(task.train))
+            image = each.predict(each.task.grid, ())
+            pictured[row] = Pictured(name, np.asarray(each.task.image), image, np.asarray(each.task.train))
     return [
         *made,
-        *_theory([(members[row], curves[row]) for row in theory]),
+        *_theory([(outcomes[row], curves[row]) for row in theory]),
         *_curves([curves[row] for row in few]),
         *_pictures(list(pictured.values())),
-        *_enlarged([(pictured[row], members[row], own[row]) for row in few]),
+        *_enlarged([(pictured[row], outcomes[row]) for row in few]),
         _spectra([pictured[row] for row in few]),
     ]
-
-
-def learned(record: Record, kept: Kept, member: Member) -> Learned:
-    """What a finished member learned, verified. Raises Damaged if the file holds something else."""
-    return record.learned(kept, fit.shapes(member.design, member.hyper, tasks.of(member.data)))
-
-
-def picture(
-    member: Member, fitted: Learned, grid: tuple[int, ...] = (), part: tuple[slice, ...] = ()
-) -> Float[np.ndarray, "*part c"]:
-    """What the member learned as an image, unclipped, on a grid of any size (none: its own image's), or part of it."""
-    task, learned = tasks.of(member.data), (fitted.params, fitted.data)
-    return ensemble.render(member.design, member.hyper, *learned, grid or task.grid, task.channels, part=part)
 
 
 def representative(table: pd.DataFrame, most: int) -> list[int]:
@@ -217,12 +190,12 @@ def _curves(curves: Sequence[Curve]) -> list[Plate]:
     ]
 
 
-def _theory(shown: Sequence[tuple[Member, Curve]]) -> list[Plate]:
+def _theory(shown: Sequence[tuple[Outcome, Curve]]) -> list[Plate]:
     """What the kernel says of those of these members that have one."""
     lines: list[Eigenvalues] = []
     curves: list[Curve] = []
-    for (data, design, hyper), curve in ((member[:3], curve) for member, curve in shown):
-        task = tasks.of(data)
+    for outcome, curve in shown:
+        design, hyper, task = outcome.design, outcome.hyper, outcome.task
         with suppress(Refused, NotConverged):
             line = Eigenvalues(curve.name, *spectra.eigenvalues(design, hyper, task.grid, task.channels))
             # Members that differ in what no kernel reads share a line.
@@ -282,10 +255,10 @@ def _pictures(pictured: Sequence[Pictured]) -> list[Plate]:
     return made
 
 
-def _enlarged(shown: Sequence[tuple[Pictured, Member, Learned]]) -> list[Plate]:
+def _enlarged(shown: Sequence[tuple[Pictured, Outcome]]) -> list[Plate]:
     """The middle of these members' pictures, drawn by them at two and at four times the size."""
     rows = []
-    for each, member, fitted in shown:
+    for each, outcome in shown:
         if each.target.ndim != 3:
             continue
         whole = each.target.shape[:2]
@@ -293,13 +266,13 @@ def _enlarged(shown: Sequence[tuple[Pictured, Member, Learned]]) -> list[Plate]:
         middle = tuple(slice(start, start + ENLARGED) for start in starts)
         sizes: list[tuple[str, np.ndarray]] = []
         for times, said in ((4, "at 4x"), (2, "at 2x"), (1, "fitted")):
-            if sizes and member.design.domain == "unit":
+            if sizes and outcome.design.domain == "unit":
                 # Every second pixel of the larger grid is the smaller one's.
                 drawn = sizes[0][1][:: 4 // times, :: 4 // times]
             else:
                 cuts = zip(middle, whole, strict=True)
                 part = tuple(slice(times * cut.start, times * min(cut.stop, side)) for cut, side in cuts)
-                drawn = picture(member, fitted, (times * whole[0], times * whole[1]), part)
+                drawn = outcome.predict((times * whole[0], times * whole[1]), part)
             sizes.append((said, drawn))
         rows.append((each.title, [("target", each.target[middle]), *sizes[::-1]]))
     if not rows:

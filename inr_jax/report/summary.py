@@ -150,13 +150,13 @@ def best(summed: pd.DataFrame) -> Best | None:
     return Best(int(rows[score].idxmax()), score) if rows[score].notna().any() else None
 
 
-def found(table: pd.DataFrame) -> Found:
+def found(table: pd.DataFrame, chosen_on: str) -> Found:
     """What a study found. Where what is fitted has settings of its own that vary, the best is that of the mean."""
     summed, problems = summary(table), problems_of(table)
     settings = table.drop(columns=problems)
     averaged = summary(settings) if problems else summed
     winner = best(averaged)
-    said = describe(settings, averaged, winner) if winner else ""
+    said = describe(settings, averaged, winner, chosen_on) if winner else ""
     if not winner and averaged["pruned"].any():
         said = "no best: no setting was fitted to its last step everywhere (run.keep prunes on each image)"
     if problems:
@@ -173,14 +173,14 @@ def problems_of(table: pd.DataFrame) -> list[str]:
     return [name for name in varying(table) if name in own]
 
 
-def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best) -> str:
+def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best, chosen_on: str) -> str:
     """One line that names the best setting, its score, and what chose it."""
     row = summed.iloc[winner.place]
     rivals = len(last_stage(summed))
     if winner.score == "psnr_train":
         who = "on the training pixels: none were held out"
-    elif chooser := _chooser(table):
-        who = f"settings chosen on {chooser}"
+    elif chosen_on:
+        who = f"settings chosen on {chosen_on}"
         who += f"; which of the {rivals} is best, on the held-out pixels: oracle" if rivals > 1 else ""
     elif (table["validation"] > 0).all():
         who = "chosen on the validation pixels that it is reported on"
@@ -191,7 +191,7 @@ def describe(table: pd.DataFrame, summed: pd.DataFrame, winner: Best) -> str:
     return f"best: {named(row, told_apart(summed))}: {row[winner.score]:.2f} dB on {pixels} pixels{both} ({who})"
 
 
-def _chooser(table: pd.DataFrame) -> str:
+def chooser(table: pd.DataFrame) -> str:
     """What chose the settings of a second stage, if it is something else than what they are reported on."""
     last = last_stage(table)
     first = table.drop(last.index)

@@ -24,8 +24,6 @@ from inr_jax.fit import metrics
 from inr_jax.fit import task as tasks
 from inr_jax.kernel import of_study as foresight
 from inr_jax.kernel import scale_curves as theory
-from inr_jax.report import page as report
-from inr_jax.report import sections as plates
 from inr_jax.runs import engines
 from inr_jax.runs import stores
 from inr_jax.runs import trackers as sinks
@@ -41,6 +39,7 @@ from inr_jax.runs.record import LAYOUT, PATIENCE, Kept, Learned, Record, refuse_
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.settings import Data, Refused, Run, Study, member_of
 from inr_jax.runs.trackers import Sinks
+from inr_jax.runs.view import read_learned, write_report
 from inr_jax.runs.work import Once, Work, planned, remaining
 
 
@@ -257,7 +256,7 @@ def assemble(record: Record, members: Members, study: Study) -> None:
             record.save_table(foresight.foresee(made.members).table.reset_index(names="member"), "prediction.csv")
         except NotConverged as error:
             _say([f"no prediction: {error}"])
-    report.write(record, made.members, keys)
+    write_report(record, made.members, keys)
 
 
 def interpolated(members: Sequence[Member]) -> pd.DataFrame:
@@ -297,7 +296,7 @@ def finished(record: Record, row: int) -> tuple[Member, Learned]:
     if members.keys[row] not in kept:
         raise Refused(f"--member={row} was not fitted")
     member = members.grid.members[row]
-    return member, plates.learned(record, kept[members.keys[row]], member)
+    return member, read_learned(record, kept[members.keys[row]], member)
 
 
 def network(record: Record, row: int) -> Network:
@@ -305,9 +304,12 @@ def network(record: Record, row: int) -> Network:
 
     Raises Refused where there is no such member, or it was not fitted.
     """
-    member, fitted = finished(record, row)
+    return _network(*finished(record, row))
+
+
+def _network(member: Member, learned: Learned) -> Network:
     task = tasks.of(member.data)
-    return Network(member.design, member.hyper, fitted.params, fitted.data, len(task.grid), task.channels)
+    return Network(member.design, member.hyper, learned.params, learned.data, len(task.grid), task.channels)
 
 
 def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.ndarray, "*grid c"]:
@@ -319,7 +321,7 @@ def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.n
     own = tasks.of(member.data).grid
     if grid and len(grid) != len(own):
         raise Refused(f"--size={images.format_size(grid)} does not fit a member of {images.format_size(own)}")
-    return plates.picture(member, fitted, grid)
+    return _network(member, fitted).predict(grid or own)
 
 
 def asked_for(study: Study) -> dict[str, Any]:

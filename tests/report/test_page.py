@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from inr_jax.fit import metrics
 from inr_jax.report import explorer
 from inr_jax.runs import record as records
 from inr_jax.runs import study
+from inr_jax.runs.view import view_run
 from tests.slow import browser
 
 SMALL = ["--config=scale:quick", "--config.size=32", "--config.design.steps=20", "--config.design.width=32"]
@@ -241,7 +243,7 @@ def test_a_page_survives_scores_without_end_and_names_that_are_html(tmp_path):
     table = pd.read_csv(out / "results.csv")
     table["psnr_heldout"] = np.inf
     _, (made, keys) = study.restore(record)
-    found = explorer.explored(record, table, made.members, keys)
+    found = explorer.member_data(replace(view_run(record, made.members, keys), table=table))
     assert all(each["scores"][1] is None for each in found["members"])
 
 

@@ -70,7 +70,7 @@ def test_a_setting_that_was_pruned_on_an_image_is_no_best_by_its_mean_over_the_o
     rows += [(4.0, "easy", 0, 28.0, "ok"), (4.0, "hard", 0, 20.0, "ok")]
     winner = tables.best(tables.summary(table(rows)))
     assert tables.summary(table(rows))["scale"][winner.place] == 4
-    found = tables.found(table([*rows[:3], (4.0, "hard", 0, 9.0, "pruned")]))
+    found = tables.found(table([*rows[:3], (4.0, "hard", 0, 9.0, "pruned")]), "")
     assert found.winner is None and found.said.startswith("no best")
 
 
@@ -106,7 +106,7 @@ def test_what_lies_behind_the_best_is_compared_on_the_same_image():
     scores = {(1.0, image): 20.0 + 10 * image + 0.1 * (image % 2) for image in range(4)}
     scores |= {(4.0, image): 19.0 + 10 * image for image in range(4)}
     members = table((scale, f"{image}.png", 0, score, "ok") for (scale, image), score in scores.items())
-    found = tables.found(members)
+    found = tables.found(members, "")
     assert found.winner.place == 0 and found.summed["psnr_heldout_half"].min() > 10
     apart = [-1.0, -1.1, -1.0, -1.1]
     low, high = scipy.stats.t.interval(0.95, 3, np.mean(apart), scipy.stats.sem(apart))
@@ -119,10 +119,10 @@ def test_what_is_fitted_is_no_setting_to_be_best_the_best_is_that_of_the_mean_ov
     rows = [(1.0, "synthetic:wave", 0, 20.0, "ok"), (4.0, "synthetic:wave", 0, 24.0, "ok")] * 2
     members = table(rows).assign(angle=[0.0, 0.0, 45.0, 45.0])
     members.loc[2, "psnr_heldout"] = 27.0
-    found = tables.found(members)
+    found = tables.found(members, "")
     assert found.winner is None and len(found.summed) == 4 and tables.problems_of(members) == ["angle"]
     assert "best: scale 4: 24.00 dB" in found.said and "(mean over angle)" in found.said.replace("  ", " ")
-    assert tables.found(members[members["angle"] == 45.0]).said.startswith("best: scale 1: 27.00")
+    assert tables.found(members[members["angle"] == 45.0], "").said.startswith("best: scale 1: 27.00")
 
 
 def test_a_setting_that_follows_from_others_is_not_needed_to_tell_members_apart():
