@@ -17,6 +17,8 @@ from inr_jax.fit.member import Curves
 # Okabe and Ito's colours: told apart by the colour-blind, and by their lightness in grey; with a mark each.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Height over width from which a picture is drawn narrower than its column.
+TALLEST = 1.5
 STYLE: dict[str, Any] = {
     "grid": {"color": "#dddddd", "linewidth": 0.6},
     "train": {"linestyle": ":", "alpha": 0.9},
@@ -144,8 +146,7 @@ def bands(curves: Sequence[Curve]) -> Figure:
 
 def gallery(pictured: Sequence[Pictured]) -> Figure:
     """For each member: target, prediction, signed error (mean of the channels), spectra of target and prediction."""
-    figure = Figure(figsize=(11.0, 2.45 * len(pictured) + 0.3), layout="constrained")
-    grid = figure.subplots(len(pictured), 5, squeeze=False)
+    figure, grid = rows_of_pictures([p.target.shape for p in pictured], 5, width=11.0)
     errors = [p.prediction.clip(0, 1) - p.target for p in pictured]
     limit = float(max(np.quantile(np.abs(e.mean(-1)), 0.99) for e in errors)) or 1.0
     spectra = [[metrics.spectrum(image) for image in (p.target, p.prediction.clip(0, 1))] for p in pictured]
@@ -175,8 +176,8 @@ def gallery(pictured: Sequence[Pictured]) -> Figure:
 def enlarged(rows: Sequence[tuple[str, Sequence[tuple[str, Float[np.ndarray, "..."]]]]]) -> Figure:
     """For each member the same part of the picture, at several sizes: its title, and pictures with what they are."""
     count = max(len(pictures) for _, pictures in rows)
-    figure = Figure(figsize=(2.6 * count, 2.75 * len(rows) + 0.2), layout="constrained")
-    for axes, (title, pictures) in zip(figure.subplots(len(rows), count, squeeze=False), rows, strict=True):
+    figure, grid = rows_of_pictures([pictures[0][1].shape for _, pictures in rows], count, width=2.6 * count)
+    for axes, (title, pictures) in zip(grid, rows, strict=True):
         for axis, (said, image) in zip(axes, pictures, strict=True):
             shown = image.clip(0, 1) if image.shape[-1] == 3 else image[..., 0].clip(0, 1)
             axis.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -228,6 +229,13 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     axes = figure.subplots()
     plain(axes)
     return figure, axes
+
+
+def rows_of_pictures(shapes: Sequence[tuple[int, ...]], columns: int, width: float) -> tuple[Figure, np.ndarray]:
+    """A figure of so many inches with a row of axes for each picture's shape (h, w, ...), as high as the picture."""
+    heights = [width / columns * min(shape[0] / shape[1], TALLEST) for shape in shapes]
+    figure = Figure(figsize=(width, sum(heights) + 0.2 * len(shapes) + 0.3), layout="constrained")
+    return figure, figure.subplots(len(shapes), columns, squeeze=False, height_ratios=heights)
 
 
 def plain(axes: Axes) -> None:

@@ -1,0 +1,179 @@
+"""Photographs that are not square, from the command to the report, and without a command in Python."""
+
+import base64
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import inr_jax as inr
+from experiments import export, predict, render, sweep
+from experiments.analysis import choose, learned_kernel
+from inr_jax.cli.arguments import told
+from inr_jax.data import images
+from inr_jax.report import plots_members
+
+TINY = ["--config.design.width=8", "--config.design.frequencies=8", "--config.design.steps=6"]
+FIT = ["--config.resize=fit", "--config.size=18", *TINY]
+# What `resize=fit` and `size=18` make of the landscape.
+GRID = (12, 18)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> dict[str, str]:
+    """Paths of a landscape of 54x36 pixels, and of the same turned upright."""
+    folder = tmp_path_factory.mktemp("photographs")
+    pixels = images.to_bytes(images.load("synthetic:natural_noise:1", 54)[:36])
+    paths = {name: str(folder / f"{name}.png") for name in ("landscape", "portrait")}
+    iio.imwrite(paths["landscape"], pixels)
+    iio.imwrite(paths["portrait"], np.rot90(pixels))
+    return paths
+
+
+def swept(out: Path, *arguments: str, study: str = "scale:quick") -> pd.DataFrame:
+    assert told(sweep.main, [f"--config={study}", f"--out={out}", *arguments]) == 0
+    return pd.read_csv(out / "results.csv")
+
+
+@pytest.fixture(scope="module")
+def run(photographs, tmp_path_factory) -> Path:
+    """A finished sweep over scales with what the kernel predicts, on the landscape."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    axes = ["--config.axes.scale=1,2,4", "--config.axes.seed=0", "--config.run.theory=True"]
+    table = swept(out, f"--config.image={photographs['landscape']}", *FIT, *axes)
+    assert (table["status"] == "ok").all() and table["ssim"].notna().all()
+    return out
+
+
+def psnr(image: np.ndarray, target: np.ndarray) -> float:
+    return -10 * np.log10(np.mean(np.square(np.clip(image, 0, 1).astype(np.float64) - target)))
+
+
+def test_a_member_is_rendered_in_the_shape_of_its_photograph(run, photographs, tmp_path):
+    out = tmp_path / "member.npy"
+    assert told(render.main, [str(run), "--member=1", f"--out={out}"]) == 0
+    drawn, target = np.load(out), images.load(photographs["landscape"], 18, "fit")
+    assert drawn.shape == target.shape == (*GRID, 3)
+    assert psnr(drawn, target) == pytest.approx(pd.read_csv(run / "results.csv")["psnr_all"][1], abs=1e-3)
+    assert told(render.main, [str(run), "--member=1", "--size=40x30", f"--out={tmp_path / 'member.png'}"]) == 0
+    assert iio.imread(tmp_path / "member.png").shape == (30, 40, 3)
+
+
+def test_the_page_shows_pictures_and_the_target_in_the_shape_of_the_photograph(run, photographs):
+    page = (run / "report.html").read_text()
+    (text,) = re.findall(r'<script type="application/json" id="members">(.*?)</script>', page, re.S)
+    found = json.loads(text)
+    uris = [*found["targets"], *(each["picture"] for each in found["members"])]
+    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))) for uri in uris]
+    assert len(shown) == 4 and all(each.shape == (*GRID, 3) for each in shown)
+    assert psnr(shown[0] / 255, images.load(photographs["landscape"], 18, "fit")) > 40
+    assert "18 on the longer side" in page
+    for name in ("gallery", "enlarged", "spectra", "bands", "ntk_spectra", "psnr_against_scale"):
+        assert iio.imread(run / "figures" / f"{name}.png").std() > 1
+
+
+def test_a_row_of_pictures_is_as_high_as_they_are():
+    figure, axes = plots_members.rows_of_pictures([(12, 18, 3), (18, 12, 3), (40, 4, 3)], 4, width=8.0)
+    assert axes.shape == (3, 4)
+    rows = 8 / 4 * np.asarray([12 / 18, 18 / 12, plots_members.TALLEST])
+    assert rows.sum() < figure.get_figheight() < rows.sum() + 1.2
+    heights = axes[0, 0].get_gridspec().get_height_ratios()
+    np.testing.assert_allclose(heights / np.sum(heights), rows / rows.sum())
+
+
+def test_what_the_kernel_predicts_is_of_the_photograph_in_its_shape(run, photographs):
+    table, prediction = pd.read_csv(run / "results.csv"), pd.read_csv(run / "prediction.csv")
+    task = inr.tasks.split(images.load(photographs["landscape"], 18, "fit"))
+    design = inr.Design(frequencies=8, width=8, depth=int(table["depth"][0]))
+    curve = inr.scale_curve(design, [1, 2, 4], task)
+    np.testing.assert_allclose(prediction["psnr_heldout"], curve.psnr_heldout, atol=0.01)
+
+
+def test_exports_of_a_member_and_of_the_table_know_no_square(run, tmp_path):
+    assert told(export.main, [str(run), f"--out={tmp_path / 'table.csv'}"]) == 0
+    assert told(export.main, [str(run), "--member=0", f"--out={tmp_path / 'member.safetensors'}"]) == 0
+    assert told(render.main, [str(run), "--member=0", f"--out={tmp_path / 'member.npy'}"]) == 0
+    network = inr.load_network(tmp_path / "member.safetensors")
+    np.testing.assert_allclose(network.predict(GRID), np.load(tmp_path / "member.npy"), atol=1e-6)
+
+
+def test_every_split_and_a_validation_part_of_it_can_be_swept(photographs, tmp_path):
+    splits = ["all", "quarter", "rows", "checkerboard", "random"]
+    axes = [f"--config.axes.split={','.join(splits)}", "--config.axes.validation=0,0.25"]
+    image = f"--config.image={photographs['portrait']}"
+    table = swept(tmp_path / "run", image, *FIT, *axes, "--config.axes.scale=2", "--config.axes.seed=0")
+    assert len(table) == 10 and (table["status"] == "ok").all()
+    without = (table["split"] == "all") & (table["validation"] == 0)
+    assert table["psnr_heldout"][~without].notna().all() and table["psnr_heldout"][without].isna().all()
+    baselines = pd.read_csv(tmp_path / "run" / "baselines.csv")
+    assert len(baselines) == 2 * 9 and np.isfinite(baselines[["psnr_heldout", "psnr_all"]]).all(axis=None)
+
+
+def test_landscapes_and_portraits_are_swept_together_and_pruned_each_by_itself(photographs, tmp_path):
+    axes = [f"--config.axes.image={','.join(photographs.values())}", "--config.axes.learning_rate=1e-3,1e-2"]
+    more = ["--config.axes.scale=1,4", "--config.axes.seed=0", "--config.run.keep=0.5", "--config.design.steps=32"]
+    table = swept(tmp_path / "run", *FIT, *axes, *more)
+    assert len(table) == 8 and set(table["status"]) == {"ok", "pruned"}
+    assert set(table["image"][table["status"] == "ok"]) == set(photographs.values())
+    for row, image in table["image"][table["status"] == "ok"].items():
+        out = tmp_path / f"{row}.npy"
+        assert told(render.main, [str(tmp_path / "run"), f"--member={row}", f"--out={out}"]) == 0
+        assert np.load(out).shape[:2] == (GRID if "landscape" in image else GRID[::-1])
+
+
+def test_scales_are_predicted_chosen_and_explained_on_photographs_that_are_not_square(photographs, tmp_path, capsys):
+    two = f"--config.axes.image={','.join(photographs.values())}"
+    assert told(predict.main, ["--config=scale:quick", two, *FIT, f"--out={tmp_path / 'predicted'}"]) == 0
+    predicted = pd.read_csv(tmp_path / "predicted" / "prediction.csv")
+    assert predicted[["psnr_heldout", "psnr_train", "psnr_validated"]].notna().all(axis=None)
+    # The same picture turned by a quarter has the other B, and nearly the same best scale.
+    best = [group.groupby("scale")["psnr_heldout"].mean().idxmax() for _, group in predicted.groupby("image")]
+    assert max(best) <= 2 * min(best)
+    few = ["--config.axes.scale=1,2,4", "--config.resize=fit", *TINY[:2], "--config.axes.steps=6,12"]
+    swept(tmp_path / "judged", two, *few, study="kernel_against_training:quick")
+    assert told(choose.main, [str(tmp_path / "judged")]) == 0
+    assert pd.read_csv(tmp_path / "judged" / "choices.csv")["scale"].notna().all()
+    assert told(learned_kernel.main, [str(tmp_path / "judged"), "--member=0"]) == 0
+
+
+@pytest.mark.parametrize("name", ["landscape", "portrait"])
+def test_in_python_a_photograph_is_fitted_as_it_is(photographs, name):
+    image = inr.images.load(photographs[name], size=0)
+    shape = (36, 54) if name == "landscape" else (54, 36)
+    assert image.shape[:2] == shape
+    task = inr.tasks.split(image, "quarter")
+    design = inr.Design(frequencies=8, width=8, depth=1, steps=4)
+    fits = inr.fit_many(design, inr.hypers(scale=[1, 2]), task)
+    assert fits.picture.shape == (2, *shape, 3)
+    for member in range(2):
+        assert psnr(fits.predict(member, shape), image) == pytest.approx(float(fits.psnr_all[member]), abs=1e-3)
+        assert fits.network(member).predict((7, 11)).shape == (7, 11, 3)
+    choice = inr.best_scale(design, task, [1, 2, 4])
+    assert choice.low <= choice.scale <= choice.high
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_command_for_a_photograph_of_ones_own_is_accepted_as_printed(
+    page, tmp_path, monkeypatch, capsys, photographs
+):
+    study = Path("experiments/configs/scale.py").resolve()
+    text = Path(page).read_text().replace("\\\n", " ").replace("experiments/configs/scale.py", str(study))
+    (command,) = re.findall(
+        r"^(?:inr-sweep|python -m experiments\.sweep) (.*config\.image=\w*photo\.jpg.*)$", text, re.M
+    )
+    flags = shlex.split(command)
+    assert "--config.resize=fit" in flags
+    (name,) = re.findall(r"config\.image=(\S+)", command)
+    Image.open(photographs["landscape"]).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert told(sweep.main, [*flags, "--dry_run"]) == 0
+    said = capsys.readouterr().out
+    width, height = map(int, re.findall(r"photo\.jpg (\d+)x(\d+):", said)[0])
+    assert width * 2 == height * 3 or abs(width * 2 - height * 3) <= 3
