@@ -1,4 +1,4 @@
-"""Results or a fitted member as a file for others: python -m experiments.export RUN [--member=ROW] --out=FILE
+"""Write the results or a fitted member as a file that other programs read.
 
 FILE.csv or FILE.parquet: the table of all members. Of the member in row ROW of results.csv, from 0: FILE.safetensors,
 its settings and what it learned (`inr_jax.load_network` reads it), or FILE.stablehlo, a program from coordinates to
@@ -9,46 +9,53 @@ import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from inr_jax.cli.arguments import console, parsed, row, run
-from inr_jax.functions import library
-from inr_jax.runs import export as exports
-from inr_jax.runs import record as records
-from inr_jax.runs import stores, study
-from inr_jax.settings import Refused
+from inr_jax.cli.arguments import Command, console, run, whole
+from inr_jax.settings import Refused, library
 
-USAGE = "python -m experiments.export RUN [--member=ROW] --out=FILE.csv|FILE.parquet|FILE.safetensors|FILE.stablehlo"
+if TYPE_CHECKING:
+    import pandas as pd
+
 TABLES = (".csv", ".parquet")
 
 
+def command() -> Command:
+    """Declare the arguments."""
+    command = Command("experiments.export", __doc__)
+    command.add_argument("run", metavar="RUN", help="folder of a finished run")
+    command.add_argument("--member", metavar="ROW", type=whole(0), help="row in results.csv; required for a network")
+    command.add_argument(
+        "--out", metavar="FILE", required=True, type=Path, help="FILE.csv, .parquet, .safetensors or .stablehlo"
+    )
+    return command
+
+
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit status."""
-    arguments = parsed(argv, options=("member", "out"), switches=("help",), positional=1)
-    if arguments.help:
-        print(f"{__doc__}\n{USAGE}")
-        return 0
-    record = records.there(arguments.positional, USAGE, finished=True)
-    out = Path(arguments.required("out", USAGE))
-    if out.suffix not in (*TABLES, *exports.WRITERS):
-        raise Refused(f"--out={out} has no known ending; allowed: {', '.join((*TABLES, *exports.WRITERS))}")
+    """Run the command and return its exit status."""
+    request = command().parse(argv)
+    from inr_jax.runs import export, record, stores, study
+
+    folder, out = record.there(request.run, finished=True), request.out
+    if out.suffix not in (*TABLES, *export.WRITERS):
+        raise Refused(f"--out={out} has no known ending; allowed: {', '.join((*TABLES, *export.WRITERS))}")
     if out.suffix in TABLES:
-        if arguments.member:
-            raise Refused(f"--out={out} is a table of all members: leave --member={arguments.member} out")
-        stores.write(out, _table(record, out.suffix))
+        if request.member is not None:
+            raise Refused(f"--out={out} is a table of all members: leave --member={request.member} out")
+        path = folder.directory / "results.csv"
+        stores.write(out, stores.read(path) if out.suffix == ".csv" else _parquet(folder.csv(path.name)))
+    elif request.member is None:
+        raise Refused(f"--out={out} is one member's: --member is missing, its row in results.csv")
     else:
-        network = study.network(record, row(arguments.required("member", USAGE)))
-        stores.write(out, exports.WRITERS[out.suffix](network))
+        stores.write(out, export.WRITERS[out.suffix](study.network(folder, request.member)))
     print(out)
     return 0
 
 
-def _table(record: records.Record, ending: str) -> bytes:
-    """The table of all members."""
-    if ending == ".csv":
-        return stores.read(record.directory / "results.csv")
+def _parquet(table: "pd.DataFrame") -> bytes:
     library("pyarrow", "export")
     buffer = io.BytesIO()
-    record.csv("results.csv").to_parquet(buffer, index=False)
+    table.to_parquet(buffer, index=False)
     return buffer.getvalue()
 
 

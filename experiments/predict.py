@@ -1,7 +1,7 @@
-"""What the theory says without training: python -m experiments.predict --config=PATH[:VARIANT] --out=DIR
+"""Predict the scores of a study's members without training any.
 
-Kernel regression with the neural tangent kernel of every member of a study: DIR/prediction.csv and DIR/prediction.png.
---ridge stands for the length of training (0.05: hundreds of steps; 0.001: endless), or --time stops gradient flow.
+Kernel regression with the neural tangent kernel of every member: DIR/prediction.csv and DIR/prediction.png. The ridge
+stands for the length of training (0.05: hundreds of steps; 0.001: endless); --time stops gradient flow instead.
 """
 
 import sys
@@ -11,52 +11,53 @@ from functools import partial
 from pathlib import Path
 
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import console, number, parsed, run
-from inr_jax.kernel import of_study as foresight
-from inr_jax.kernel import scale_curves as theory
-from inr_jax.kernel.regression import NotConverged
-from inr_jax.report import plots_members as figures
-from inr_jax.report import plots_theory as theory_charts
-from inr_jax.report import summary as tables
-from inr_jax.runs import stores, study
+from inr_jax.cli.arguments import Command, console, positive, run
 from inr_jax.settings import Refused
 
-USAGE = (
-    "python -m experiments.predict --config=PATH[:VARIANT] [--config.FIELD=VALUE ...] --out=DIR [--ridge=R | --time=T]"
-)
+
+def command() -> Command:
+    """Declare the arguments."""
+    command = Command("experiments.predict", __doc__)
+    command.add_study()
+    command.add_argument("--out", metavar="DIR", required=True, type=Path, help="folder to write to")
+    length = command.add_mutually_exclusive_group()
+    length.add_argument("--ridge", metavar="R", type=positive, help="relative to the kernel at zero difference")
+    length.add_argument("--time", metavar="T", type=positive, help="of gradient flow, in place of a ridge")
+    return command
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit status."""
-    arguments = parsed(argv, options=("config", "out", "ridge", "time"), switches=("help",))
-    if arguments.help:
-        print(f"{__doc__}\n{USAGE}")
-        return 0
-    loaded = configuration.load(arguments.required("config", USAGE), arguments.overrides)
-    directory = Path(arguments.required("out", USAGE))
-    if arguments.ridge and arguments.time:
-        raise Refused(f"--ridge={arguments.ridge} and --time={arguments.time} exclude each other")
-    ridge = number("ridge", arguments.ridge or str(theory.SHORT))
-    stop = number("time", arguments.time) if arguments.time else None
+    """Run the command and return its exit status."""
+    request = command().parse(argv)
+    loaded = configuration.load(request.config, request.fields)
+    from inr_jax.kernel import of_study, scale_curves
+    from inr_jax.kernel.regression import NotConverged
+    from inr_jax.report import plots_members, plots_theory, summary
+    from inr_jax.report.predictions import best_scales
+    from inr_jax.runs import stores, study
+
     start = time.perf_counter()
     members = study.members_of(loaded.study).grid.members
+    ridge = request.ridge or scale_curves.SHORT
     try:
-        foreseen = foresight.foresee(members, ridge=ridge, time=stop, validate=True)
+        predicted = of_study.foresee(members, ridge=ridge, time=request.time, validate=True)
     except NotConverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for reason in foreseen.without:
+    for reason in predicted.without:
         print(f"left out: {reason}", file=sys.stderr)
-    if foreseen.table.empty:
-        raise Refused(f"--config={arguments.config}: no member has a kernel: {'; '.join(foreseen.without)}")
-    table = foreseen.table.drop_duplicates(subset=foresight.swept(foreseen.table) or None)
-    names = [*foresight.swept(table), *(name for name in foresight.NUMBERS if name in table)]
+    if predicted.table.empty:
+        raise Refused(f"--config={request.config}: no member has a kernel: {'; '.join(predicted.without)}")
+    swept = of_study.swept(predicted.table)
+    table = predicted.table.drop_duplicates(subset=swept or None)
+    names = [*of_study.swept(table), *(name for name in of_study.NUMBERS if name in table)]
+    directory = request.out
     directory.mkdir(parents=True, exist_ok=True)
     stores.write(directory / "prediction.csv", table[names].to_csv(index=False).encode())
     baselines = study.interpolated(members)
     if "scale" in table and table["scale"].notna().any():
-        stores.write(directory / "prediction.png", figures.png(theory_charts.foreseen(table, baselines)))
-    print("\n".join([*foresight.said(table), tables.baseline_text(baselines)]))
+        stores.write(directory / "prediction.png", plots_members.png(plots_theory.foreseen(table, baselines)))
+    print("\n".join([*best_scales(table), summary.baseline_text(baselines)]))
     print(f"{len(table)} members in {time.perf_counter() - start:.1f} s, none trained; {directory / 'prediction.csv'}")
     return 0
 

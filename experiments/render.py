@@ -1,9 +1,10 @@
-"""Draw any member of a run at any size: python -m experiments.render RUN --member=ROW --size=WxH --out=FILE
+"""Draw any member of a run at any size.
 
 ROW is the member's row in results.csv, from 0. FILE.png has 8 bits, clipped; FILE.npy is float32, (h, w, c), unclipped.
 Of a signal the size is its number of samples, and the file an .npy, (n, c).
 """
 
+import argparse
 import io
 from collections.abc import Sequence
 from functools import partial
@@ -11,26 +12,30 @@ from pathlib import Path
 
 import numpy as np
 
-from inr_jax.cli.arguments import console, parsed, row, run
-from inr_jax.data import images
-from inr_jax.runs import record as records
-from inr_jax.runs import stores, study
+from inr_jax.cli.arguments import Command, console, run, whole
 from inr_jax.settings import Refused
 
-USAGE = "python -m experiments.render RUN --member=ROW [--size=WxH] --out=FILE.png|FILE.npy"
+
+def command() -> Command:
+    """Declare the arguments."""
+    command = Command("experiments.render", __doc__)
+    command.add_argument("run", metavar="RUN", help="run folder")
+    command.add_argument("--member", metavar="ROW", required=True, type=whole(0), help="its row in results.csv")
+    command.add_argument("--size", metavar="WxH", default=(), type=_grid, help="in pixels; by default the image's own")
+    command.add_argument("--out", metavar="FILE", required=True, type=Path, help="FILE.png or FILE.npy")
+    return command
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit status."""
-    arguments = parsed(argv, options=("member", "size", "out"), switches=("help",), positional=1)
-    if arguments.help:
-        print(f"{__doc__}\n{USAGE}")
-        return 0
-    record = records.there(arguments.positional, USAGE)
-    out = Path(arguments.required("out", USAGE))
+    """Run the command and return its exit status."""
+    request = command().parse(argv)
+    from inr_jax.data import images
+    from inr_jax.runs import record, stores, study
+
+    folder, out = record.there(request.run), request.out
     if out.suffix not in (".png", ".npy"):
         raise Refused(f"--out={out} has no known ending; allowed: .png, .npy")
-    image = study.rendered(record, row(arguments.required("member", USAGE)), _grid(arguments.size))
+    image = study.rendered(folder, request.member, request.size)
     if out.suffix == ".png" and image.ndim != 3:
         raise Refused(f"--out={out}: this member is of a signal, which is no picture; allowed: .npy")
     stores.write(out, images.to_png(image) if out.suffix == ".png" else _npy(image))
@@ -45,12 +50,10 @@ def _npy(image: np.ndarray) -> bytes:
 
 
 def _grid(text: str) -> tuple[int, ...]:
-    """(h, w) of WxH, (n,) of N; empty for the image's own."""
-    if not text:
-        return ()
+    """(h, w) of WxH, (n,) of N."""
     sides = text.split("x")
     if not all(side.isdecimal() and int(side) for side in sides):
-        raise Refused(f"--size={text} is not WxH in pixels, for example 1024x768")
+        raise argparse.ArgumentTypeError(f"={text} is not WxH in pixels, for example 1024x768")
     return tuple(int(side) for side in reversed(sides))
 
 

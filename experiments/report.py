@@ -1,23 +1,26 @@
-"""Draw a run's results and report again from what it keeps: python -m experiments.report RUN"""
+"""Draw a run's results and report again from what its folder holds."""
 
 import sys
 from collections.abc import Sequence
 from functools import partial
 
-from inr_jax.cli.arguments import console, parsed, run
-from inr_jax.runs import record as records
-from inr_jax.runs import study
+from inr_jax.cli.arguments import Command, console, run
 
-USAGE = "python -m experiments.report RUN"
+
+def command() -> Command:
+    """Declare the arguments."""
+    command = Command("experiments.report", __doc__)
+    command.add_argument("run", metavar="RUN", help="run folder")
+    return command
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit status."""
-    arguments = parsed(argv, options=(), switches=("help",), positional=1)
-    if arguments.help:
-        print(f"{__doc__}\n{USAGE}")
-        return 0
-    record = records.there(arguments.positional, USAGE)
+    """Run the command and return its exit status."""
+    request = command().parse(argv)
+    from inr_jax.runs import record as records
+    from inr_jax.runs import study
+
+    record = records.there(request.run)
     for line in record.set_damaged_aside():
         print(line, file=sys.stderr)
     with record.owned("run.json", records.PATIENCE):

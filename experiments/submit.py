@@ -11,15 +11,10 @@ from functools import partial
 from typing import Any
 
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import console, number, parsed, run
+from inr_jax.cli.arguments import Command, console, run, whole
 from inr_jax.runs import engines, jobs, study
 from inr_jax.settings import Refused, nearest
 
-USAGE = (
-    "python -m experiments.submit --config=PATH[:VARIANT] --shards=N [--config.FIELD=VALUE ...] [--out=DIR] "
-    "[--executor=slurm|local] [--partition=NAME] [--minutes=N] [--cpus=N] [--gpus=N] [--memory=GIB] [--parallel=N] "
-    "[--logs=DIR] [--wait]"
-)
 # What submitit calls the numbers that a scheduler is asked for.
 NUMBERS = {
     "minutes": "timeout_min",
@@ -28,32 +23,38 @@ NUMBERS = {
     "memory": "mem_gb",
     "parallel": "slurm_array_parallelism",
 }
-OPTIONS = ("config", "out", "shards", "executor", "partition", *NUMBERS, "logs")
+
+
+def command() -> Command:
+    """Declare the arguments."""
+    command = Command("experiments.submit", __doc__)
+    command.add_study()
+    command.add_argument("--shards", metavar="N", required=True, type=whole(1), help="how many jobs")
+    for name, default in (("out", ""), ("executor", "slurm"), ("partition", ""), ("logs", "runs/jobs")):
+        command.add_argument(f"--{name}", default=default)
+    for name in NUMBERS:
+        command.add_argument(f"--{name}", metavar="N", type=whole(1))
+    command.add_argument("--wait", action="store_true", help="until all jobs have ended")
+    return command
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; its exit status."""
-    arguments = parsed(argv, options=OPTIONS, switches=("wait", "help"))
-    if arguments.help:
-        print(f"{__doc__}\n{USAGE}")
-        return 0
-    config = arguments.required("config", USAGE)
-    shards = number("shards", arguments.required("shards", USAGE), int)
-    executor = arguments.executor or "slurm"
+    arguments = command().parse(argv)
+    config, shards, executor, logs = arguments.config, arguments.shards, arguments.executor, arguments.logs
     if executor not in jobs.EXECUTORS:
         raise Refused(f"--executor={executor} is not known; {nearest(executor, jobs.EXECUTORS)}")
-    loaded = configuration.load(config, arguments.overrides)  # a wrong request is refused now, not by every job
+    loaded = configuration.load(config, arguments.fields)  # a wrong request is refused now, not by every job
     study.prepared(loaded)
     engines.where(loaded.study.run, engines.Shard(0, shards), "", False)
     sweep = [sys.executable, "-m", "experiments.sweep", f"--config={config}"]
-    sweep += [f"--config.{name}={value}" for name, value in arguments.overrides]
+    sweep += [f"--config.{name}={value}" for name, value in arguments.fields]
     sweep += [f"--out={arguments.out}"] if arguments.out else []
-    given = {name: arguments.named[name] for name in NUMBERS if arguments.named[name]}
-    asked: dict[str, Any] = {NUMBERS[name]: number(name, text, int) for name, text in given.items()}
+    given = {name: getattr(arguments, name) for name in NUMBERS if getattr(arguments, name)}
+    asked: dict[str, Any] = {NUMBERS[name]: value for name, value in given.items()}
     if arguments.partition:
         asked["slurm_partition"] = arguments.partition
     commands = [[*sweep, f"--shard={index}/{shards}"] for index in range(shards)]
-    logs = arguments.logs or "runs/jobs"
     submitted = jobs.submitted(commands, executor, logs, name="inr_jax", **asked)
     print(f"{shards} jobs, {submitted[0].job_id} to {submitted[-1].job_id}; what they say is in {logs}", flush=True)
     failed = [job for job in submitted if job.exception()] if arguments.wait else []

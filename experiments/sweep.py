@@ -1,78 +1,77 @@
-"""Fit every member of a study and report: python -m experiments.sweep --config=experiments/configs/scale.py:quick
+"""Fit every member of a study and report, for example --config=scale:quick.
 
-The same command resumes; more values on an axis extend the run. --dry_run shows what would be done, --help every field,
---list the studies (which also go by their name, --config=scale:quick), encodings, networks and sample images.
---shard=I/N fits one of N shares (I from 0) into the same folder; the last to finish writes the results. --engine=ray
-has a Ray cluster fit them, the one at --ray_address or one of this machine's cores. --distributed makes one program
-of the processes that were started with it, on a TPU pod or under a scheduler, over the devices of all.
---completion=bash|zsh prints a script for the shell: eval "$(inr-sweep --completion=bash)".
+The same command resumes; more values on an axis extend the run.
 """
 
 import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from inr_jax.cli import completion
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import console, parsed, run, shard
-from inr_jax.report import summary as tables
-from inr_jax.runs import engines, study
-from inr_jax.runs.engines import Shard
-from inr_jax.runs.record import Record
-from inr_jax.sweep import hosts
+from inr_jax.cli.arguments import Command, Print, console, run, shard
 
-USAGE = (
-    "python -m experiments.sweep --config=PATH[:VARIANT] [--config.FIELD=VALUE ...] [--out=DIR] [--shard=I/N] "
-    "[--engine=here|ray] [--ray_address=ADDRESS] [--distributed] [--dry_run] [--help] [--list] [--completion=bash|zsh]"
-)
-OPTIONS = ("config", "out", "shard", "engine", "ray_address", "completion")
-SWITCHES = ("distributed", "dry_run", "help", "list")
+if TYPE_CHECKING:
+    from inr_jax.runs import study
+    from inr_jax.runs.record import Record
+
+
+def command() -> Command:
+    """Declare the arguments."""
+    command = Command("experiments.sweep", __doc__, f"Fields, with their defaults:\n{configuration.listing()}")
+    command.add_study()
+    command.add_argument("--out", metavar="DIR", default="", help="run folder; runs/STUDY-VARIANT-FINGERPRINT if none")
+    share = "fit one of N shares, I from 0, into the same folder; the last to finish writes the results"
+    command.add_argument("--shard", metavar="I/N", type=shard, default=(0, 1), help=share)
+    command.add_argument("--engine", metavar="here|ray", help="where members are fitted: by this process, or by Ray")
+    command.add_argument("--ray_address", metavar="ADDRESS", default="", help="of a Ray cluster; this machine if none")
+    joined = "join the processes that were started together (TPU pods, schedulers), and fit a share each"
+    command.add_argument("--distributed", action="store_true", help=joined)
+    command.add_argument("--dry_run", action="store_true", help="print what would be done")
+    names = "print the studies, encodings, networks and sample images"
+    command.add_argument("--list", action=Print, nargs=0, const=configuration.known, help=names)
+    return command
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit status."""
-    arguments = parsed(argv, options=OPTIONS, switches=SWITCHES)
-    if arguments.help:
-        print(f"{__doc__}\n{USAGE}\n\nFields, with their defaults:\n{configuration.listing()}")
-        return 0
-    if arguments.list:
-        print(configuration.known())
-        return 0
-    if arguments.completion:
-        print(completion.script(arguments.completion, OPTIONS, SWITCHES))
-        return 0
-    if arguments.engine:
-        arguments.overrides.append(("run.engine", arguments.engine))
-    loaded = configuration.load(arguments.required("config", USAGE), arguments.overrides)
-    share = shard(arguments.shard)
-    where = engines.where(loaded.study.run, share, arguments.ray_address, arguments.distributed)
-    if arguments.distributed:
-        hosts.join()
-    if arguments.dry_run:
+    """Run the command and return its exit status."""
+    request = command().parse(argv)
+    engine = [("run.engine", request.engine)] if request.engine else []
+    loaded = configuration.load(request.config, request.fields + engine)
+    from inr_jax.runs import engines, environment, study
+
+    share = engines.Shard(*request.shard)
+    where = engines.where(loaded.study.run, share, request.ray_address, request.distributed)
+    if request.distributed:
+        share = engines.Shard(*environment.join())
+        where = where._replace(shard=share)
+    if request.dry_run:
         print(study.dry_run(loaded))
         return 0
-    ended = study.run(loaded, arguments.out, ["python", "-m", "experiments.sweep", *argv], where)
+    ended = study.run(loaded, request.out, ["python", "-m", "experiments.sweep", *argv], where)
     if ended.lacking:
-        print(_share(ended, share))
-    elif hosts.first():
+        print(_share(ended, *share))
+    else:
         print(_outcome(ended.record))
     for line in ended.failed:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if ended.failed else 0
 
 
-def _share(ended: study.Ended, shard: Shard) -> str:
+def _share(ended: "study.Ended", index: int, count: int) -> str:
     """What is left for other shards."""
     report = shlex.join(["python", "-m", "experiments.report", str(ended.record.directory)])
     return (
-        f"shard {shard.number} of {shard.of} is done; {ended.lacking} members are left to the others. The last to "
+        f"shard {index} of {count} is done; {ended.lacking} members are left to the others. The last to "
         f"finish writes the results; then, and at any time: {report}"
     )
 
 
-def _outcome(record: Record) -> str:
+def _outcome(record: "Record") -> str:
     """The table, the best setting, the baselines, and where the report is."""
+    from inr_jax.report import summary as tables
+
     table = record.csv("results.csv")
     summed, winner, said = tables.found(table, tables.chooser(table))
     baselines = record.csv("baselines.csv")

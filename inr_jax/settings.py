@@ -1,288 +1,368 @@
-"""The settings of a fit and what they mean; nothing else.
+"""Settings: declared by the functions that read them, checked once, static or traced by their type.
 
-A setting is static or traced by its type. A `Design` holds whatever fixes a shape or a Python branch: one compilation
-for each. A `Hyper` holds the numbers inside the program: a pytree of scalars, swept by a leading member axis. `Data`
-says what is fitted, `Run` how a study is carried out. A `Study` is all four with the axes and cases that vary.
+A function declares a setting as a keyword-only parameter with a default:
+
+    def gaussian(key, dims, *, scale: Annotated[float, about("standard deviation of B", low=0.0)] = 10.0): ...
+
+A float is traced: a number inside the compiled program. All else is static: it fixes a shape or a branch, and each
+value is a compilation of its own. A parameter whose `choices` are a `Registry` names another function, whose settings
+belong to the reader too; the reader receives that function, bound to them. A keyword-only parameter without a default
+is the package's setting of that name, or something that the caller provides. What the package brings and what
+`module:function` brings pass through the same door.
 """
 
-import dataclasses
 import difflib
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
+from inspect import Parameter
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
 
 LARGEST = 2**31 - 1
-# Host functions take either: what NumPy made and what a device holds.
+# Functions of the host take both NumPy's arrays and JAX's.
 AnyArray = jax.Array | np.ndarray
+# A value that each function, or the registry's row that it stands in, replaces by its own.
+AUTO = "auto"
 
 
 class Refused(ValueError):
-    """A request that cannot be met: one line with the value, what is allowed, and the nearest right one."""
+    """A request that cannot be met: one line with the value, what is allowed, and the closest match."""
 
 
-def setting(
-    default,
-    help: str,
-    unit: str = "",
-    choices: Sequence[str] = (),
-    open: bool = False,
-    low=None,
-    above=None,
-    high=None,
-):
-    """A dataclass field that knows its meaning, unit and range; `open` choices also take `module:function`."""
-    high = LARGEST if high is None and type(default) is int else high
-    metadata = dict(help=help, unit=unit, choices=tuple(choices), open=open, low=low, above=above, high=high)
-    return dataclasses.field(default=default, metadata=metadata)
+class about(NamedTuple):  # noqa: N801  reads as a word inside Annotated
+    """What a setting means, for `Annotated`: meaning, unit, range, choices, and on which other settings it depends.
 
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """What is fitted: an image, its size, and which of its pixels are trained on."""
-
-    image: str = setting("astronaut", "a path, a scikit-image sample's name, synthetic:NAME, or module:function")
-    size: int = setting(
-        512,
-        "side of the image (of resize=fit the longer one), length of a signal; 0: as it is",
-        "pixels",
-        low=0,
-        high=2**14,
-    )
-    resize: str = setting(
-        "crop", "to a square: centre crop, or stretch; fit: the shape is kept", choices=("crop", "stretch", "fit")
-    )
-    background: float = setting(1.0, "behind what is transparent in a file: 0 black, 1 white", low=0.0, high=1.0)
-    split: str = setting(
-        "quarter",
-        "trained on: all; [::2, ::2] (held out: [1::2, 1::2], the rest neither); even rows; even row + column; a "
-        "random part (but for quarter, the others are held out)",
-        choices=("all", "quarter", "rows", "checkerboard", "random"),
-    )
-    fraction: float = setting(0.25, "part of the pixels that split=random trains on", above=0.0, high=1.0)
-    split_seed: int = setting(0, "seed of split=random and of the validation part", low=0)
-    validation: float = setting(
-        0.0,
-        "above 0: the split's held-out pixels are put away, and this part of its training pixels is held out instead",
-        low=0.0,
-        high=0.5,
-    )
-    own: tuple[tuple[str, Any], ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Design:
-    """The static half of a member's settings: hashable, one compilation for each."""
-
-    encoding: str | Callable = setting(
-        "gaussian",
-        "coordinates to features",
-        choices=("identity", "basic", "dyadic", "positional", "gaussian", "octaves"),
-        open=True,
-    )
-    frequencies: int = setting(256, "rows of B", low=1)
-    octaves: int = setting(10, "k = 0 ... octaves - 1 in dyadic and octaves", low=1, high=24)
-    family: str = setting(
-        "gaussian",
-        "distribution of B's rows, scale is the standard deviation of each",
-        choices=("gaussian", "uniform", "loguniform", "laplace"),
-    )
-    learn_frequencies: bool = setting(False, "B is a parameter, not data")
-    domain: str = setting("unit", "coordinates in [0, 1) or [-1, 1]", choices=("unit", "signed"))
-    network: str | Callable = setting("relu", "features to colours", choices=("relu", "siren"), open=True)
-    width: int = setting(256, "units of a hidden layer", low=1)
-    depth: int = setting(3, "hidden layers", low=1, high=256)
-    init: str = setting(
-        "auto",
-        "of weights and biases; auto: flax (LeCun normal) for relu, siren for siren; glorot: as Tancik et al. 2020",
-        choices=("auto", "flax", "torch", "glorot", "siren"),
-    )
-    output: str = setting(
-        "auto",
-        "last layer; auto: sigmoid for relu, linear for siren",
-        choices=("auto", "sigmoid", "linear"),
-    )
-    optimizer: str = setting("adam", "update rule", choices=("adam", "adamw", "sgd", "muon"))
-    schedule: str = setting(
-        "constant",
-        "learning rate over the steps: as it is, to 0, to a tenth, or a tenth after 10 epochs without a better loss",
-        choices=("constant", "cosine", "exponential", "plateau"),
-    )
-    steps: int = setting(2000, "optimizer steps", "steps", low=0)
-    pixels: int = setting(0, "pixels a step, drawn with replacement; 0: all", "pixels", low=0)
-    loss: str = setting("mse", "what is minimised", choices=("mse",))
-    precision: str = setting("float32", "of the hidden products", choices=("float32", "tf32", "bfloat16"))
-    own: tuple[tuple[str, Any], ...] | Mapping[str, Any] = ()
-
-    def __post_init__(self) -> None:
-        """Take the parameters of functions of one's own as a dictionary too."""
-        object.__setattr__(self, "own", tuple(sorted(dict(self.own).items())))
-
-
-@dataclasses.dataclass(frozen=True)
-class Hyper:
-    """The traced half of a member's settings: a pytree of scalars (with a leading member axis, `hypers`)."""
-
-    scale: Any = setting(
-        10.0,
-        "standard deviation of B's rows (positional: highest exponent)",
-        "cycles per image side",
-        low=0.0,
-    )
-    anisotropy: Any = setting(1.0, "the columns' scale over the rows', in two dimensions", above=0.0)
-    omega_0: Any = setting(30.0, "factor inside SIREN's sines", "radians", above=0.0)
-    learning_rate: Any = setting(1e-3, "of the optimizer, before its schedule", low=0.0)
-    weight_decay: Any = setting(1e-2, "of adamw, times the learning rate", low=0.0)
-    seed: Any = setting(0, "of B, the parameters and the drawn pixels", low=0)
-    own: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-jax.tree_util.register_dataclass(Hyper, [f.name for f in dataclasses.fields(Hyper)], [])
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """How a study is carried out; but for `keep`, and where `centre` puts the scales, no result depends on it."""
-
-    chunk: int = setting(0, "members fitted at once; 0: the planner decides", low=0, high=2**16)
-    pixel_block: int = setting(0, "pixels a gradient is accumulated over; 0: the planner decides", low=0)
-    features: str = setting(
-        "auto",
-        "made at every step, or kept over the steps where all take the same pixels; auto: the planner decides",
-        choices=("auto", "recomputed", "precomputed"),
-    )
-    checkpoint_seconds: float = setting(
-        60.0, "seconds between two checkpoints of an unfinished chunk, at most", "seconds", low=0.0
-    )
-    keep: float = setting(
-        1.0,
-        "successive halving: part of the settings of one design on one image that is fitted on from 1/16, 1/8, 1/4, "
-        "1/2 of the steps; 1: all",
-        above=0.0,
-        high=1.0,
-    )
-    history: int = setting(24, "points of the training curves that are kept", low=2, high=10_000)
-    sinks: str = setting("", "trackers to report to: wandb, wandb-members, tensorboard, module:class; commas between")
-    engine: str = setting(
-        "here", "where chunks run: in this process, or as tasks of a Ray cluster", choices=("here", "ray")
-    )
-    cpus: float = setting(1.0, "cores of a Ray task", above=0.0)
-    gpus: float = setting(0.0, "GPUs of a Ray task", low=0.0)
-    theory: bool = setting(False, "the report also shows what kernel regression predicts without training")
-    centre: bool = setting(False, "axes.scale are multiples of the scale that the kernel chooses from training pixels")
-
-
-@dataclasses.dataclass(frozen=True)
-class Study:
-    """A study as it was asked for: base settings by name, the axes' values, the cases, and how to run it.
-
-    `second` are the axes of a second stage, where they have other values than in the first.
+    `choices` are a `Registry` of functions or plain texts. Where `when(settings)` is false, the setting is not read.
     """
+
+    meaning: str
+    unit: str = ""
+    low: float | None = None
+    above: float | None = None
+    high: float | None = None
+    choices: Iterable[str] = ()
+    when: Callable[[Mapping[str, Any]], bool] | None = None
+
+
+class Setting(NamedTuple):
+    """A setting as a function declares it; `fixed` where a preset has chosen its value for good."""
 
     name: str
-    variant: str
-    settings: Mapping[str, Any]
-    axes: Mapping[str, tuple]
-    cases: tuple[Mapping[str, Any], ...]
-    run: Run
-    second: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
+    default: Any
+    about: about
+    fixed: bool = False
+
+    @property
+    def traced(self) -> bool:
+        """Whether it is a number inside the compiled program. The seed is a whole number, and traced all the same."""
+        return type(self.default) is float or self.name == "seed"
+
+    @property
+    def registry(self) -> "Registry | None":
+        """The functions that it chooses from, if it names a function."""
+        return self.about.choices if isinstance(self.about.choices, Registry) else None
+
+    def convert(self, value: Any) -> Any:
+        """The value in the setting's type (1 and 1.0 are the same). Raises Refused if it is not allowed.
+
+        >>> Setting("width", 256, about("units of a hidden layer", low=1)).convert(64.0)
+        64
+        """
+        plain = value.item() if isinstance(value, np.generic) else value
+        if callable(plain) and self.registry is not None:
+            return plain
+        plain = self._typed(plain)
+        self._check(plain)
+        return plain
+
+    def _typed(self, value: Any) -> Any:
+        kind = type(self.default)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if kind is float:
+            good = number and abs(value) < 3.4e38  # float32's range
+        elif kind is int:
+            good = number and (isinstance(value, int) or value.is_integer())
+        else:
+            good = isinstance(value, kind)
+        if not good:
+            expected = {float: "a finite number", int: "a whole number", bool: "True or False", str: "text"}
+            raise Refused(f"{self.name}={value!r} is not {expected.get(kind, kind.__name__)}")
+        return kind(value)
+
+    def _check(self, value: Any) -> None:
+        """Raises Refused if the value is none of the choices, or out of range."""
+        automatic = value == AUTO == self.default
+        if self.registry is not None and not automatic:
+            self.registry.find(value)
+        elif self.about.choices and not automatic and value not in self.about.choices:
+            raise Refused(f"{self.name}={value!r} is not known; {nearest(value, self.about.choices)}")
+        high = LARGEST if self.about.high is None and type(self.default) is int else self.about.high
+        for word, bound, right in (
+            ("at least", self.about.low, lambda bound: value >= bound),
+            ("above", self.about.above, lambda bound: value > bound),
+            ("at most", high, lambda bound: value <= bound),
+        ):
+            if bound is not None and not right(bound):
+                raise Refused(f"{self.name}={value!r} is out of range: it must be {word} {bound}")
 
 
-GROUPS = {"data": Data, "design": Design, "hyper": Hyper, "run": Run}
-FIELDS: dict[str, dataclasses.Field] = {
-    f.name: f for group in (Data, Design, Hyper) for f in dataclasses.fields(group) if f.name != "own"
-}
+class Registry(dict[str, Any]):
+    """Functions by name, registered where they are defined; `module:function` and functions themselves pass too.
 
-
-def hypers(own: Mapping[str, Any] | None = None, **axes: Any) -> Hyper:
-    """The product over the given settings as one Hyper with a leading member axis, the last one fastest.
-
-    `hypers(scale=[1, 2], seed=[0, 1])` has four members. `own` are those that functions of one's own read, numbers
-    inside the program; whatever fixes a shape there belongs into `Design(own={...})`.
-    Raises Refused for a name or a value that is not allowed.
-
-    >>> members = hypers(scale=[1, 2], seed=[0, 1])
-    >>> members.scale.tolist(), members.seed.tolist()
-    ([1.0, 1.0, 2.0, 2.0], [0, 1, 0, 1])
+    A row may be a tuple of functions, such as an encoding's `init` and `apply`; `adapt` makes a row of a custom
+    function.
     """
-    own = own or {}
-    fields = {f.name: f for f in dataclasses.fields(Hyper) if f.name != "own"}
-    columns = {name: np.atleast_1d(values).tolist() for name, values in {**axes, **own}.items()}
-    for name, column in columns.items():
-        if name not in fields and name not in own:
-            raise Refused(f"hyper {name!r} is not known; {nearest(name, fields)}")
-        if not column:
-            raise Refused(f"{name}=[] is empty: at least one value is needed")
-    members = [dict(zip(columns, row, strict=True)) for row in itertools.product(*columns.values())]
-    made = []
-    for member in members:
-        brought = {name: float(member.pop(name)) for name in own}
-        made.append(Hyper(**{name: convert(name, value) for name, value in member.items()}, own=brought))
-    return stack(made)
+
+    def __init__(self, kind: str, adapt: Callable[[Any], Any] = lambda function: function, custom: bool = True) -> None:
+        """An empty registry of functions of this kind; without `custom` only registered names are allowed."""
+        super().__init__()
+        self.kind, self.adapt, self.custom = kind, lru_cache(adapt), custom
+
+    def register(self, name: str = "", **defaults: Any) -> Callable[[Callable], Callable]:
+        """Decorator that adds a function by its name; `defaults` replace "auto" in settings of these names."""
+
+        def add(function: Callable) -> Callable:
+            vars(function)["defaults"] = defaults
+            self[name or function.__name__] = function
+            return function
+
+        return add
+
+    def find(self, name: Any) -> Any:
+        """The row of this name, or that of `module:function`, or of a function itself. Raises Refused."""
+        if not isinstance(name, str):
+            return self.adapt(name)
+        if name in self:
+            return self[name]
+        if self.custom and ":" in name:
+            try:
+                return self.adapt(imported(name))
+            except Refused as refused:
+                raise Refused(f"{self.kind}={refused}") from refused
+        also = ", or module:function" if self.custom else ""
+        raise Refused(f"{self.kind}={name!r} is not known; {nearest(name, self)}{also}")
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        """By identity: a registry is part of declarations, which are cached."""
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        """Only itself."""
+        return self is other
 
 
-def stack(members: Sequence[Hyper]) -> Hyper:
-    """Hypers as one, with a leading member axis: float32, the seed int32."""
-    return jax.tree.map(lambda *values: np.asarray(values, _dtype(values[0])), *members)
+def preset(function: Callable, meaning: str, **fixed: Any) -> Callable:
+    """The function with some of its settings chosen for good: a row of its own in a registry."""
+    made = partial(function, **fixed)
+    made.__doc__ = meaning
+    return made
 
 
-def member_of(hypers: Hyper, index) -> Hyper:
-    """The Hyper of one member, or of several (an index array), of a stacked one."""
-    return jax.tree.map(lambda column: column[index], hypers)
+@lru_cache(maxsize=4096)
+def declared(entry: Any) -> tuple[Setting, ...]:
+    """The settings that a function declares, in order; a tuple of functions, all of theirs.
+
+    The default of one that the function leaves to the package is `Parameter.empty`.
+    Raises Refused where Python cannot tell a function's parameters.
+    """
+    if isinstance(entry, tuple):
+        every = [setting for function in entry for setting in declared(function)]
+        return tuple({setting.name: setting for setting in reversed(every)}.values())[::-1]
+    function, fixed = (entry.func, entry.keywords) if isinstance(entry, partial) else (entry, {})
+    found = []
+    for each in _parameters(function):
+        described = [one for one in getattr(each.annotation, "__metadata__", ()) if isinstance(one, about)]
+        meaning = described[0] if described else about(f"a setting of {getattr(function, '__name__', function)}")
+        found.append(Setting(each.name, fixed.get(each.name, each.default), meaning, each.name in fixed))
+    return tuple(found)
 
 
-def count(hypers: Hyper) -> int:
-    """How many members a stacked Hyper has."""
-    return len(hypers.seed)
+def walk(entry: Any, rows: Callable[[Setting], Iterable[Any]]) -> Iterator[Setting]:
+    """The settings that the entry declares, and behind each those of the `rows` of its registry."""
+    for setting in declared(entry):
+        yield setting
+        if setting.registry is not None:
+            for row in rows(setting):
+                yield from walk(row, rows)
 
 
-def values(design: Design, hyper: Hyper) -> dict[str, Any]:
-    """Every setting of a member by name, for those who read some of them by keyword."""
-    static = {f.name: getattr(design, f.name) for f in dataclasses.fields(Design) if f.name != "own"}
-    traced = {f.name: getattr(hyper, f.name) for f in dataclasses.fields(Hyper) if f.name != "own"}
-    return static | dict(design.own) | traced | hyper.own
+@lru_cache(maxsize=64)
+def catalogue(entry: Any) -> Mapping[str, Setting]:
+    """Every setting that the entry may read, whichever registered functions are chosen, by name."""
+    found: dict[str, Setting] = {}
+    for setting in walk(entry, lambda setting: (setting.registry or {}).values()):
+        if not setting.fixed and setting.default is not Parameter.empty:
+            found.setdefault(setting.name, setting)
+    return found
 
 
-def convert(name: str, value: Any, field: dataclasses.Field | None = None) -> Any:
-    """The value in its field's type (1 and 1.0 become the same); raises Refused if it is not allowed there."""
-    field = field or FIELDS[name]
-    kind: Any = type(field.default)
-    meta = field.metadata
-    plain = value.item() if isinstance(value, np.generic) else value
-    number = isinstance(plain, int | float) and not isinstance(plain, bool)
-    if kind is float:
-        # Beyond float32 there is nothing to compute with.
-        good = number and abs(plain) < 3.4e38
-    elif kind is int:
-        good = number and (isinstance(plain, int) or plain.is_integer())
-    else:
-        good = isinstance(plain, kind)
-    plain = kind(plain) if good else plain
-    if not good:
-        wanted = {
-            float: "a finite number",
-            int: "a whole number",
-            bool: "True or False",
-            str: "text",
-        }[kind]
-        raise Refused(f"{name}={value!r} is not {wanted}")
-    choices = meta.get("choices", ())
-    if choices and plain not in choices and not (meta["open"] and ":" in plain):
-        raise Refused(f"{name}={plain!r} is not known; {nearest(plain, choices)}")
-    for word, bound, right in (
-        ("at least", meta.get("low"), lambda b: plain >= b),
-        ("above", meta.get("above"), lambda b: plain > b),
-        ("at most", meta.get("high"), lambda b: plain <= b),
-    ):
-        if bound is not None and not right(bound):
-            raise Refused(f"{name}={plain!r} is out of range: it must be {word} {bound}")
-    return plain
+def settle(entry: Any, given: Mapping[str, Any]) -> tuple[dict[str, Setting], dict[str, Any]]:
+    """The settings that the entry reads where these are given, and the value of each, converted; None is not given.
+
+    "auto" becomes the default that the chosen functions were registered with. Raises Refused for what is not allowed.
+    """
+    known, given = catalogue(entry), {name: value for name, value in given.items() if value is not None}
+    while True:
+        reads: dict[str, Setting] = {}
+        automatic: dict[str, Any] = {}
+
+        def chosen(setting: Setting, automatic: dict[str, Any] = automatic, given: Mapping = given) -> list[Any]:
+            value = setting.default if setting.fixed else given.get(setting.name, setting.default)
+            if value == AUTO:
+                return []
+            row = setting.registry.find(value)  # type: ignore[union-attr]
+            for function in row if isinstance(row, tuple) else (row,):
+                automatic |= getattr(function, "defaults", {}) | automatic
+            return [row]
+
+        for setting in walk(entry, chosen):
+            setting = known.get(setting.name, setting) if setting.default is Parameter.empty else setting
+            if not setting.fixed and setting.default is not Parameter.empty:
+                reads.setdefault(setting.name, setting)
+        values = {name: setting.convert(given.get(name, setting.default)) for name, setting in reads.items()}
+        reads = {name: s for name, s in reads.items() if s.about.when is None or s.about.when(values)}
+        values = {name: values[name] for name in reads}
+        unsettled = {n: automatic[n] for n, value in values.items() if value == AUTO and n in automatic}
+        if not unsettled:
+            return reads, values
+        given = {**given, **unsettled}
+
+
+def bind(entry: Any, settings: Mapping[str, Any], **provided: Any) -> Any:
+    """The function with the settings that it reads, as a partial; a tuple of functions, each of them bound.
+
+    A parameter that names a function receives that function, bound too. `provided` is for parameters without a default.
+    """
+    if isinstance(entry, tuple):
+        return type(entry)(*(bind(function, settings, **provided) for function in entry))  # type: ignore[call-arg]
+    keywords = {}
+    for setting in declared(entry):
+        value = setting.default if setting.fixed else settings.get(setting.name, setting.default)
+        if value is Parameter.empty:
+            value = provided.get(setting.name, value)
+        elif setting.registry is not None:
+            value = bind(setting.registry.find(value), settings, **provided)
+        if value is not Parameter.empty:
+            keywords[setting.name] = value
+    return partial(entry, **keywords)
+
+
+class Settings(Mapping[str, Any]):
+    """Settings by name, which are attributes too: immutable, and hashable where the values are."""
+
+    __slots__ = ("_values",)
+    _values: dict[str, Any]
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """Exactly these settings."""
+        object.__setattr__(self, "_values", dict(values))
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a setting."""
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """The number of settings."""
+        return len(self._values)
+
+    def __getattr__(self, name: str) -> Any:
+        """The value of a setting. Raises AttributeError with the names that there are."""
+        if name.startswith("_") or name not in self._values:
+            raise AttributeError(f"{type(self).__name__} has no setting {name!r}; it has {', '.join(self._values)}")
+        return self._values[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raises AttributeError: settings are immutable."""
+        raise AttributeError(f"{type(self).__name__} is immutable; replace({name}=...) returns another")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether type and settings are the same."""
+        return isinstance(other, Settings) and type(self) is type(other) and self._values == other._values
+
+    def __hash__(self) -> int:
+        """A hash of type and settings."""
+        return hash((type(self), frozenset(self._values.items())))
+
+    def __repr__(self) -> str:
+        """The call that makes it."""
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._values.items())})"
+
+    def __reduce__(self) -> tuple:
+        """How another process makes it."""
+        return _make, (type(self), self._values)
+
+
+class Checked(Settings):
+    """The settings that a root's functions read, converted and checked, "auto" resolved, and no others."""
+
+    __slots__ = ("_given",)
+    _given: dict[str, Any]
+    root: ClassVar[Any]
+    traced: ClassVar[bool] = True
+
+    def __init__(self, **given: Any) -> None:
+        """The given settings, all others at their defaults; those that the chosen functions do not read are dropped.
+
+        Raises Refused for a name that is not known, or a value that is not allowed.
+        """
+        reads, values = settle(self.root, given)
+        known = {**catalogue(self.root), **reads}
+        for name, value in given.items():
+            if name not in known:
+                raise Refused(f"setting {name!r} is not known; {nearest(name, known)}")
+            if not self.traced and known[name].traced:
+                raise Refused(f"{name}={value!r} is traced, not part of a design; expected hypers({name}=...)")
+            if name not in reads and value is not None:
+                known[name].convert(value)
+        super().__init__({n: value for n, value in values.items() if self.traced or not reads[n].traced})
+        object.__setattr__(self, "_given", given)
+
+    def replace(self, **changes: Any) -> Any:
+        """The same with other values of some settings."""
+        return type(self)(**{**self._given, **changes})
+
+    def __reduce__(self) -> tuple:
+        """How another process makes it."""
+        return _make, (type(self), self._given)
+
+
+def _make(kind: type, given: dict[str, Any]) -> Any:
+    return kind(**given)
+
+
+def imported(path: str) -> Any:
+    """The function, or tuple of functions, that `module:function` names; raises Refused if there is none."""
+    module, _, name = path.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except Exception as error:  # anything that a custom module may raise
+        reason = str(error).strip().partition("\n")[0]
+        raise Refused(f"{path!r} cannot be imported: {type(error).__name__}: {reason}") from error
+    if not callable(function) and not isinstance(function, tuple):
+        raise Refused(f"{path!r} is not callable")
+    return function
+
+
+def library(name: str, extra: str) -> Any:
+    """An optional library. Raises Refused, with the extra that brings it, where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.partition(".")[0]:
+            raise
+        raise Refused(f"{error.name} is not installed: pip install 'inr-jax[{extra}]'") from None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """What is allowed, and which of it was probably meant, as half a sentence.
+    """What is allowed, and the closest match, as half a sentence.
 
     >>> nearest("siern", ["relu", "siren"])
     "did you mean 'siren'? allowed: relu, siren"
@@ -293,5 +373,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"{hint}allowed: {', '.join(known)}"
 
 
-def _dtype(value) -> Any:
-    return np.int32 if isinstance(value, int) else np.float32
+def _parameters(function: Callable) -> list[Parameter]:
+    """The keyword-only parameters of a function, or of a dataclass."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some that are not written in Python
+        raise Refused(f"{function!r} does not tell its parameters; wrap it in a Python function") from None
+    return [each for each in parameters if each.kind is each.KEYWORD_ONLY]

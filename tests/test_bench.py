@@ -95,8 +95,8 @@ def test_the_exponent_is_found_behind_a_fixed_cost():
     [
         ("--sizes=256x46", "did you mean '256x64'?"),
         ("--ways=torch_vmap", "did you mean 'torch-vmap'?"),
-        ("--members=0", "--members=0 is out of range"),
-        ("--repeats=2.5", "--repeats=2.5 is not a whole number"),
+        ("--members=0", "--members=0: expected a whole number of at least 1"),
+        ("--repeats=2.5", "--repeats=2.5: expected a whole number"),
         ("--size=256x64", "did you mean '--sizes'?"),
     ],
 )

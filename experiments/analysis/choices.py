@@ -4,7 +4,6 @@ What a way of choosing knows of other images it knows from the run's other image
 judged on an image that it has not seen trained.
 """
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -20,15 +19,18 @@ import scipy.stats
 from jaxtyping import Array, Float
 
 from inr_jax.data import interpolate as baselines
+from inr_jax.data.problem import Data, load_task
+from inr_jax.data.problem import Problem as Source
 from inr_jax.fit import member as fit
 from inr_jax.fit import metrics
 from inr_jax.fit import task as tasks
+from inr_jax.fit.design import Design, Hyper, hypers, stack
 from inr_jax.fit.task import Task
 from inr_jax.kernel import ntk as kernel
 from inr_jax.kernel import scale_curves as theory
 from inr_jax.kernel.of_study import problem
 from inr_jax.runs.record import Learned
-from inr_jax.settings import Data, Design, Hyper, Refused, hypers, stack
+from inr_jax.settings import Refused, catalogue
 from inr_jax.sweep.grid import Member
 
 Curves = dict[int, Float[np.ndarray, " m"]]
@@ -53,7 +55,8 @@ class Problem(NamedTuple):
     @property
     def condition(self) -> tuple:
         """What it shares with the problems that it is calibrated by: all but the image."""
-        return dataclasses.replace(self.data, image="", own=()), self.design
+        shared = {*catalogue(Source)} - {"image"}
+        return tuple((name, value) for name, value in self.data.items() if name in shared), self.design
 
 
 class Views(NamedTuple):
@@ -74,7 +77,7 @@ def problems(members: Sequence[Member], table: pd.DataFrame) -> list[Problem]:
     """
     columns = pd.DataFrame(
         {
-            "data": [dataclasses.replace(each.data, validation=0.0) for each in members],
+            "data": [each.data.replace(validation=0.0) for each in members],
             "design": [problem(each)[1] for each in members],
             "scale": [float(each.hyper.scale) for each in members],
             "steps": [each.design.steps for each in members],
@@ -83,12 +86,6 @@ def problems(members: Sequence[Member], table: pd.DataFrame) -> list[Problem]:
             "seconds": table["seconds"],
         }
     )
-    # What is put apart to choose by is drawn by the same seed as nothing else of the problem.
-    reads_seed = columns["data"].map(lambda data: data.split == "random")
-    columns["data"] = [
-        data if kept else dataclasses.replace(data, split_seed=0)
-        for data, kept in zip(columns["data"], reads_seed, strict=True)
-    ]
     found = []
     for (data, design), group in columns.groupby(["data", "design"], sort=False):
         plain, apart = group[group["validation"] == 0], group[group["validation"] > 0]
@@ -111,7 +108,7 @@ def _curve(group: pd.DataFrame, scales: np.ndarray) -> Float[np.ndarray, " m"]:
 
 def viewed(each: Problem) -> Views:
     """What the kernel of infinitely many frequencies says of a problem."""
-    task, members = tasks.of(each.data), hypers(scale=each.scales)
+    task, members = load_task(each.data), hypers(scale=each.scales)
     see = partial(theory.predict, each.design, members, task, drawn=False)
     look = partial(theory.validated, each.design, members, task, drawn=False)
     heldout = {ridge: np.asarray(see(ridge=ridge).psnr_heldout) for ridge in theory.RIDGES}
@@ -180,7 +177,7 @@ def _ways(each: Problem, view: Views, known: Sequence[tuple[Problem, Views]], st
             lost = np.stack([p.trained[steps] - p.trained[steps].max() for p, _ in some])
             ways.append(Way(name, lost.mean(0), 0.0))
     start = time.perf_counter()
-    spectra = -mismatch(each.design, each.scales, tasks.of(each.data))
+    spectra = -mismatch(each.design, each.scales, load_task(each.data))
     ways.append(Way("spectrum of the start (FreSh)", spectra, time.perf_counter() - start))
     for length, name in (
         (min(each.validated, default=None), "short training, validated"),
@@ -227,10 +224,11 @@ def _spectrum(image: Float[np.ndarray, "*grid c"]) -> Float[np.ndarray, " f"]:
 @partial(jax.jit, static_argnames=("design", "grid", "channels"))
 def starts(design: Design, members: Hyper, grid: tuple[int, ...], channels: int) -> Float[Array, "m n c"]:
     """What networks make of a grid before their first step."""
-    coords = tasks.coordinates(jnp.arange(int(np.prod(grid))), grid, design.domain)
+    coords = tasks.pixel_coordinates(jnp.arange(int(np.prod(grid))), grid, design.domain)
+    task = tasks.split(np.zeros((*grid, channels), np.float32), "all")
 
     def one(hyper: Hyper) -> Float[Array, "n c"]:
-        state = fit.init(design, hyper, channels, len(grid))
+        state = fit.init(design, hyper, task)
         return fit.predict(design, hyper, state.params, state.data, coords, channels)
 
     return jax.lax.map(one, members)
@@ -281,11 +279,11 @@ def learned_kernels(member: Member, learned: Learned, ridge: float = theory.SHOR
     What the last gains over the others is what a fixed kernel misses: the network has turned its features to the image
     (Fort et al. 2020). Raises Refused where the training pixels are too many to hold their matrix, 6,000.
     """
-    task = tasks.of(member.data)
+    task = load_task(member.data)
     if len(task.train) > MOST_DENSE:
         raise Refused(f"{len(task.train)} training pixels are too many to hold their kernel: at most {MOST_DENSE}")
     design, hyper = member.design, member.hyper
-    start = fit.init(design, hyper, task.channels, len(task.grid))
+    start = fit.init(design, hyper, task)
     end = start._replace(params=learned.params, data=learned.data)
     endless = theory.predict(design, stack([hyper]), task, ridge=ridge).psnr_heldout[0]
     own = {name: _dense(design, hyper, state, task, ridge) for name, state in (("first", start), ("last", end))}
@@ -294,7 +292,7 @@ def learned_kernels(member: Member, learned: Learned, ridge: float = theory.SHOR
 
 def _dense(design: Design, hyper: Hyper, state: fit.State, task: Task, ridge: float) -> float:
     """Held-out PSNR of ridge regression with a network's own kernel, whose mean at zero difference is 1."""
-    at = [tasks.coordinates(jnp.asarray(index), task.grid, design.domain) for index in (task.train, task.heldout)]
+    at = [tasks.pixel_coordinates(jnp.asarray(index), task.grid, design.domain) for index in (task.train, task.heldout)]
     every = np.asarray(kernel.empirical_ntk(design, hyper, state, jnp.concatenate(at), at[0], task.channels), float)
     every /= np.mean(np.diag(every))
     known, wanted = np.split(every, [len(task.train)])

@@ -1,4 +1,4 @@
-"""What ways to choose a scale without training all of them would have cost: python -m experiments.analysis.choose RUN
+"""What ways to choose a scale without training all of them would have cost.
 
 RUN is a finished sweep over scales. Every way is judged on images that it has not seen trained: it knows the other
 images of RUN, or with --calibration=RUN2 those of that run alone. Writes choices.csv and choices.png into RUN or --out.
@@ -11,7 +11,7 @@ from functools import partial
 import pandas as pd
 
 from experiments.analysis import choices
-from inr_jax.cli.arguments import console, parsed, run
+from inr_jax.cli.arguments import Command, console, run
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.report import plots_members as figures
 from inr_jax.report import plots_theory as theory_charts
@@ -19,7 +19,6 @@ from inr_jax.report import summary as tables
 from inr_jax.runs import record as records
 from inr_jax.runs import stores, study
 
-USAGE = "python -m experiments.analysis.choose RUN [--calibration=RUN2] [--out=DIR]"
 HEADINGS = {
     "psnr": "PSNR",
     "regret": "regret",
@@ -31,16 +30,22 @@ HEADINGS = {
 }
 
 
+def command() -> Command:
+    """Declare the arguments."""
+    command = Command("experiments.analysis.choose", __doc__)
+    command.add_argument("run", metavar="RUN", help="folder of a finished sweep over scales")
+    command.add_argument("--calibration", metavar="RUN2", help="folder of the run whose images are known")
+    command.add_argument("--out", metavar="DIR", help="folder to write to; RUN if none")
+    return command
+
+
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit status."""
-    arguments = parsed(argv, options=("calibration", "out"), switches=("help",), positional=1)
-    if arguments.help:
-        print(f"{__doc__}\n{USAGE}")
-        return 0
-    record = records.there(arguments.positional, USAGE, finished=True)
-    directory = stores.place(arguments.out) if arguments.out else record.directory
+    """Run the command and return its exit status."""
+    request = command().parse(argv)
+    record = records.there(request.run, finished=True)
+    directory = stores.place(request.out) if request.out else record.directory
     found = _problems(record)
-    others = _problems(records.there([arguments.calibration], USAGE, finished=True)) if arguments.calibration else []
+    others = _problems(records.there(request.calibration, finished=True)) if request.calibration else []
     try:
         judged = choices.judged(found, others, lambda line: print(line, file=sys.stderr))
     except NotConverged as error:

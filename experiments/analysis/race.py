@@ -1,4 +1,4 @@
-"""Which way of fitting reaches a PSNR in the fewest seconds: python -m experiments.analysis.race RUN
+"""Which way of fitting reaches a PSNR in the fewest seconds.
 
 RUN is a finished sweep. Of its curves: the seconds of each way to each target, as a multiple of the reference's, the
 first way's or that of --reference. Targets are --psnr=DB,DB, or on each image what the reference has reached there
@@ -6,46 +6,54 @@ after a twentieth, a quarter and all of its steps. On a machine with other work 
 step not from the run but times some steps of each way again, in turn. Writes race.csv and race.png into RUN or --out.
 """
 
+import argparse
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from experiments.analysis import races
-from inr_jax.cli.arguments import parsed, run
+from inr_jax.cli.arguments import Command, run
 from inr_jax.report import plots_members as figures
 from inr_jax.report import summary as tables
 from inr_jax.runs import record as records
 from inr_jax.runs import stores, study
 from inr_jax.settings import Refused, nearest
 
-USAGE = (
-    "python -m experiments.analysis.race RUN [--psnr=DB,DB] [--on=train|heldout] [--reference=WAY] [--retimed] "
-    "[--out=DIR]"
-)
+PIXELS = ("train", "heldout")
+
+
+def command() -> Command:
+    """Declare the arguments."""
+    command = Command("experiments.analysis.race", __doc__)
+    command.add_argument("run", metavar="RUN", help="folder of a finished run")
+    command.add_argument("--psnr", metavar="DB,DB", type=_targets, default=[], help="targets")
+    command.add_argument("--on", metavar="|".join(PIXELS), default="train", help="pixels that the PSNR is of")
+    command.add_argument("--reference", metavar="WAY", help="the first way if none")
+    command.add_argument("--retimed", action="store_true", help="time some steps of each way again")
+    command.add_argument("--out", metavar="DIR", help="folder to write to; RUN if none")
+    return command
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit status."""
-    arguments = parsed(argv, options=("psnr", "on", "reference", "out"), switches=("retimed", "help"), positional=1)
-    if arguments.help:
-        print(f"{__doc__}\n{USAGE}")
-        return 0
-    record = records.there(arguments.positional, USAGE, finished=True)
-    on, targets = arguments.on or "train", _targets(arguments.psnr)
-    if on not in ("train", "heldout"):
-        raise Refused(f"--on={on} is not known; {nearest(on, ('train', 'heldout'))}")
+    """Run the command and return its exit status."""
+    request = command().parse(argv)
+    on = request.on
+    if on not in PIXELS:
+        raise Refused(f"--on={on} is not known; {nearest(on, PIXELS)}")
+    record = records.there(request.run, finished=True)
     _, members = study.restore(record)
     table = record.table(*members)
-    seconds = races.retimed(members.grid.members) if arguments.retimed else races.step_seconds(table)
+    seconds = races.retimed(members.grid.members) if request.retimed else races.step_seconds(table)
     found = races.lines(table, record.curves(members.keys), on, seconds)
-    reference = arguments.reference or found[0].way
-    raced = races.raced(found, reference, targets)
-    directory = stores.place(arguments.out) if arguments.out else record.directory
+    reference = request.reference or found[0].way
+    raced = races.raced(found, reference, request.psnr)
+    directory = stores.place(request.out) if request.out else record.directory
     stores.write(directory / "race.csv", raced.to_csv(index=False, float_format="%.6g").encode())
     stores.write(directory / "race.png", figures.png(races.chart(found, on)))
     print(_said(races.summary(raced, reference), found, reference, on))
-    if not arguments.retimed:
+    if not request.retimed:
         print("eight of ten fits took from {:.2f} to {:.2f} of their steps' median seconds".format(*races.noise(table)))
     print(f"{directory / 'race.csv'}")
     return 0
@@ -53,13 +61,11 @@ def main(argv: Sequence[str]) -> int:
 
 def _targets(text: str) -> list[float]:
     """The PSNRs asked for, in dB."""
-    try:
-        values = [float(part) for part in text.split(",")] if text else []
-        if not np.isfinite(values).all():
-            raise ValueError
-    except ValueError:
-        raise Refused(f"--psnr={text} is not a list of PSNRs in dB: e.g. --psnr=20,25,30") from None
-    return values
+    with contextlib.suppress(ValueError):
+        values = [float(part) for part in text.split(",")]
+        if np.isfinite(values).all():
+            return values
+    raise argparse.ArgumentTypeError(f"={text}: expected PSNRs in dB, e.g. --psnr=20,25,30")
 
 
 def _said(summed: pd.DataFrame, found: Sequence[races.Line], reference: str, on: str) -> str:

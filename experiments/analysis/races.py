@@ -1,7 +1,6 @@
 """Ways of fitting as a race: how many seconds each takes to a PSNR, and how many times another's that is."""
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,16 +11,25 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from inr_jax.fit import task as tasks
+from inr_jax.data.problem import Problem, load_task
+from inr_jax.fit.design import Fit, member_of
 from inr_jax.report import summary as tables
 from inr_jax.report.plots_members import COLORS, MARKERS, canvas, in_decades, legend_above
-from inr_jax.settings import Hyper, Refused, member_of, nearest
+from inr_jax.settings import Refused, catalogue, nearest
 from inr_jax.sweep import ensemble
-from inr_jax.sweep.ensemble import Segment
+from inr_jax.sweep.chunks import padded
+from inr_jax.sweep.fits import Checkpoint
 from inr_jax.sweep.grid import OUTCOMES, REMARKS, Batch, Member, batches
 
 # A step takes as long whatever their values are.
-FREE = {*Hyper.__dataclass_fields__, "steps", "schedule", "split_seed", "background", "resize"}
+FREE = {
+    *(name for name, setting in catalogue(Fit).items() if setting.traced),
+    "steps",
+    "schedule",
+    "split_seed",
+    "background",
+    "resize",
+}
 # Targets where none are given: what the reference has reached after these parts of its steps.
 PARTS = (0.05, 0.25, 1.0)
 # Steps are timed again so many times, each way in turn.
@@ -63,9 +71,10 @@ def retimed(members: Sequence[Member], rounds: int = ROUNDS) -> pd.Series:
     """
 
     def work(batch: Batch) -> tuple:
-        alike = dataclasses.replace(batch.design, schedule="constant", steps=0)
-        shaped = not batch.data.size or batch.data.resize == "fit"
-        return alike, dataclasses.replace(batch.data, image=batch.data.image if shaped else "", own=())
+        alike = batch.design.replace(schedule="constant", steps=0)
+        shaped = not batch.data.size or batch.data.get("resize") == "fit"
+        shared = {*catalogue(Problem)} - (set() if shaped else {"image"})
+        return alike, tuple((name, value) for name, value in batch.data.items() if name in shared)
 
     every = batches(members, range(len(members)))
     # Of each work the batch of most members of the longest fits: they are fitted side by side as they were.
@@ -83,20 +92,20 @@ class _Enough(Exception):
 
 def _timed(batch: Batch) -> float:
     """Seconds of a step of a member, from a fifth of a fit, after its beginning."""
-    steps, task = batch.design.steps, tasks.of(batch.data)
+    steps, task = batch.design.steps, load_task(batch.data)
     plan = ensemble.planned(batch.design, batch.hypers, task)
     rows = np.arange(min(plan.chunk, len(batch.rows)))
     marks: list[tuple[int, float]] = []
 
-    def after(segment: Segment) -> int:
+    def after(segment: Checkpoint) -> int:
         marks.append((segment.step, time.perf_counter()))
         if len(marks) > 3:
             raise _Enough
         return max(1, steps // 10)
 
     with contextlib.suppress(_Enough):
-        hypers = member_of(batch.hypers, ensemble.padded(rows, plan.chunk))
-        ensemble.fit_chunk(batch.design, hypers, task, plan, 2, after)
+        hypers = member_of(batch.hypers, padded(rows, plan.chunk))
+        ensemble.advance(batch.design, hypers, task, plan, np.asarray([0, steps]), steps, after)
     if len(marks) < 2:
         return float("nan")
     # Until the first mark there is the beginning, until the second a look at the curves.

@@ -1,13 +1,12 @@
-"""Speed against other ways to do it: python -m experiments.bench [--sizes=NAME,...] [--ways=NAME,...] [--out=DIR]
+"""Measure the speed against other ways to do it.
 
 The same fits by this package, in PyTorch (eager, compiled, vmap) and in plain JAX (a loop, vmap), from the same
 parameters; that all of them do the same work is checked first. Timings of --seconds each, of optimizer steps alone, are
 taken in turn, --repeats times, with the machine's matrix product between them. Seconds to compile and peak memory are
-those of a process of its own for each. DIR/bench.json, DIR/bench.png, and a table. --overheads: what a sweep spends
-beside its steps. --plans: this package with other plans than its planner's. --scaling: time and memory against the
-number of members.
+those of a process of its own for each. DIR/bench.json, DIR/bench.png, and a table.
 """
 
+import argparse
 import functools
 import importlib.util
 import json
@@ -32,18 +31,14 @@ import inr_jax
 from experiments.bench import figure as bench_report
 from experiments.bench import rivals
 from experiments.bench.rivals import PLANS, SIZES, WAYS, Unavailable, Way
-from inr_jax import settings
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import number, parsed, told
+from inr_jax.cli.arguments import Command, positive, told, whole
 from inr_jax.runs import environment as machine
 from inr_jax.runs import study
 from inr_jax.settings import Refused, nearest
 from inr_jax.sweep import ensemble
+from inr_jax.sweep.study import Run
 
-USAGE = (
-    "python -m experiments.bench [--sizes=NAME,...] [--ways=NAME,...] [--members=N] [--repeats=N] [--seconds=S] "
-    "[--out=DIR] [--overheads] [--plans] [--scaling]"
-)
 # Optimizer steps after which all ways must have come to the same loss, and how near.
 CHECKED_STEPS = 3
 TOLERANCE = 1e-3
@@ -57,42 +52,52 @@ class Disagree(Exception):
     """Two ways that should do the same work do not."""
 
 
+def command() -> Command:
+    """Declare the arguments."""
+    known = f"sizes: {', '.join(SIZES)}\nways: {', '.join(WAYS | PLANS)}"
+    command = Command("experiments.bench", __doc__, known)
+    command.add_argument("--sizes", metavar="NAME,NAME", default="", help="all if none")
+    command.add_argument("--ways", metavar="NAME,NAME", default="", help="all but plans if none")
+    command.add_argument("--members", metavar="N", type=whole(1), default=8, help="default: %(default)s")
+    command.add_argument("--repeats", metavar="N", type=whole(1), default=5, help="default: %(default)s")
+    command.add_argument("--seconds", metavar="S", type=positive, default=1.5, help="default: %(default)s")
+    command.add_argument("--out", metavar="DIR", type=Path, default=Path("runs/bench"), help="default: %(default)s")
+    command.add_argument("--overheads", action="store_true", help="what a sweep spends beside its steps")
+    command.add_argument("--plans", action="store_true", help="this package with other plans than its planner's")
+    command.add_argument("--scaling", action="store_true", help="time and memory against the number of members")
+    command.add_argument("--only", metavar="SIZE,WAY", help=argparse.SUPPRESS)
+    return command
+
+
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit status."""
-    options = ("sizes", "ways", "members", "repeats", "seconds", "out", "only")
-    arguments = parsed(argv, options=options, switches=("overheads", "plans", "scaling", "help"))
-    if arguments.help:
-        print(f"{__doc__}\n{USAGE}\n\nsizes: {', '.join(SIZES)}\nways: {', '.join(WAYS | PLANS)}")
-        return 0
-    sizes = _names("sizes", arguments.sizes, SIZES)
-    ways = _names("ways", arguments.ways, WAYS | PLANS if arguments.ways else WAYS)
-    ways += [name for name in PLANS if arguments.plans and name not in ways]
-    members = number("members", arguments.members or "8", int)
-    repeats = number("repeats", arguments.repeats or "5", int)
-    seconds = number("seconds", arguments.seconds or "1.5")
+    """Run the command and return its exit status."""
+    request = command().parse(argv)
+    sizes = _names("sizes", request.sizes, SIZES)
+    ways = _names("ways", request.ways, WAYS | PLANS if request.ways else WAYS)
+    ways += [name for name in PLANS if request.plans and name not in ways]
+    members, repeats, seconds, directory = request.members, request.repeats, request.seconds, request.out
     # A GPU is shared with PyTorch here: JAX must not take most of it at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     # Not `command.run`: with programs kept from one command to the next nothing would be compiled, and none timed.
     machine.use_every_core()
-    if arguments.only:
-        size, _, way = arguments.only.partition(",")
+    if request.only:
+        size, _, way = request.only.partition(",")
         _names("only", size, SIZES), _names("only", way, {**WAYS, **PLANS, "scaling": scaled})
         print(json.dumps(scaled(members) if way == "scaling" else alone(size, way, members)))
         return 0
-    directory = Path(arguments.out or "runs/bench")
     directory.mkdir(parents=True, exist_ok=True)
     asked = {"sizes": sizes, "ways": ways, "members": members, "repeats": repeats, "seconds": seconds}
     found: dict[str, Any] = {"asked": asked, **about(), "products": {}, "runs": []}
     try:
         for size in sizes:
             found["runs"].append(measured(size, ways, members, repeats, seconds, found["products"]))
-            if arguments.overheads:
+            if request.overheads:
                 found.setdefault("overheads", []).append(overheads(size, members, repeats, seconds))
             bench_report.written(directory, found)
     except Disagree as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if arguments.scaling:
+    if request.scaling:
         found["scaling"] = scaling()
         bench_report.written(directory, found)
     print("\n\n".join(bench_report.tables(found)))
@@ -260,7 +265,7 @@ def overheads(size: str, members: int, repeats: int, seconds: float) -> dict[str
     Three things in turn, everything compiled: the bare steps; the whole fits, without a folder; the sweep. A part is
     the difference of two, of their medians: where it is small it may come out below 0. The report is timed by itself.
     """
-    problem, most = rivals.problem(SIZES[size], members), settings.Run().history
+    problem, most = rivals.problem(SIZES[size], members), Run().history
     here = rivals.Here(problem)
     here.run(1)
     steps = max(most, calibrated(here, 4 * seconds))

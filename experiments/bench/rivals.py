@@ -4,7 +4,6 @@ Every way starts from the parameters and frequencies that this package draws, an
 parameters, features and whatever is compiled are ready before its clock starts.
 """
 
-import dataclasses
 import importlib.util
 import time
 from collections.abc import Callable
@@ -17,15 +16,15 @@ import numpy as np
 import optax
 from jax import lax
 
-from inr_jax import settings
 from inr_jax.data import images
 from inr_jax.fit import member as fit
 from inr_jax.fit import task as tasks
+from inr_jax.fit.design import Design, Hyper, count, member_of, stack
 from inr_jax.fit.task import Task
 from inr_jax.runs.environment import threads
-from inr_jax.settings import Design, Hyper, count, member_of
 from inr_jax.sweep import ensemble
-from inr_jax.sweep.ensemble import Segment
+from inr_jax.sweep.chunks import chunks, padded
+from inr_jax.sweep.fits import Checkpoint
 
 RATE = 1e-3
 DEPTH = 3
@@ -96,18 +95,18 @@ def problem(size: Size, members: int) -> Problem:
     task = tasks.split(np.asarray(image, np.float32), "all")
     design = Design(frequencies=size.frequencies, width=size.width, depth=DEPTH, steps=ENDLESS)
     hypers = hypers_of(members)
-    init = jax.jit(jax.vmap(lambda hyper: fit.init(design, hyper, task.channels, len(task.grid))))
+    init = jax.jit(jax.vmap(lambda hyper: fit.init(design, hyper, task)))
     state = init(hypers)
     layers = jax.tree.map(np.asarray, kernels(state.params["network"]))
-    places = tasks.coordinates(jnp.asarray(task.train), task.grid, design.domain)
-    coords, colors, B = map(np.asarray, (places, task.colors[task.train], state.data["B"]))
+    places = tasks.pixel_coordinates(jnp.asarray(task.train), task.grid, design.domain)
+    coords, colors, B = map(np.asarray, (places, task.colors[task.train], state.data["encoding"]["B"]))
     return Problem(design, hypers, task, coords, colors, B, layers)
 
 
 def hypers_of(members: int) -> Hyper:
     """So many members with scales from 1 to 16 cycles, each with a seed of its own."""
     scales = enumerate(np.geomspace(1, 16, members).tolist())
-    return settings.stack([Hyper(scale=scale, seed=seed, learning_rate=RATE) for seed, scale in scales])
+    return stack([Hyper(scale=scale, seed=seed, learning_rate=RATE) for seed, scale in scales])
 
 
 def kernels(params: Any) -> Layers:
@@ -146,7 +145,7 @@ def start_of(problem: Problem, member: int = 0) -> Layers:
 
 
 class Here:
-    """This package: its planner's chunks, one after another, each through `ensemble.fit_chunk`."""
+    """This package: its planner's chunks, one after another, each through `ensemble.advance`."""
 
     chosen, tried = "", 0.0
 
@@ -161,15 +160,15 @@ class Here:
 
     def run(self, steps: int) -> Ran:
         """Take the steps."""
-        rows = ensemble.chunks(np.arange(count(self.problem.hypers)), self.plan.chunk)
-        ends = [self._chunk(ensemble.padded(each, self.plan.chunk), steps) for each in rows]
+        rows = chunks(np.arange(count(self.problem.hypers)), self.plan.chunk)
+        ends = [self._chunk(padded(each, self.plan.chunk), steps) for each in rows]
         first, last = ((ends[0][1], 0), (ends[-1][1], len(rows[-1]) - 1))
         return Ran(sum(took for took, _ in ends), (_layers_of(*first), _layers_of(*last)))
 
-    def _chunk(self, rows: np.ndarray, steps: int) -> tuple[float, Segment]:
+    def _chunk(self, rows: np.ndarray, steps: int) -> tuple[float, Checkpoint]:
         began = 0.0
 
-        def after(segment: Segment) -> int:
+        def after(segment: Checkpoint) -> int:
             nonlocal began
             jax.block_until_ready(segment.state)
             now = time.perf_counter()
@@ -181,13 +180,14 @@ class Here:
         try:
             # The second point of two is the last step's, which is never reached: nothing but steps is timed.
             hypers = member_of(self.problem.hypers, rows)
-            ensemble.fit_chunk(self.problem.design, hypers, self.task, self.plan, history=2, after=after)
+            points = np.asarray([0, self.problem.design.steps])
+            ensemble.advance(self.problem.design, hypers, self.task, self.plan, points, ENDLESS, after)
         except _Enough as enough:
             return enough.args
         raise AssertionError("a chunk ended before it was stopped")
 
 
-def _layers_of(segment: Segment, place: int) -> Layers:
+def _layers_of(segment: Checkpoint, place: int) -> Layers:
     layers = kernels(segment.state.params["network"])
     return [(np.asarray(w)[place], np.asarray(b)[place]) for w, b in layers]
 
@@ -456,4 +456,4 @@ PLANS: dict[str, Callable[[Problem], Way]] = {
 
 def sweep_steps(problem: Problem, steps: int) -> Problem:
     """The problem with a last step: one that ends, and has training curves on the way."""
-    return problem._replace(design=dataclasses.replace(problem.design, steps=steps))
+    return problem._replace(design=problem.design.replace(steps=steps))

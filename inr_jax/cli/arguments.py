@@ -1,136 +1,134 @@
-"""What the commands share: their arguments, and how they end. Wrong requests: one line on stderr, exit status 2."""
+"""The command line: what the commands share of their arguments, and how they end.
 
+An invalid request ends with one line on stderr and exit status 2.
+"""
+
+import argparse
+import contextlib
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
-from inr_jax.runs import environment as machine
-from inr_jax.runs import signals
-from inr_jax.runs.engines import Shard
+from inr_jax.runs import environment, signals
 from inr_jax.settings import Refused, nearest
 
-
-class Arguments(NamedTuple):
-    """The arguments of a command: named ones by name, `--config.FIELD=VALUE` in order, and the rest."""
-
-    named: dict[str, Any]
-    overrides: list[tuple[str, str]]
-    positional: list[str]
-
-    def __getattr__(self, name: str) -> Any:
-        """A named argument; empty if it was not given."""
-        return self.named[name]
-
-    def required(self, name: str, usage: str) -> str:
-        """A named argument that must be there."""
-        if not self.named[name]:
-            raise Refused(f"--{name} is missing; usage: {usage}")
-        return self.named[name]
+FIELD = "--config.FIELD"
+# argparse's words for common errors, and those of this package.
+WORDS = {": expected one argument": " needs a value", "the following arguments are required:": "missing:"}
 
 
-def parsed(argv: Sequence[str], options: Sequence[str], switches: Sequence[str], positional: int = 0) -> Arguments:
-    """The arguments as `--name=value`, `--name value`, `--switch`; raises Refused for one that is not known."""
-    found = Arguments(dict.fromkeys(options, "") | dict.fromkeys(switches, False), [], [])
-    tokens = list(argv)
-    while tokens:
-        token = tokens.pop(0)
-        name, equals, value = token.removeprefix("--").partition("=")
-        if not token.startswith("--"):
-            if len(found.positional) == positional:
-                raise Refused(f"{token!r} is not expected; {nearest('--' + token, _flags(options, switches))}")
-            found.positional.append(token)
-        elif name in switches and not equals:
-            found.named[name] = True
-        elif name in options or (name.startswith("config.") and "config" in options):
-            if not equals:
-                if not tokens or tokens[0].startswith("--"):
-                    raise Refused(f"{token} needs a value: {token}=...")
-                value = tokens.pop(0)
-            if name in options:
-                found.named[name] = value
+class Command(argparse.ArgumentParser):
+    """The arguments of a command, `--name=value` or `--name value`. Every error is Refused, in one line."""
+
+    def __init__(self, module: str, about: str, listing: str = "") -> None:
+        """Describe the command `python -m module`; `--help` prints `about`, the options and the `listing`."""
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(f"python -m {module}", None, about, listing, formatter_class=formatter, allow_abbrev=False)
+
+    def add_study(self) -> None:
+        """Add `--config`, which names a study, and `--config.FIELD`, whose values become pairs (FIELD, text)."""
+        self.add_argument("--config", metavar="STUDY", required=True, help="study file or name, PATH[:VARIANT]")
+        sets = "set a field of the study, as often as needed; --config.axes.NAME=1,2,4 sweeps one"
+        self.add_argument(FIELD, metavar="VALUE", dest="fields", default=[], help=sets)
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Return the arguments by name, with the overrides of fields in order as `fields`. Raises Refused."""
+        known, rest, fields, tokens = self._option_string_actions, [], [], list(argv)
+        while tokens:
+            token = tokens.pop(0)
+            name, equals, value = token.partition("=")
+            if name.startswith("--config.") and FIELD in known:
+                if not equals:
+                    if not tokens or tokens[0].startswith("--"):
+                        raise Refused(f"{token} needs a value: {token}=VALUE")
+                    value = tokens.pop(0)
+                fields.append((name.removeprefix("--config."), value))
+            elif name.startswith("--") and name not in known:
+                raise Refused(f"{token} is not known; {nearest(name, known)}")
             else:
-                found.overrides.append((name.removeprefix("config."), value))
-        else:
-            raise Refused(f"{token} is not known; {nearest('--' + name, _flags(options, switches))}")
-    return found
+                rest.append(token)
+        request = self.parse_args(rest)
+        request.fields = fields
+        return request
+
+    def error(self, message: str) -> NoReturn:
+        """Raise Refused with argparse's message; those of the types below begin with `=VALUE`."""
+        message = re.sub(r"^argument (\S+): (?==)", r"\1", message).removeprefix("argument ")
+        for words, ours in WORDS.items():
+            message = message.replace(words, ours)
+        raise Refused(message)
 
 
-def number(name: str, text: str, kind: type = float) -> Any:
-    """The value of a named argument: above 0 and finite, and whole where the kind is `int`. Raises Refused.
+class Print(argparse.Action):
+    """An option that prints the text which the function `const` returns and ends the command, as `--help` does."""
 
-    >>> number("repeats", "5", int)
-    5
-    """
-    try:
-        value = kind(text)
-    except ValueError:
-        raise Refused(f"--{name}={text} is not a {'whole ' if kind is int else ''}number") from None
-    if not 0 < value < float("inf"):
-        raise Refused(f"--{name}={text} is out of range: it must be above 0")
-    return value
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print the text."""
+        print(self.const())
+        parser.exit()
 
 
-def shard(text: str) -> Shard:
-    """The share that --shard=I/N names; none, all of it. Raises Refused.
+def whole(low: int) -> Callable[[str], int]:
+    """Make the type of an option that takes a whole number from `low` on."""
+
+    def convert(text: str) -> int:
+        if not text.isdecimal() or int(text) < low:
+            raise argparse.ArgumentTypeError(f"={text}: expected a whole number of at least {low}")
+        return int(text)
+
+    return convert
+
+
+def positive(text: str) -> float:
+    """Convert the text of an option that takes a finite number above 0."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"={text}: expected a finite number above 0")
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Convert the text of `--shard=I/N` to which of how many shares.
 
     >>> shard("2/8")
-    Shard(number=2, of=8)
+    (2, 8)
     """
-    if not text:
-        return Shard()
-    number, _, of = text.partition("/")
-    if not (number.isdecimal() and of.isdecimal()):
-        raise Refused(f"--shard={text} is not I/N, e.g. 0/4")
-    if not int(number) < int(of):
-        last = f"{max(int(of), 1) - 1}/{max(int(of), 1)}"
-        raise Refused(f"--shard={text} is out of range: I is counted from 0; did you mean {last}?")
-    return Shard(int(number), int(of))
-
-
-def row(text: str) -> int:
-    """The row of results.csv that --member names. Raises Refused."""
-    if not text.isdecimal():
-        raise Refused(f"--member={text} is not a row of results.csv: 0, 1, ...")
-    return int(text)
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"={text}: expected I/N with I from 0 to N - 1, e.g. 0/4")
+    return int(index), int(count)
 
 
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
-    """Be the process of a command: on every core, with programs kept, its status at the end."""
-    machine.use_every_core()
-    machine.keep_programs()
+    """Be the process of a command: on every core, with compiled programs cached; ends with its exit status."""
+    environment.use_every_core()
+    environment.keep_programs()
     sys.exit(told(main, sys.argv[1:]))
 
 
 def console(main: Callable[[Sequence[str]], int]) -> NoReturn:
-    """Be an installed command: with modules of one's own beside it, as `python -m` has them."""
+    """Be an installed command, which imports from the working directory as `python -m` does."""
     sys.path.insert(0, "")
     run(main)
 
 
 def told(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
-    """Run a command and turn how it ended into an exit status, with one line on stderr where it is not 0."""
+    """Run a command and return its exit status; unless it is 0, one line on stderr says why."""
     try:
         with signals.handled():
             return main(argv)
-    except Refused as refused:
-        return _said(refused, 2)
-    except (OSError, MemoryError) as error:
-        return _said(error, 1)
+    except SystemExit as end:  # after --help
+        return int(end.code or 0)
+    except (Refused, OSError, MemoryError) as error:
+        print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
+        return 2 if isinstance(error, Refused) else 1
     except (signals.Stopped, Exception):
         if not signals.asked():
             raise
-        # That it was another exception is nothing: compiled code between here and the handler may make one of ours.
+        # Any exception may follow from the signal: compiled code between here and the handler may replace ours.
         spec = sys.modules["__main__"].__spec__ if main.__module__ == "__main__" else None
         command = shlex.join(["python", "-m", spec.name if spec else main.__module__, *argv])
         print(f"stopped; what is finished is kept. To go on: {command}", file=sys.stderr)
         return 128 + signals.asked()
-
-
-def _said(error: Exception, status: int) -> int:
-    print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
-    return status
-
-
-def _flags(options: Sequence[str], switches: Sequence[str]) -> list[str]:
-    return [f"--{name}" for name in (*options, *(["config.FIELD"] if "config" in options else []), *switches)]

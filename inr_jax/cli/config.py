@@ -5,36 +5,28 @@ are irregular, `cases(add, variant)` and `chosen(add, variant, results)`, a seco
 """
 
 import ast
-import dataclasses
 import importlib.resources
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict, config_dict, config_flags
 
 from inr_jax.data import images
+from inr_jax.data.problem import Problem
 from inr_jax.data.synthetic import SYNTHETIC
-from inr_jax.fit.encodings import ENCODINGS, Encoding
-from inr_jax.fit.member import OPTIMIZERS
-from inr_jax.fit.networks import NETWORKS
-from inr_jax.settings import (
-    FIELDS,
-    GROUPS,
-    Data,
-    Design,
-    Hyper,
-    Refused,
-    Run,
-    Study,
-    convert,
-    nearest,
-)
-from inr_jax.sweep.grid import own_fields, static
+from inr_jax.fit.design import Fit
+from inr_jax.fit.metrics import METRICS
+from inr_jax.settings import AUTO, Refused, Registry, Setting, catalogue, declared, nearest
+from inr_jax.sweep.grid import Fields, fields
+from inr_jax.sweep.study import Run, Study
+
+GROUPS = ("design", "hyper", "run", "axes", "second")
 
 
 class Loaded(NamedTuple):
@@ -45,13 +37,16 @@ class Loaded(NamedTuple):
 
 
 def base(image: str = "", encoding: str = "", network: str = "") -> ConfigDict:
-    """Every field at its default, and every axis empty, also of a second stage: what a study file starts from.
+    """Every field at its default, and every axis empty, of a following run too: what a study file starts from.
 
-    With the image, encoding or network of the given name, and the fields that this function brings.
+    With the image, encoding or network of the given name, and the settings that this function declares.
     """
-    config = ConfigDict(_defaults(Data))
-    config.design, config.hyper, config.run = map(ConfigDict, map(_defaults, (Design, Hyper, Run)))
-    config.axes, config.second = (ConfigDict(dict.fromkeys(FIELDS, ())) for _ in range(2))
+    known = fields()
+    config = ConfigDict({name: setting.default for name, setting in known.data.items()})
+    config.design = ConfigDict({name: s.default for name, s in known.fit.items() if not s.traced})
+    config.hyper = ConfigDict({name: s.default for name, s in known.fit.items() if s.traced})
+    config.run = ConfigDict({setting.name: setting.default for setting in declared(Run)})
+    config.axes, config.second = (ConfigDict(dict.fromkeys(known.every, ())) for _ in range(2))
     config.image = image or config.image
     config.design.encoding, config.design.network = encoding or config.design.encoding, network or config.design.network
     _bring(config.lock(), [_flat(config)], [])
@@ -74,25 +69,24 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
     except Exception as error:
         raise Refused(f"--config={path}: {type(error).__name__}: {error}") from error
     stages = [dict(config[group].items()) for group in ("axes", "second")]
-    own = _bring(config, [_flat(config), *cases], [*stages, *_texts(overrides)])
+    known = _bring(config, [_flat(config), *cases], [*stages, *_texts(overrides)])
     _override(config, [pair for pair in overrides if not pair[0].startswith(("axes.", "second."))], cases)
     settings = _flat(config)
-    known = FIELDS | own
     swept, second = (_axes(group, config, overrides, known) for group in ("axes", "second"))
     for name, text in overrides:
         if not name.startswith(("axes.", "second.", "run.")) and name.rpartition(".")[2] in swept:
             short = name.rpartition(".")[2]
             raise Refused(f"--config.{name}={text}: this study sweeps {short}; use --config.axes.{short}={text}")
     # Without the fields of functions that overrides have put others in the place of.
-    live = FIELDS | own_fields([settings, *cases], [swept, second])
+    live = fields([settings, *cases], [swept, second]).every
     settings, swept, second = ({n: v for n, v in some.items() if n in live} for some in (settings, swept, second))
     study = Study(
         name=Path(path).stem,
         variant=variant,
-        settings={name: convert(name, value, known.get(name)) for name, value in settings.items()},
+        settings={name: None if value is None else live[name].convert(value) for name, value in settings.items()},
         axes=swept,
         cases=tuple(cases) or ({},),
-        run=Run(**{name: convert(name, v, _field(Run, name)) for name, v in config.run.items()}),
+        run=Run(**{setting.name: setting.convert(config.run[setting.name]) for setting in declared(Run)}),
         second=second,
     )
     return Loaded(study, getattr(module, "chosen", None))
@@ -101,27 +95,71 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
 def names(config: ConfigDict | None = None) -> list[str]:
     """The dotted names of all fields, as they follow --config. on the command line."""
     config = base() if config is None else config
-    inner = ("design", "hyper", "run", "axes", "second")
-    return [name for name in config if name not in inner] + [f"{g}.{name}" for g in inner for name in config[g]]
+    return [name for name in config if name not in GROUPS] + [f"{g}.{name}" for g in GROUPS for name in config[g]]
+
+
+class Row(NamedTuple):
+    """A field as it is listed: its dotted name, its declaration, and the rows of a registry that declare it."""
+
+    name: str
+    setting: Setting
+    readers: tuple[str, ...] = ()
+
+
+def listed() -> dict[str, list[Row]]:
+    """Every field by what reads it: what is fitted, a member, the functions of each registry, and how it is run."""
+    known = fields()
+    own = [setting.name for setting in declared(Fit)]
+    found = {
+        "what is fitted": [Row(name, setting) for name, setting in known.data.items()],
+        "a member": [Row(_dotted(known, name), known.fit[name]) for name in own],
+    }
+    for registry in _registries(Fit):
+        readers: dict[str, list[str]] = {}
+        for name, row in registry.items():
+            for setting in declared(row):
+                if not setting.fixed and setting.default is not Parameter.empty and setting.name not in own:
+                    readers.setdefault(setting.name, []).append(name)
+        rows = [Row(_dotted(known, name), known.fit[name], tuple(users)) for name, users in readers.items()]
+        own += readers
+        found |= {registry.kind: rows} if rows else {}
+    return found | {"how it is carried out": [Row(f"run.{setting.name}", setting) for setting in declared(Run)]}
 
 
 def listing() -> str:
-    """Every field with its default, unit, meaning and range, one a line."""
+    """Every field with its default, unit, meaning and choices, one a line, grouped by what reads it."""
     lines = []
-    for prefix, group in GROUPS.items():
-        for f in dataclasses.fields(group):
-            if f.name == "own":
-                continue
-            name = f.name if prefix == "data" else f"{prefix}.{f.name}"
-            meta = f.metadata
-            choices = f" [{' | '.join(meta['choices'])}{' | module:function' if meta['open'] else ''}]"
-            unit = f" ({meta['unit']})" if meta["unit"] else ""
-            lines.append(f"  {name:<26} {f.default!s:<12} {meta['help']}{unit}{choices if meta['choices'] else ''}")
+    for title, rows in listed().items():
+        lines.append(f"{title}:")
+        lines += [_line(row.name, row.setting) + f" <{', '.join(row.readers)}>" * bool(row.readers) for row in rows]
     lines.append(f"  {'axes.NAME':<26} {'':<12} values of any field above but run.*, e.g. --config.axes.scale=1,2,4")
-    lines.append(
-        f"  {'second.NAME':<26} {'':<12} an axis of a study's second stage, where it is another than in the first"
-    )
-    return "\n".join(lines)
+    second = "an axis of the run that follows, where its values differ from the first's"
+    return "\n".join([*lines, f"  {'second.NAME':<26} {'':<12} {second}"])
+
+
+def _line(name: str, setting: Setting) -> str:
+    about = setting.about
+    choices = list(about.choices)
+    if setting.default == AUTO and AUTO not in choices:
+        choices = [AUTO, *choices]
+    if setting.registry is not None and setting.registry.custom:
+        choices = [] if setting.name == "image" else [*choices, "module:function"]
+    unit = f" ({about.unit})" if about.unit else ""
+    allowed = f" [{' | '.join(choices)}]" if choices else ""
+    return f"  {name:<26} {setting.default!s:<12} {about.meaning}{unit}{allowed}"
+
+
+def _dotted(known: Fields, name: str) -> str:
+    """A field's name as it follows --config."""
+    if name in known.data:
+        return name
+    return f"{'hyper' if known.fit[name].traced else 'design'}.{name}"
+
+
+def _registries(root: Any) -> list[Registry]:
+    """The registries that a root's settings choose from, and those that their rows choose from."""
+    found = [setting.registry for setting in catalogue(root).values() if setting.registry is not None]
+    return list(dict.fromkeys(found))
 
 
 def studies() -> dict[str, Path]:
@@ -142,19 +180,19 @@ def known() -> str:
     for name, path in studies().items():
         question, variants = about(path)
         lines += [f"  {name}: {question}", *(f"    {name}:{variant:<12} {said}" for variant, said in variants.items())]
-    own = " (or module:function)"
-    for title, group in ((f"encodings{own}", ENCODINGS), (f"networks{own}", NETWORKS), ("optimizers", OPTIMIZERS)):
-        lines.append(f"{title}:")
-        lines += [f"  {name:<12} {_meaning(made)}" for name, made in group.items()]
-    lines.append("images (or a path, or module:function):")
+    for registry in (*_registries(Problem)[1:], *_registries(Fit), METRICS):
+        custom = " (or module:function)" if registry.custom else ""
+        lines.append(f"{registry.kind}{custom}:")
+        lines += [f"  {name:<12} {_meaning(row)}" for name, row in registry.items()]
+    lines.append("image (or a path, or module:function):")
     lines += [f"  {', '.join(images.SAMPLES)}", *(f"  synthetic:{name}" for name in SYNTHETIC)]
     return "\n".join(lines)
 
 
-def _meaning(made: Any) -> str:
-    """The first line of the docstring of what makes it."""
-    of = made.encode if isinstance(made, Encoding) else made
-    return (of.__doc__ or "").strip().partition("\n")[0]
+def _meaning(row: Any) -> str:
+    """The first line of the docstring of a registry's row."""
+    function = getattr(row, "apply", None) or getattr(row, "function", None) or row
+    return (function.__doc__ or getattr(row, "label", "")).strip().partition("\n")[0]
 
 
 def _module(path: str) -> ModuleType:
@@ -189,17 +227,34 @@ def collected(add_to: Callable[..., None] | None, *arguments: Any) -> list[dict[
     return cases
 
 
-def _bring(config: ConfigDict, settings: Sequence, axes: Sequence) -> dict[str, dataclasses.Field]:
-    """Give the config the fields that functions named in these settings and axes bring, where it lacks them."""
-    own, of_image = own_fields(settings, axes), own_fields(settings, axes, kinds=("image",))
-    with config.unlocked():
-        for name, field in own.items():
-            fitted = config.design if name in static({name: field.default}) else config.hyper
-            group = config if name in of_image else fitted
-            group[name] = group.get(name, field.default)
+def _bring(config: ConfigDict, settings: Sequence, axes: Sequence) -> dict[str, Setting]:
+    """Give the config the fields of functions that these settings and axes name, where it lacks them; all settings.
+
+    A field that a custom function declares with another default than the package's is left to the function (None).
+    """
+    package, known = fields().every, fields(settings, axes)
+    with config.unlocked(), config.ignore_type():
+        for name, setting in known.every.items():
+            group = config if name in known.data else config.hyper if setting.traced else config.design
+            group[name] = group.get(name, setting.default)
             for stage in (config.axes, config.second):
                 stage[name] = stage.get(name, ())
-    return own
+        for name, setting in _redeclared(package, settings).items():
+            group = config.hyper if setting.traced else config.design
+            if group[name] == package[name].default:
+                group[name] = config_dict.placeholder(type(setting.default))
+    return known.every
+
+
+def _redeclared(package: Mapping[str, Setting], settings: Sequence[Mapping[str, Any]]) -> dict[str, Setting]:
+    """The package's settings that a custom function named here declares with a default of its own."""
+    found = {}
+    for choice in [setting for setting in package.values() if setting.registry is not None]:
+        for name in {each[choice.name] for each in settings if isinstance(each.get(choice.name), str)}:
+            if ":" in name and name not in choice.registry:  # type: ignore[operator]
+                found |= {own.name: own for own in declared(choice.registry.find(name))}  # type: ignore[union-attr]
+    fit = catalogue(Fit)
+    return {n: own for n, own in found.items() if n in fit and own.default not in (Parameter.empty, fit[n].default)}
 
 
 def _texts(overrides: Sequence[tuple[str, str]]) -> list[dict[str, tuple]]:
@@ -209,7 +264,7 @@ def _texts(overrides: Sequence[tuple[str, str]]) -> list[dict[str, tuple]]:
 
 
 def _default(name: str) -> Any:
-    return FIELDS[name].default if name in FIELDS else None
+    return package[name].default if name in (package := fields().every) else None
 
 
 def _override(config: ConfigDict, pairs: Sequence[tuple[str, str]], cases: Sequence[Mapping]) -> None:
@@ -231,7 +286,7 @@ def _override(config: ConfigDict, pairs: Sequence[tuple[str, str]], cases: Seque
 
 
 def _axes(
-    group: str, config: ConfigDict, overrides: Sequence[tuple[str, str]], known: Mapping[str, dataclasses.Field]
+    group: str, config: ConfigDict, overrides: Sequence[tuple[str, str]], known: Mapping[str, Setting]
 ) -> dict[str, tuple]:
     """The non-empty axes of a stage, their elements in their fields' types, each value once."""
     given = {name.removeprefix(f"{group}."): text for name, text in overrides if name.startswith(f"{group}.")}
@@ -243,7 +298,7 @@ def _axes(
             values = _elements(f"{group}.{name}", values, type(known[name].default))
             if not values:
                 raise Refused(f"{group}.{name} is empty; give its values, e.g. {group}.{name}=1,2,4")
-        converted = [convert(name, value, known[name]) for value in values]
+        converted = [known[name].convert(value) for value in values]
         unique = dict.fromkeys(
             each for value in converted for each in (images.expand(value) if name == "image" else [value])
         )
@@ -282,14 +337,6 @@ def _near(name: str, known: Sequence[str] | Mapping) -> str:
 def _flat(config: ConfigDict) -> dict[str, Any]:
     flat = {name: value for name, value in config.items() if not isinstance(value, ConfigDict)}
     return flat | dict(config.design.items()) | dict(config.hyper.items())
-
-
-def _defaults(group: type) -> dict[str, Any]:
-    return {f.name: f.default for f in dataclasses.fields(group) if f.name != "own"}
-
-
-def _field(group: type, name: str) -> dataclasses.Field:
-    return {f.name: f for f in dataclasses.fields(group)}[name]
 
 
 def _at(config: ConfigDict, name: str) -> Any:

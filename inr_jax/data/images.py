@@ -19,10 +19,9 @@ import skimage.data
 import skimage.transform
 from jaxtyping import Float
 
-from inr_jax import functions
 from inr_jax.data import files
 from inr_jax.data.synthetic import generator
-from inr_jax.settings import AnyArray, Refused, convert, nearest
+from inr_jax.settings import AnyArray, Refused, declared, imported, nearest
 
 # Those that the scikit-image wheel carries and that are CC0 or in the public domain.
 SAMPLES = (
@@ -30,6 +29,7 @@ SAMPLES = (
     *("cell", "clock", "horse", "hubble_deep_field", "retina", "rocket"),
 )
 GENERATED_SIDE = 512
+RESIZES = ("crop", "stretch", "fit")
 # How far beyond 0 and 1 a source may be by its arithmetic.
 ROUNDING = 1e-5
 MODULE_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -46,7 +46,8 @@ def load(
     the source reads.
     Raises Refused if there is no such image or it cannot be read without loss.
     """
-    convert("resize", resize)
+    if resize not in RESIZES:
+        raise Refused(f"resize={resize!r} is not known; {nearest(resize, RESIZES)}")
     if size == 1:
         raise Refused("size=1 is too small: at least 2 pixels a side are needed")
     if make := source(spec):
@@ -88,13 +89,13 @@ def source(spec: str) -> Callable[..., np.ndarray] | None:
     """
     if spec.startswith("synthetic:"):
         return generator(spec.removeprefix("synthetic:"))
-    return functions.imported(spec) if MODULE_FUNCTION.fullmatch(spec) and not os.path.exists(spec) else None
+    return imported(spec) if MODULE_FUNCTION.fullmatch(spec) and not os.path.exists(spec) else None
 
 
 def reads(spec: str) -> set[str]:
     """The names of the settings that an image's source reads; none for files and samples."""
     make = source(spec)
-    return functions.reads(make) if make else set()
+    return {setting.name for setting in declared(make)} if make else set()
 
 
 def notes(spec: str) -> str:

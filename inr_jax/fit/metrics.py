@@ -1,6 +1,12 @@
-"""The definitions of record: PSNR, SSIM, spectra. Predictions are clipped to [0, 1], never rounded; the peak is 1."""
+"""Metrics, a table of them, and spectra. Predictions are clipped to [0, 1], never rounded; the peak is 1.
+
+A metric is a function of a `View`; its row says unit, digits and heading. A custom one is `module:function`, a function
+of a `View` or a `Metric`.
+"""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import dm_pix
 import jax.numpy as jnp
@@ -8,11 +14,68 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from inr_jax.settings import AnyArray
+from inr_jax.settings import AnyArray, Registry
 
 SSIM_WINDOW = 11
 # Rows of a map that are computed at once: beyond the image, memory does not grow with it.
 SSIM_BAND = 128
+
+
+class View(NamedTuple):
+    """What metrics see of a fit: prediction and truth on the truth's grid, both unclipped.
+
+    `error` is the squared error of each pixel, row-major, `observed` that of each training measurement, both of clipped
+    predictions and means over channels; `heldout` are numbers of pixels.
+    """
+
+    prediction: Float[Array, "*grid c"]
+    image: Float[Array, "*grid c"]
+    error: Float[Array, " p"]
+    observed: Float[Array, " n"]
+    heldout: Int[Array, " m"]
+
+
+class Metric(NamedTuple):
+    """A metric: its function, its unit, the digits it is shown with, and a short heading."""
+
+    function: Callable[[View], Float[Array, ""]]
+    unit: str = ""
+    digits: int = 4
+    label: str = ""
+
+
+def metric(function: Any) -> Metric:
+    """The row of a custom metric: a `Metric` as it is, of a function one without a unit."""
+    return function if isinstance(function, Metric) else Metric(function, label=function.__name__)
+
+
+METRICS = Registry("metric", adapt=metric)
+METRICS |= {
+    "psnr_train": Metric(lambda view: psnr_of(jnp.mean(view.observed)), "dB", 2, "train"),
+    "psnr_heldout": Metric(lambda view: psnr_of(jnp.mean(view.error[view.heldout])), "dB", 2, "held out"),
+    "psnr_all": Metric(lambda view: psnr_of(jnp.mean(view.error)), "dB", 2, "all pixels"),
+    "ssim": Metric(lambda view: ssim(view.prediction, view.image), "", 4, "SSIM"),
+}
+
+
+def metric_names(custom: str | Sequence = ()) -> tuple:
+    """The package's metrics and custom ones: names in a text, separated by commas, or names and functions. Raises
+    Refused.
+    """
+    named = [part.strip() for part in custom.split(",")] if isinstance(custom, str) else list(custom)
+    for name in filter(None, named):
+        METRICS.find(name)
+    return (*METRICS, *(name for name in dict.fromkeys(named) if name and name not in METRICS))
+
+
+def column(name: Any) -> str:
+    """The column of a metric in tables: its name, of `module:function` the function's."""
+    return name.rpartition(":")[2] if isinstance(name, str) else METRICS.find(name).label
+
+
+def scores(view: View, names: tuple) -> dict[str, Float[Array, ""]]:
+    """The scores of these metrics by column, float32."""
+    return {column(name): jnp.asarray(METRICS.find(name).function(view), jnp.float32) for name in names}
 
 
 def psnr(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -> Float[Array, ""]:

@@ -1,13 +1,12 @@
-"""Networks: from feature maps to colours. The only file that imports flax.
+"""Networks: from feature maps to values. The only file that imports flax.
 
-A network is a Flax Linen module behind two pure functions, `init` and `apply`. What it reads of a member's settings
-are its fields. An own network is a function or class that returns such a module, named `module:function`.
+A network is a function of the number of channels that returns a Flax Linen module, behind two pure functions: `init`
+and `apply`. Its keyword-only parameters are settings. A custom one is named `module:function`.
 """
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import flax.linen as nn
 import jax
@@ -15,11 +14,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from inr_jax.fit import sines
-from inr_jax.functions import call, imported
-from inr_jax.settings import Design, Hyper, Refused, values
+from inr_jax.fit.activations import ACTIVATIONS, Omega
+from inr_jax.fit.encodings import Variables
+from inr_jax.settings import AUTO, Registry, about, preset
 
-Params = Any
+NETWORKS = Registry("network")
+INITS = Registry("init")
+OUTPUTS = Registry("output")
+OUTPUTS |= {"sigmoid": nn.sigmoid, "linear": lambda x: x}
 # What the operands of hidden products are rounded to below float32. TF32 is rounded here, so that it costs the same
 # accuracy where the hardware has none.
 ROUNDED: dict[str, Callable[[Array], Array]] = {
@@ -66,22 +68,33 @@ def uniform(bound: Any) -> Callable:
     return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -1.0, 1.0) * bound
 
 
-def initializers(name: str, fan_in: int, first: bool, omega_0: Any) -> tuple[Callable, Callable]:
-    """Initializers of a layer's weights and biases.
+# Initialisation rules: a layer's initializers of weights and biases, from its number of inputs.
+@INITS.register()
+def flax(fan_in: int, first: bool) -> tuple[Callable, Callable]:
+    """LeCun normal weights, zero biases."""
+    return nn.initializers.lecun_normal(), nn.initializers.zeros_init()
 
-    `flax`: LeCun normal, zeros. `torch`: both U(±1/√n). `glorot`: Glorot normal, N(0, 0.01²), as Tancik et al. 2020
-    (the defaults of jax.example_libraries.stax). `siren`: the first U(±1/n), all others U(±√(6/n)/ω0), biases
-    U(±1/√n), as the reference code of Sitzmann et al. 2020 (whose paper differs in the first).
+
+@INITS.register()
+def torch(fan_in: int, first: bool) -> tuple[Callable, Callable]:
+    """Weights and biases U(±1/√n)."""
+    return uniform(fan_in**-0.5), uniform(fan_in**-0.5)
+
+
+@INITS.register()
+def glorot(fan_in: int, first: bool) -> tuple[Callable, Callable]:
+    """Glorot normal weights, N(0, 0.01²) biases: Tancik et al. 2020 (jax.example_libraries.stax's defaults)."""
+    return nn.initializers.glorot_normal(), nn.initializers.normal(0.01)
+
+
+@INITS.register()
+def siren(fan_in: int, first: bool, *, omega_0: Omega = 30.0) -> tuple[Callable, Callable]:
+    """First weights U(±1/n), all others U(±√(6/n)/ω0), biases U(±1/√n).
+
+    The reference code of Sitzmann et al. 2020, whose paper differs in the first.
     """
-    return {
-        "flax": lambda: (nn.initializers.lecun_normal(), nn.initializers.zeros_init()),
-        "torch": lambda: (uniform(fan_in**-0.5), uniform(fan_in**-0.5)),
-        "glorot": lambda: (nn.initializers.glorot_normal(), nn.initializers.normal(0.01)),
-        "siren": lambda: (
-            uniform(1 / fan_in if first else (6 / fan_in) ** 0.5 / omega_0),
-            uniform(fan_in**-0.5),
-        ),
-    }[name]()
+    bound = 1 / fan_in if first else (6 / fan_in) ** 0.5 / omega_0
+    return uniform(bound), uniform(fan_in**-0.5)
 
 
 class Dense(nn.Module):
@@ -105,91 +118,70 @@ class Dense(nn.Module):
 
 
 class Mlp(nn.Module):
-    """`depth` hidden layers of `width` and a last one, with an activation between; what relu and siren share."""
+    """`depth` hidden layers of `width` with an activation each, and a last layer.
+
+    `initializers(fan_in, first)` gives a layer's initializers of weights and biases; `output` is applied to the last
+    layer.
+    """
 
     channels: int
     width: int
     depth: int
-    precision: str
-    output: str
-    init_name: str
-    activation: Callable
-    omega_0: Any = 30.0
+    activation: Callable[[Array], Array]
+    initializers: Callable[[int, bool], tuple[Callable, Callable]] = flax
+    output: Callable[[Array], Array] = nn.sigmoid
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, features: Float[Array, "n f"]) -> Float[Array, "n c"]:
-        """The colours of the features."""
+        """The values at the features."""
         x = features.T
         for layer in range(self.depth + 1):
             last = layer == self.depth
             # The last product is as small as it is decisive: always float32.
             precision = "float32" if last else self.precision
-            initial = initializers(self.init_name, len(x), layer == 0, self.omega_0)
-            x = Dense(self.channels if last else self.width, *initial, precision)(x)
+            weight, bias = self.initializers(len(x), layer == 0)
+            x = Dense(self.channels if last else self.width, weight, bias, precision)(x)
             x = x if last else self.activation(x)
-        return (nn.sigmoid(x) if self.output == "sigmoid" else x).T
+        return self.output(x).T
 
 
-def relu(channels: int, *, width: int, depth: int, init: str, output: str, precision: str) -> nn.Module:
-    """A ReLU MLP."""
-    return Mlp(channels, width, depth, precision, output, init, nn.relu)
+def mlp(
+    channels: int,
+    *,
+    activation: Annotated[str, about("of the hidden layers", choices=ACTIVATIONS)] = "relu",
+    width: Annotated[int, about("units of a hidden layer", low=1)] = 256,
+    depth: Annotated[int, about("hidden layers", low=1, high=256)] = 3,
+    init: Annotated[
+        str,
+        about(
+            "of weights and biases; auto: flax (LeCun normal) for relu, siren for siren; glorot: as Tancik et al. 2020",
+            choices=INITS,
+        ),
+    ] = AUTO,
+    output: Annotated[str, about("last layer; auto: sigmoid for relu, linear for siren", choices=OUTPUTS)] = AUTO,
+    precision: Annotated[str, about("of the hidden products", choices=("float32", *ROUNDED))] = "float32",
+) -> nn.Module:
+    """A chain of layers with any activation between them."""
+    # Bound: activation, init and output are functions here.
+    return Mlp(channels, width, depth, activation, init, output, precision)  # type: ignore[arg-type]
 
 
-def siren(channels: int, *, width: int, depth: int, init: str, output: str, precision: str, omega_0: Any) -> nn.Module:
-    """SIREN: sin(ω0 (Wx + b)) in every hidden layer (Sitzmann et al. 2020, eq. 4)."""
-
-    def sine(x: Array) -> Array:
-        return sines.waves(omega_0 * x)[0]
-
-    return Mlp(
-        channels,
-        width,
-        depth,
-        precision,
-        output,
-        init,
-        sine,
-        omega_0,
-    )
+NETWORKS |= {
+    "relu": preset(mlp, "A ReLU MLP.", activation="relu"),
+    "siren": preset(
+        mlp, "SIREN: sin(ω0 (Wx + b)) in every hidden layer (Sitzmann et al. 2020, eq. 4).", activation="sine"
+    ),
+    "mlp": mlp,
+}
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"relu": relu, "siren": siren}
+def init(module: nn.Module, key: Array, features: Float[Array, "n f"]) -> Variables:
+    """A network's variables, drawn by its initialisation for these features: parameters, and all other collections."""
+    drawn = dict(module.init(key, features))
+    return Variables(drawn.pop("params", {}), drawn)
 
 
-def lookup(network: str | Callable) -> Callable[..., nn.Module]:
-    """The network of that name, or one's own, as a function or as `module:function`."""
-    if not isinstance(network, str):
-        return network
-    return NETWORKS[network] if network in NETWORKS else imported(network)
-
-
-def resolved(design: Design) -> Design:
-    """The design with its network's own initialisation and output in place of `auto`.
-
-    Raises Refused for SIREN's initialisation of a ReLU network: it has no omega_0.
-    """
-    if design.init == "siren" and design.network == "relu":
-        raise Refused("init='siren' belongs to network='siren'; allowed with relu: flax, torch, glorot")
-    siren_like = design.network == "siren"
-    init, output = ("siren", "linear") if siren_like else ("flax", "sigmoid")
-    return dataclasses.replace(
-        design,
-        init=init if design.init == "auto" else design.init,
-        output=output if design.output == "auto" else design.output,
-    )
-
-
-def init(design: Design, hyper: Hyper, key: Array, features: Float[Array, "n f"], channels: int) -> Params:
-    """The network's parameters, drawn by its initialisation for these features."""
-    return _module(design, hyper, channels).init(key, features)
-
-
-def apply(
-    design: Design, hyper: Hyper, params: Params, features: Float[Array, "n f"], channels: int
-) -> Float[Array, "n c"]:
-    """The network's colours at the features; a linear output is not clipped."""
-    return cast(Array, _module(design, hyper, channels).apply(params, features))
-
-
-def _module(design: Design, hyper: Hyper, channels: int) -> nn.Module:
-    return call(lookup(design.network), channels, values=values(resolved(design), hyper))
+def apply(module: nn.Module, variables: Variables, features: Float[Array, "n f"]) -> Float[Array, "n c"]:
+    """A network's values at the features; a linear output is not clipped."""
+    return cast(Array, module.apply({"params": variables.params, **variables.data}, features))

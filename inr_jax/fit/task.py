@@ -1,26 +1,44 @@
-"""Coordinates of pixels, which of them are trained on and which are held out."""
+"""Tasks: what is observed of a field, at which places it is trained, and where coordinates lie.
+
+A field is the network as a function of places, (n, d) in pixels, row first. A task says what is measured of it:
+`observe(field, task, index)` predicts the measurements of these numbers, `targets` holds them. The simplest measurement
+is the field itself at some pixels of an image: a split.
+"""
 
 import math
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from inr_jax.data import images
-from inr_jax.settings import AnyArray, Data, Refused
+from inr_jax.settings import AnyArray, Refused, Registry, about, nearest
+
+Field = Callable[[Float[AnyArray, "n d"]], Float[Array, "n c"]]
+TASKS = Registry("task")
+KINDS = ("all", "quarter", "rows", "checkerboard", "random")
+
+
+def at_pixels(field: Field, task: "Task", index: Int[AnyArray, " n"]) -> Float[Array, "n c"]:
+    """The field at pixels, by their row-major numbers."""
+    return field(places(index, task.grid))
 
 
 class Task(NamedTuple):
-    """An image and its split, as a pytree: passed to the compiled program, never closed over.
+    """A truth, what is measured of it, and which measurements are trained on; a pytree, passed to the compiled program.
 
-    `image` is (h, w, c) in [0, 1], or (n, c) for a signal; `train` and `heldout` are row-major pixel indices.
+    `image` is the truth that metrics compare with, (h, w, c) in [0, 1], or (n, c) for a signal. `train` are numbers of
+    measurements, `heldout` row-major numbers of pixels. `targets` are the measurements, (..., k); None: the pixels.
+    `observe` is a function of the module's level, as a `Partial` whose arguments are arrays that it needs.
     """
 
     image: Float[AnyArray, "*grid c"]
     train: Int[AnyArray, " n"]
     heldout: Int[AnyArray, " m"]
+    targets: Float[AnyArray, "*shape k"] | None = None
+    observe: Callable[..., Float[Array, "n k"]] = Partial(at_pixels)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -29,41 +47,61 @@ class Task(NamedTuple):
 
     @property
     def channels(self) -> int:
-        """Colours of a pixel."""
+        """Values of a pixel."""
         return self.image.shape[-1]
 
     @property
     def colors(self) -> Float[Array, "p c"]:
-        """All pixels, row-major, in [0, 1]."""
+        """All pixels of the truth, row-major, in [0, 1]."""
         return jnp.asarray(self.image).reshape(-1, self.channels)
 
+    @property
+    def measured(self) -> Float[Array, "n k"]:
+        """All measurements."""
+        return self.colors if self.targets is None else jnp.asarray(self.targets).reshape(-1, self.targets.shape[-1])
 
-def coordinates(index: Int[AnyArray, " n"], grid: tuple[int, ...], domain: str = "unit") -> Float[Array, "n d"]:
-    """Coordinates of row-major pixel indices: row first, then column.
+    @property
+    def pixelwise(self) -> bool:
+        """Whether the measurements are pixels."""
+        return self.observe.func is at_pixels  # type: ignore[attr-defined]
+
+
+def measured(
+    image: Float[AnyArray, "*grid c"], targets: Float[AnyArray, "*shape k"], observe: Callable[..., Array], *arrays: Any
+) -> Task:
+    """The task of all these measurements of an image: `observe(*arrays, field, task, index)` predicts them.
+
+    No pixel is measured itself, so all are held out.
+    """
+    train, pixels = np.arange(math.prod(targets.shape[:-1])), np.arange(math.prod(image.shape[:-1]))
+    image, targets = (np.ascontiguousarray(each, np.float32) for each in (image, targets))
+    return Task(image, train.astype(np.int32), pixels.astype(np.int32), targets, Partial(observe, *arrays))
+
+
+def places(index: Int[AnyArray, " n"], grid: tuple[int, ...]) -> Float[Array, "n d"]:
+    """Where pixels lie, in pixels: row first, then column."""
+    return jnp.stack(jnp.unravel_index(index, grid), axis=-1).astype(jnp.float32)
+
+
+def coordinates(where: Float[AnyArray, "n d"], grid: tuple[int, ...], domain: str = "unit") -> Float[Array, "n d"]:
+    """The network's coordinates of places in pixels.
 
     `unit`: i / n in [0, 1), end point excluded (Tancik et al. 2020); `signed`: 2 i / (n - 1) - 1 in [-1, 1], both end
     points included (Sitzmann et al. 2020).
     """
-    where = jnp.stack(jnp.unravel_index(index, grid), axis=-1).astype(jnp.float32)
     sides = np.asarray(grid, np.float32)
     if domain == "signed":
-        return where * (2.0 / np.maximum(sides - 1, 1)) - 1.0
-    return where / sides
+        return jnp.asarray(where) * (2.0 / np.maximum(sides - 1, 1)) - 1.0
+    return jnp.asarray(where) / sides
 
 
-def lines(grid: tuple[int, ...], axis: int, most: int) -> Int[np.ndarray, "l n"]:
-    """Row-major indices of the pixels of at most so many lines along an axis, evenly spread over the others."""
-    others = tuple(n for each, n in enumerate(grid) if each != axis)
-    total = math.prod(others)
-    count = min(most, total)
-    which = ((np.arange(count) + 0.5) * total / count).astype(int)
-    places = [place[:, None] for place in np.unravel_index(which, others)] if others else []
-    places.insert(axis, np.arange(grid[axis])[None])
-    return np.ravel_multi_index(np.broadcast_arrays(*places), grid).astype(np.int32)
+def pixel_coordinates(index: Int[AnyArray, " n"], grid: tuple[int, ...], domain: str = "unit") -> Float[Array, "n d"]:
+    """The network's coordinates of pixels, by their row-major numbers."""
+    return coordinates(places(index, grid), grid, domain)
 
 
 def side(domain: str) -> float:
-    """The length of an image's side in the domain's coordinates."""
+    """The length of an image side in the domain's coordinates."""
     return {"unit": 1.0, "signed": 2.0}[domain]
 
 
@@ -79,9 +117,9 @@ def split(
     `all`: train on every pixel, none held out. `quarter`: train `[::2, ::2]`, hold out `[1::2, 1::2]`. `rows`: train
     the even rows, hold out the odd. `checkerboard`: train where row + column is even. `random`: train `fraction` of the
     pixels. With `validation` the held-out pixels are put away, and about that part of the training pixels is held out
-    instead, drawn at random: what chooses settings never sees what is reported. Under `rows` it is evenly spaced
-    columns of the training rows, which lie between known lines as the reported rows do.
-    Raises Refused if no pixel is left to train on.
+    instead, drawn at random: settings can then be chosen without the pixels that are reported. Under `rows` it is
+    evenly spaced columns of the training rows, which lie between known lines as the reported rows do. Raises Refused if
+    no pixel is left to train on.
 
     >>> task = split(np.zeros((4, 4, 3), np.float32), "quarter")
     >>> task.train.tolist(), task.heldout.tolist()
@@ -102,7 +140,7 @@ def split(
         train = order < round(fraction * order.size)
         heldout = ~train
     else:
-        raise Refused(f"split={kind!r} is not known; allowed: all, quarter, rows, checkerboard, random")
+        raise Refused(f"split={kind!r} is not known; {nearest(kind, KINDS)}")
     if validation:
         heldout = train & _validation_part(where, kind, validation, seed, train)
         train = train & ~heldout
@@ -115,6 +153,49 @@ def split(
     )
 
 
+@TASKS.register("split")
+def split_task(
+    image: Float[np.ndarray, "*grid c"],
+    *,
+    split: Annotated[
+        str,
+        about(
+            "trained on: all; [::2, ::2] (held out: [1::2, 1::2], the rest neither); even rows; even row + column; a "
+            "random part (but for quarter, the others are held out)",
+            choices=KINDS,
+        ),
+    ] = "quarter",
+    fraction: Annotated[
+        float,
+        about(
+            "part of the pixels that split=random trains on", above=0.0, high=1.0, when=lambda s: s["split"] == "random"
+        ),
+    ] = 0.25,
+    split_seed: Annotated[
+        int,
+        about(
+            "seed of split=random and of the validation part",
+            low=0,
+            when=lambda s: s["split"] == "random" or s["validation"] > 0,
+        ),
+    ] = 0,
+    validation: Annotated[
+        float,
+        about(
+            "above 0: the split's held-out pixels are put away, and this part of its training pixels is held out "
+            "instead",
+            low=0.0,
+            high=0.5,
+        ),
+    ] = 0.0,
+) -> Task:
+    """Some pixels of an image are trained on, others held out."""
+    return SPLIT(image, split, fraction, split_seed, validation)
+
+
+SPLIT = split  # where a setting of that name hides the function
+
+
 def _validation_part(where: np.ndarray, kind: str, part: float, seed: int, train: np.ndarray) -> np.ndarray:
     """Which pixels are set apart for choosing."""
     if kind == "rows" and len(where) > 1:
@@ -122,10 +203,3 @@ def _validation_part(where: np.ndarray, kind: str, part: float, seed: int, train
         return where[1] % every == every - 1
     draws = np.random.default_rng((seed, 1)).random(train.shape)
     return draws < np.quantile(draws[train], part)
-
-
-@lru_cache(maxsize=8)
-def of(data: Data) -> Task:
-    """The task that the data settings describe. Raises Refused where there is no such image."""
-    image = images.load(data.image, data.size, data.resize, data.background, **dict(data.own))
-    return split(image, data.split, data.fraction, data.split_seed, data.validation)

@@ -16,7 +16,6 @@ In float64: next to zero difference the kernel goes as the root of 1 - correlati
 digits. The recursion takes arrays of NumPy or, in `double()`, of JAX, and gives the same kind.
 """
 
-import dataclasses
 import importlib
 import math
 from collections.abc import Callable
@@ -30,11 +29,12 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, Complex, Float
 
-from inr_jax.fit import encodings as features
-from inr_jax.fit import member as fit
-from inr_jax.fit import networks
-from inr_jax.fit.task import coordinates, side
-from inr_jax.settings import AnyArray, Design, Hyper, Refused, nearest
+from inr_jax.fit import member
+from inr_jax.fit.design import Design, Fit, Hyper
+from inr_jax.fit.encodings import ENCODINGS, Variables, fourier, random_frequencies
+from inr_jax.fit.networks import NETWORKS
+from inr_jax.fit.task import pixel_coordinates, side
+from inr_jax.settings import AnyArray, Refused, catalogue, nearest
 
 # Along each axis, at 0, 1, 2 ... pixels: factors whose product's mean is the features' correlation at a difference. Of
 # a drawn B the waves exp(2πibx), one for each row; of infinitely many frequencies one, the characteristic function. Of
@@ -137,7 +137,7 @@ def kernels(design: Design, rho: Float[AnyArray, "*s"], fan_in: int, channels: i
     Both belong to one output channel; different channels are uncorrelated in either.
     """
     require_relu(design)
-    initial = INITIAL[networks.resolved(design).init]
+    initial = INITIAL[design.init]
     # Of a layer's inputs: the mean product at two pixels, the mean square, the mean product of slopes.
     product, slopes = square * rho, 0.0 * rho
     ntk = 0.0 * rho
@@ -198,9 +198,8 @@ def correlation(waves: Waves) -> Float[AnyArray, "*grid"]:
 
 def expected_lines(design: Design, hyper: Hyper, offsets: list[np.ndarray]) -> list[Float[np.ndarray, "..."]]:
     """The correlation's factor along each axis in the limit of infinitely many random frequencies."""
-    scales = [float(hyper.scale)] * len(offsets)
-    if len(scales) == 2:
-        scales[1] *= float(hyper.anisotropy)
+    scale, anisotropy = (float(hyper.get(name, catalogue(Fit)[name].default)) for name in ("scale", "anisotropy"))
+    scales = [scale, scale * anisotropy] if len(offsets) == 2 else [scale] * len(offsets)
     return [CHARACTERISTIC[design.family](s * x) for s, x in zip(scales, offsets, strict=True)]
 
 
@@ -210,7 +209,7 @@ def own_products(design: Design, hyper: Hyper, grid: tuple[int, ...], reach: int
     Raises Refused unless it is the same wherever the two samples lie: on the signal, and on as many samples as `reach`
     has behind its first.
     """
-    first = float(coordinates(jnp.zeros(1, int), grid, design.domain)[0, 0])
+    first = float(pixel_coordinates(jnp.zeros(1, int), grid, design.domain)[0, 0])
     places = np.arange(max(reach, *grid))
     step = spacing(design, grid)[0] * side(design.domain)
     features = own_features(design, hyper, (first + places * step)[:, None])
@@ -228,10 +227,11 @@ def own_products(design: Design, hyper: Hyper, grid: tuple[int, ...], reach: int
 
 def own_features(design: Design, hyper: Hyper, coords: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n f"]:
     """The features of an own encoding: computed in 64 bits, unless it draws or computes something else there."""
-    B = _frequencies(design, hyper, coords.shape[1])
-    plain = np.asarray(fit.encode(design, hyper, B, jnp.asarray(coords, jnp.float32)), np.float64)
+    drawn = _drawn(design, hyper, coords.shape[1])
+    plain = np.asarray(member.encode(design, hyper, drawn, jnp.asarray(coords, jnp.float32)), np.float64)
     with double():
-        exact = np.asarray(fit.encode(design, hyper, jnp.asarray(B), jnp.asarray(coords)), np.float64)
+        drawn = jax.tree.map(jnp.asarray, drawn)
+        exact = np.asarray(member.encode(design, hyper, drawn, jnp.asarray(coords)), np.float64)
     return exact if exact.shape == plain.shape and np.allclose(exact, plain, atol=1e-3 * np.abs(plain).max()) else plain
 
 
@@ -255,35 +255,36 @@ def correlations(
 def fan_in(design: Design, dims: int) -> int:
     """How many features a design feeds to its network."""
     coords = jax.ShapeDtypeStruct((1, dims), jnp.float32)
-    encoded = jax.eval_shape(lambda x: fit.encode(design, Hyper(), fit.frequencies(design, Hyper(), dims), x), coords)
+    draw = partial(member.draw_encoding, design, Hyper(seed=0), dims)
+    encoded = jax.eval_shape(lambda x: member.encode(design, Hyper(seed=0), draw(), x), coords)
     return encoded.shape[1]
 
 
 def count(design: Design, dims: int) -> int:
     """How many frequencies a design has: rows of B."""
-    return jax.eval_shape(partial(_frequencies, design, dims=dims), Hyper()).shape[0]
+    return jax.eval_shape(partial(member.draw_encoding, design, dims=dims), Hyper(seed=0))["B"].shape[0]
 
 
 def frequencies(design: Design, hyper: Hyper, dims: int) -> Float[np.ndarray, "m d"]:
     """B as a fit of these settings draws it, in cycles per image side."""
-    return np.asarray(_frequencies(design, hyper, dims), np.float64)
+    return np.asarray(_drawn(design, hyper, dims)["B"], np.float64)
 
 
 def spacing(design: Design, grid: tuple[int, ...]) -> Float[np.ndarray, " d"]:
     """The distance of neighbouring pixels along each axis, in image sides."""
-    ends = coordinates(jnp.asarray([0, math.prod(grid) - 1]), grid, design.domain)
+    ends = pixel_coordinates(jnp.asarray([0, math.prod(grid) - 1]), grid, design.domain)
     length = np.diff(np.asarray(ends, np.float64), axis=0)[0] / side(design.domain)
     return length / np.maximum(np.asarray(grid) - 1, 1)
 
 
 def is_random(design: Design) -> bool:
     """Whether the encoding draws its frequencies at random."""
-    return features.lookup(design.encoding).draw is features.random_frequencies
+    return ENCODINGS.find(design.encoding).init is random_frequencies
 
 
 def is_own(design: Design) -> bool:
     """Whether the encoding is a function of one's own."""
-    return design.encoding not in features.ENCODINGS
+    return design.encoding not in ENCODINGS
 
 
 def require_stationary(design: Design, dims: int = 2) -> None:
@@ -292,20 +293,20 @@ def require_stationary(design: Design, dims: int = 2) -> None:
     Of an own encoding, allowed in one dimension, that is seen from its features, in `own_products`.
     """
     require_relu(design)
-    if features.lookup(design.encoding).encode is not features.fourier and not (is_own(design) and dims == 1):
-        known = [n for n, e in features.ENCODINGS.items() if e.encode is features.fourier]
+    if ENCODINGS.find(design.encoding).apply is not fourier and not (is_own(design) and dims == 1):
+        known = [name for name, encoding in ENCODINGS.items() if encoding.apply is fourier]
         raise Refused(
             f"encoding={design.encoding!r} has no kernel of pixel differences; {nearest(str(design.encoding), known)}"
         )
-    if design.learn_frequencies:
+    if design.get("learn_frequencies"):
         raise Refused("learn_frequencies=True has no kernel of pixel differences; allowed: False")
 
 
 def require_relu(design: Design) -> None:
     """Raise Refused unless the kernel of the design's network is known, whatever it is fed."""
-    if networks.lookup(design.network) is not networks.relu:
+    if NETWORKS.find(design.network) is not NETWORKS["relu"]:
         raise Refused(f"network={design.network!r} has no kernel here; allowed: relu")
-    if (init := networks.resolved(design).init) not in INITIAL:
+    if (init := design.init) not in INITIAL:
         raise Refused(f"init={init!r} has no kernel here; {nearest(init, INITIAL)}")
 
 
@@ -313,7 +314,7 @@ def require_relu(design: Design) -> None:
 def empirical_ntk(
     design: Design,
     hyper: Hyper,
-    state: fit.State,
+    state: member.State,
     coords_a: Float[Array, "a d"],
     coords_b: Float[Array, "b d"],
     channels: int = 3,
@@ -322,11 +323,11 @@ def empirical_ntk(
 
     Gradients at one pixel of b at a time, pushed to all of a: no Jacobian is held in memory.
     """
-    linear = dataclasses.replace(design, output="linear", precision="float32")
+    linear = design.replace(output="linear", precision="float32")
 
     def outputs(params, coords):
         params = state.params | {"network": params}
-        return fit.predict(linear, hyper, params, state.data, coords, channels)[:, 0]
+        return member.predict(linear, hyper, params, state.data, coords, channels)[:, 0]
 
     params = state.params["network"]
     _, push = jax.linearize(lambda p: outputs(p, coords_a), params)
@@ -339,5 +340,5 @@ def empirical_ntk(
 
 
 @partial(jax.jit, static_argnames=("design", "dims"))
-def _frequencies(design: Design, hyper: Hyper, dims: int) -> Array:
-    return fit.frequencies(design, hyper, dims)
+def _drawn(design: Design, hyper: Hyper, dims: int) -> Variables:
+    return member.draw_encoding(design, hyper, dims)

@@ -1,6 +1,5 @@
 """What the theory says of a study's members without training them, as a table."""
 
-import dataclasses
 import time as clock
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from inr_jax.fit import task as tasks
+from inr_jax.data.problem import Data, load_task
+from inr_jax.fit.design import Design, Fit, Hyper, stack
+from inr_jax.fit.encodings import ENCODINGS
 from inr_jax.kernel import ntk as kernel
 from inr_jax.kernel import scale_curves as theory
-from inr_jax.report import summary as tables
-from inr_jax.settings import Data, Design, Hyper, Refused, stack
+from inr_jax.settings import Refused, catalogue, declared
 from inr_jax.sweep.grid import Member
 
 # What a kernel does not read of a design, nor of the numbers.
@@ -60,19 +60,20 @@ def foresee(
 
 def problem(member: Member) -> Problem:
     """What is fitted, and the design without what no kernel reads."""
-    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Design) if f.name in UNREAD}
-    return member.data, dataclasses.replace(member.design, **defaults)
+    defaults = {name: catalogue(Fit)[name].default for name in UNREAD if name in member.design}
+    return member.data, member.design.replace(**defaults)
 
 
 def _point(member: Member) -> Point:
     """What a kernel reads of a member's numbers."""
-    return (*(getattr(member.hyper, name) for name in READ), tuple(sorted(member.hyper.own.items())))
+    read = {"seed", *(setting.name for setting in declared(ENCODINGS.find(member.design.encoding)))}
+    return tuple(sorted((name, value) for name, value in member.hyper.items() if name in read))
 
 
 def _refused(data: Data, design: Design) -> str:
     """Why the design has no kernel there; empty if it has."""
     try:
-        kernel.require_stationary(design, len(tasks.of(data).grid))
+        kernel.require_stationary(design, len(load_task(data).grid))
     except Refused as refused:
         return str(refused)
     return ""
@@ -82,8 +83,8 @@ def _numbers(
     data: Data, design: Design, points: list[Point], ridge: float, time: float | None, validate: bool
 ) -> dict[Point, dict[str, float]]:
     """What the kernel says at each point of a problem."""
-    task, start = tasks.of(data), clock.perf_counter()
-    hypers = stack([Hyper(**dict(zip(READ, point[:-1], strict=True)), own=dict(point[-1])) for point in points])
+    task, start = load_task(data), clock.perf_counter()
+    hypers = stack([Hyper(**dict(point)) for point in points])
     columns = theory.predict(design, hypers, task, ridge=ridge, time=time)._asdict()
     if validate:
         columns["psnr_validated"] = theory.validated(design, hypers, task, ridge=ridge, time=time).psnr_heldout
@@ -96,27 +97,3 @@ def swept(table: pd.DataFrame) -> list[str]:
     """The settings that vary over the members foreseen."""
     settings = table.drop(columns=[name for name in NUMBERS if name in table])
     return [name for name in settings.columns if settings[name].nunique(dropna=False) > 1]
-
-
-def said(table: pd.DataFrame) -> list[str]:
-    """A line for each image and split that names the best scale, by the training pixels and by the held-out ones."""
-    others = [name for name in swept(table) if name not in (*READ, "steps", "learning_rate")]
-    lines = []
-    for values, group in table.groupby(others, sort=False, dropna=False) if others else [((), table)]:
-        named = tables.named(pd.Series(dict(zip(others, values, strict=True))), others) + ": " if others else ""
-        if "scale" not in group or group["scale"].nunique() < 2:
-            lines.append(f"{named}{group['psnr_heldout'].mean():.2f} dB on held-out pixels")
-            continue
-        curve = group.groupby("scale")[[name for name in SCORES if name in group]].mean()
-        parts = []
-        for score, who in (("psnr_validated", "from training pixels alone"), ("psnr_heldout", "oracle")):
-            if score in curve and curve[score].notna().any():
-                best = curve[score].max()
-                good = curve.index[curve[score] >= best - theory.PLATEAU]
-                edge = ", the edge of what was looked at" if curve[score].idxmax() in curve.index[[0, -1]] else ""
-                parts.append(
-                    f"{who} {curve[score].idxmax():g} ({good.min():g} to {good.max():g} within "
-                    f"{theory.PLATEAU} dB{edge})"
-                )
-        lines.append(f"{named}best scale {'; '.join(parts)}")
-    return lines

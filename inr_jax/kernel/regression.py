@@ -17,13 +17,13 @@ import scipy.fft
 from jax import lax
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from inr_jax.fit import task as tasks
-from inr_jax.fit.task import Task
+from inr_jax.fit.design import Design, Hyper
+from inr_jax.fit.task import Task, pixel_coordinates
 from inr_jax.kernel import ntk as kernel
 from inr_jax.kernel import toeplitz
 from inr_jax.kernel.ntk import Waves
 from inr_jax.kernel.toeplitz import Product
-from inr_jax.settings import AnyArray, Design, Hyper, Refused
+from inr_jax.settings import AnyArray, Refused
 
 # Relative residuals: where the solvers stop, and above which there is no answer.
 TOLERANCE = 1e-6
@@ -205,7 +205,7 @@ def between(
     The kernel is evaluated for every pair of coordinate and training pixel.
     """
     trained = np.asarray(task.train)
-    places = np.asarray(tasks.coordinates(trained, task.grid, design.domain), np.float64)
+    places = np.asarray(pixel_coordinates(trained, task.grid, design.domain), np.float64)
     weights = fitted.weights.reshape(-1, task.channels)[trained]
     at = np.asarray(coords, np.float64)
     square = kernel.mean_square(design, hyper, task.grid)
@@ -221,7 +221,12 @@ def between(
 
 
 def posed(task: Task, centred: bool = True) -> tuple[Lattice, Equations]:
-    """The lattice of a task's training pixels, and the equations on it; not `centred`, the colours with their mean."""
+    """The lattice of a task's training pixels, and the equations on it; not `centred`, the colours with their mean.
+
+    Raises Refused where the task measures anything but pixels.
+    """
+    if not task.pixelwise:
+        raise Refused("kernel regression is of pixels; this task measures something else; expected task=split")
     known = np.zeros(task.grid, bool)
     known.flat[np.asarray(task.train)] = True
     lines = []

@@ -1,6 +1,5 @@
 """What the kernel says of settings without training: predicted scale curves, and the choice of a scale."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -12,12 +11,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from inr_jax.fit.design import Design, Fit, Hyper, complete, count, hypers, member_of
 from inr_jax.fit.task import Task
 from inr_jax.kernel import ntk as kernel
 from inr_jax.kernel import regression
 from inr_jax.kernel.regression import Equations, Lattice, Regression
-from inr_jax.runs.environment import let_go_of_programs
-from inr_jax.settings import AnyArray, Design, Hyper, convert, count, member_of, stack
+from inr_jax.settings import AnyArray, catalogue
+from inr_jax.sweep.programs import release_programs
 
 # Stands for a training of hundreds of steps in place of an endless one, where nothing says more.
 SHORT = 0.05
@@ -102,11 +102,9 @@ def scale_curve(
     them, unless a time is given. It predicts where too large a scale breaks the fit.
     Raises Refused if the design has no such kernel, and NotConverged rather than a wrong answer.
     """
-    hyper = hyper or Hyper()
-    scales = [convert("scale", scale) for scale in scales]
-    members = stack([dataclasses.replace(hyper, scale=scale) for scale in scales])
+    members = hypers(design, **{**(hyper or {}), "scale": scales})
     found = predict(design, members, task, ridge=ridge, time=time, drawn=drawn)
-    return ScaleCurve(np.asarray(scales), found.psnr_heldout, found.psnr_train, found.residual, found.iterations)
+    return ScaleCurve(np.asarray(scales, float), found.psnr_heldout, found.psnr_train, found.residual, found.iterations)
 
 
 def best_scale(
@@ -128,13 +126,13 @@ def best_scale(
     """
     if calibration is not None:
         scales = calibration.scales
-    scales = usual_scales(task) if scales is None else np.asarray([convert("scale", scale) for scale in scales])
-    hyper = hyper or Hyper()
+    known = catalogue(Fit)
+    scales = usual_scales(task) if scales is None else np.asarray([known["scale"].convert(scale) for scale in scales])
     # A signal has no columns whose scale could differ.
-    ratios = [convert("anisotropy", ratio) for ratio in anisotropies] if len(task.grid) == 2 else [1.0]
-    members = [dataclasses.replace(hyper, scale=float(s), anisotropy=a) for a in ratios for s in scales]
+    ratios = [known["anisotropy"].convert(ratio) for ratio in anisotropies] if len(task.grid) == 2 else [1.0]
+    members = hypers(design, **{**(hyper or {}), "anisotropy": ratios, "scale": scales})
     ridge = SHORT if calibration is None else calibration.ridge
-    psnr = validated(design, stack(members), task, ridge=ridge, drawn=drawn).psnr_heldout
+    psnr = validated(design, members, task, ridge=ridge, drawn=drawn).psnr_heldout
     curves = np.asarray(psnr).reshape(len(ratios), len(scales))
     curves = curves + (0.0 if calibration is None else calibration.offset)
     row, place = np.unravel_index(np.argmax(curves), curves.shape)
@@ -158,10 +156,10 @@ def validated(
     Half the pixels are an image of less detail: they are fitted at the scale of as many cycles per pixel, smaller by
     2^(1/2) in two dimensions.
     """
-    smaller = np.asarray(hypers.scale) * 0.5 ** (1 / len(task.grid))
-    return predict(
-        design, dataclasses.replace(hypers, scale=smaller), halved(task), ridge=ridge, time=time, drawn=drawn
-    )
+    members = complete(design, hypers)
+    smaller = np.asarray(members.get("scale", np.nan)) * 0.5 ** (1 / len(task.grid))
+    members = members.replace(scale=smaller) if "scale" in members else members
+    return predict(design, members, halved(task), ridge=ridge, time=time, drawn=drawn)
 
 
 def halved(task: Task, seed: int = 0) -> Task:
@@ -218,7 +216,8 @@ def predict(
     Raises Refused if the design has no such kernel, and NotConverged rather than a wrong answer.
     """
     kernel.require_stationary(design, len(task.grid))
-    let_go_of_programs()
+    release_programs()
+    hypers = complete(design, hypers)
     members = [member_of(hypers, index) for index in range(count(hypers))]
     if time is not None:
         flows = [regression.gradient_flow(design, each, task, [time], drawn) for each in members]

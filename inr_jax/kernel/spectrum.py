@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from inr_jax.fit import member as fit
-from inr_jax.fit import metrics, networks
-from inr_jax.fit.member import Curves
+from inr_jax.fit import metrics
+from inr_jax.fit.curves import Curves, pixel_curve_point
+from inr_jax.fit.design import Design, Hyper
 from inr_jax.fit.task import Task
 from inr_jax.kernel import ntk as kernel
 from inr_jax.kernel import regression, toeplitz
-from inr_jax.settings import Design, Hyper, Refused
+from inr_jax.settings import Refused
 
 # Of a design: what makes its training the gradient descent that gradient flow is the limit of.
 DESCENT = {"optimizer": "sgd", "schedule": "constant", "pixels": 0, "loss": "mse", "output": "linear"}
@@ -44,12 +44,11 @@ def curves(design: Design, hyper: Hyper, task: Task, steps: np.ndarray) -> Curve
     times = np.asarray(steps) * regression.flow_time(design, hyper, 1, task)
     images = regression.gradient_flow(design, hyper, task, times, centred=False).image
     flat = jnp.asarray(images, jnp.float32).reshape(len(images), -1, task.channels)
-    return jax.device_get(jax.lax.map(lambda colors: fit.looked_at(task, partial(jnp.take, colors, axis=0)), flat))
+    return jax.device_get(jax.lax.map(lambda colors: pixel_curve_point(task, partial(jnp.take, colors, axis=0)), flat))
 
 
 def require_descent(design: Design) -> None:
     """Raise Refused unless training follows the whole gradient of the mean squared error, at one rate."""
-    settings = {name: getattr(networks.resolved(design), name) for name in DESCENT}
     for name, needed in DESCENT.items():
-        if settings[name] != needed:
-            raise Refused(f"{name}={settings[name]!r} has no gradient flow here; allowed: {needed!r}")
+        if design.get(name) != needed:
+            raise Refused(f"{name}={design.get(name)!r} has no gradient flow here; allowed: {needed!r}")

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import UInt8
 from PIL import Image
 
-from inr_jax.fit import member as fit
+from inr_jax.fit.curves import picture_of
 from inr_jax.report import plots_sweep as charts
 from inr_jax.report import summary as tables
 from inr_jax.report.sections import best_curve
@@ -67,7 +67,7 @@ def member_data(view: RunView) -> dict[str, Any]:
         "axis": axis or "member",
         "best": best,
         "curve": [row for row in curve if row in pictures],
-        "targets": [encoded(np.asarray(fit.pictured(targets[number]))) for number in places],
+        "targets": [encoded(np.asarray(picture_of(targets[number]))) for number in places],
         "members_in_all": len(table),
     }
 

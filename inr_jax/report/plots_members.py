@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from inr_jax.fit import metrics
-from inr_jax.fit.member import Curves
+from inr_jax.fit.curves import Curves
 
 # Okabe and Ito's colours: told apart by the colour-blind, and by their lightness in grey; with a mark each.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")

@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from inr_jax.fit.design import Fit
 from inr_jax.report import summary as tables
 from inr_jax.report.plots_members import COLORS, MARKERS, STYLE, canvas, in_decades, legend_above, literal, plain
-from inr_jax.settings import FIELDS
+from inr_jax.settings import catalogue
 
 MOST_LINES, MOST_PANELS = 6, 4
 
@@ -207,7 +208,7 @@ def _logarithmic(values: pd.Series) -> bool:
 
 
 def _with_unit(name: str) -> str:
-    unit = FIELDS[name].metadata["unit"] if name in FIELDS else ""
+    unit = known[name].about.unit if name in (known := catalogue(Fit)) else ""
     return f"{name} ({unit})" if unit else name
 
 

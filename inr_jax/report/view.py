@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, UInt8
 
-from inr_jax.fit.member import Curves
+from inr_jax.fit.curves import Curves
+from inr_jax.fit.design import Design, Hyper
 from inr_jax.fit.task import Task
-from inr_jax.settings import Design, Hyper
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,23 @@ import os
 import socket
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
-from inr_jax.fit import task as tasks
+from inr_jax.data.problem import load_task
 from inr_jax.runs import environment as machine
 from inr_jax.runs import signals
-from inr_jax.sweep import hosts
-from inr_jax.sweep import plan as planner
-from inr_jax.sweep.ensemble import chunks
-from inr_jax.functions import library
-from inr_jax.sweep.grid import Batch
 from inr_jax.runs.progress import Progress
-from inr_jax.settings import Refused, Run
 from inr_jax.runs.trackers import Finished, Sinks
 from inr_jax.runs.work import Failed, Listener, Part, Work
+from inr_jax.settings import Refused, library
+from inr_jax.sweep import plan as planner
+from inr_jax.sweep.chunks import chunks
+from inr_jax.sweep.grid import Batch
+from inr_jax.sweep.study import Run
 
 # How often a task is tried again: its worker or its node was lost, or another process still had its chunk.
 RETRIES = 8
@@ -64,8 +63,6 @@ def where(run: Run, shard: Shard, ray_address: str, distributed: bool) -> Where:
         raise Refused(f"--ray_address={ray_address} needs --engine=ray")
     if distributed and (shard.of > 1 or run.engine == "ray"):
         raise Refused(f"--distributed and {share if shard.of > 1 else '--engine=ray'}: one or the other")
-    if distributed and run.sinks:
-        raise Refused(f"run.sinks={run.sinks!r} and --distributed: each host would tell of its own members alone")
     return Where(shard, ray_address)
 
 
@@ -103,7 +100,7 @@ def share(batches: Sequence[Batch], shard: Shard, together: bool) -> list[Int[np
         return [np.arange(len(batch.rows)) for batch in batches]
     costs = []
     for batch in batches:
-        plan = planner.plan(batch.design, batch.hypers, tasks.of(batch.data))
+        plan = planner.plan(batch.design, batch.hypers, load_task(batch.data))
         costs.append(np.full(len(batch.rows), plan.step_flops * max(1, batch.design.steps)))
     ends = np.cumsum(np.concatenate(costs))
     middles = np.split(ends - np.concatenate(costs) / 2, np.cumsum([len(each) for each in costs])[:-1])
@@ -118,14 +115,11 @@ def share(batches: Sequence[Batch], shard: Shard, together: bool) -> list[Int[np
 def here(works: Sequence[Work], listener: Listener) -> Failed:
     """Bring all members to their end in this process; a line for each that failed, by key."""
     failed: Failed = {}
-    # One that all hosts take part in is stopped where all of them ask each other.
-    with signals.waiting() if hosts.many() else nullcontext():
-        for work in works:
-            parts: Any = work.parts()
-            done: Failed | None = None
-            while (part := _next(parts, done, failed)) is not None:
-                done = work.bring(part, listener)
-        hosts.stop_together()
+    for work in works:
+        parts: Any = work.parts()
+        done: Failed | None = None
+        while (part := _next(parts, done, failed)) is not None:
+            done = work.bring(part, listener)
     return failed
 
 

@@ -12,10 +12,14 @@ from typing import Any
 import jax
 
 from inr_jax._version import __version__
+from inr_jax.runs import signals
+from inr_jax.settings import Refused
 
 # Compiled programs are memory maps, a hundred or so each, of which Linux allows a process 65,530.
 MOST_MAPS = 20_000
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-image", "xarray", "dm-pix")
+# The variables that say who the processes are, where no scheduler does.
+VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _COMPILING = "/jax/core/compile/"
 _compiled = {"seconds": 0.0}
 
@@ -70,8 +74,8 @@ def provenance() -> dict[str, Any]:
 
 
 def device() -> str:
-    """How many devices of which kind there are."""
-    devices = jax.devices()
+    """How many devices of which kind this process has."""
+    devices = jax.local_devices()
     return f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})"
 
 
@@ -79,6 +83,25 @@ def threads() -> int:
     """How many threads XLA uses on a CPU: their number changes bits."""
     ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # not on macOS
     return int(os.environ.get("NPROC") or ours or 1)
+
+
+def join() -> tuple[int, int]:
+    """Join the processes that were started together, before JAX is first used: the index of this one, and their count.
+
+    On TPU pods, SLURM, Kubernetes and under MPI JAX finds the others itself; elsewhere the VARIABLES name them. Once
+    every process has its devices they part again: none of them waits for another, or ends with it.
+    Raises Refused where the others cannot be found.
+    """
+    try:
+        count, index = (int(text) if (text := os.environ.get(name)) else None for name in VARIABLES[1:])
+        with signals.kept():
+            jax.distributed.initialize(num_processes=count, process_id=index)
+            joined = jax.process_index(), jax.process_count()
+            jax.distributed.shutdown()
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise Refused(f"--distributed: {reason} Set {', '.join(VARIABLES)} where no scheduler does") from None
+    return joined
 
 
 def use_every_core() -> None:

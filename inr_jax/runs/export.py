@@ -1,26 +1,25 @@
 """A fitted member as a file for others: safetensors with its design, or StableHLO, a program for JAX."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from inr_jax.fit import member as fit
-from inr_jax.sweep.ensemble import Network
-from inr_jax.functions import library
+from inr_jax.fit import member
+from inr_jax.fit.design import Design, Hyper
+from inr_jax.fit.task import Task
 from inr_jax.runs.record import flat, unflat
-from inr_jax.settings import Design, Hyper, Refused
+from inr_jax.settings import Refused, library
+from inr_jax.sweep.fits import Network
 
 # Where a StableHLO program can run.
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-FORMAT = "inr_jax.member.2"
+FORMAT = "inr_jax.member.3"
 
 
 def to_safetensors(network: Network) -> bytes:
@@ -56,11 +55,12 @@ def load_network(path: str | Path) -> Network:
     if about.get("sha256") != _digest(arrays, {name: text for name, text in about.items() if name != "sha256"}):
         raise Refused(f"{path} is damaged: it is not what was written")
     try:
-        design, hyper = (_typed(kind, json.loads(about[kind.__name__.lower()])) for kind in (Design, Hyper))
-    except TypeError as error:
-        raise Refused(f"{path} has settings of another version: {error}") from error
+        design, hyper = (kind(**json.loads(about[kind.__name__.lower()])) for kind in (Design, Hyper))
+    except Refused as refused:
+        raise Refused(f"{path} has settings of another version: {refused}") from refused
     dims, channels = int(about["dims"]), int(about["channels"])
-    shapes = jax.eval_shape(lambda: fit.init(design, hyper, channels, dims))
+    empty = np.zeros(0, np.int32)
+    shapes = member.shapes(design, hyper, Task(np.zeros((*[1] * dims, channels), np.float32), empty, empty))
     try:
         params, data = unflat(shapes.params, arrays, "params/"), unflat(shapes.data, arrays, "data/")
     except KeyError as error:
@@ -90,16 +90,7 @@ def _digest(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> str:
 
 
 def _settings(group: Design | Hyper) -> str:
-    found = {}
-    for field in dataclasses.fields(group):
-        value = getattr(group, field.name)
+    for name, value in group.items():
         if callable(value):
-            raise Refused(f"{field.name}={value} is a function: name it module:function, so that others can load it")
-        found[field.name] = dict(value) if field.name == "own" else value
-    return json.dumps(found, default=lambda value: value.item())
-
-
-def _typed(kind: type, found: dict[str, Any]) -> Any:
-    # JSON has no tuples, and a design's settings are hashed.
-    own = {name: tuple(value) if isinstance(value, list) else value for name, value in found.pop("own").items()}
-    return kind(**found, own=tuple(own.items()) if kind is Design else own)
+            raise Refused(f"{name}={value} is a function: name it module:function, so that others can load it")
+    return json.dumps(dict(group), default=lambda value: value.item())

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from inr_jax.functions import library
+from inr_jax.settings import library
 
 EXECUTORS = ("slurm", "local")
 # How often a job that is out of time is queued again: each time it has gone on from where it was.

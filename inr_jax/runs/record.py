@@ -24,12 +24,16 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import UInt8
 
+from inr_jax.data.problem import Problem
+from inr_jax.fit.curves import Curves
+from inr_jax.fit.design import Fit
+from inr_jax.fit.metrics import METRICS
 from inr_jax.runs import stores
-from inr_jax.sweep.ensemble import Fitted, Segment
-from inr_jax.fit.member import Curves
-from inr_jax.sweep.grid import MEASURED, OUTCOMES, SCORES, Grid
-from inr_jax.settings import FIELDS, Refused, Study
 from inr_jax.runs.stores import Place, write
+from inr_jax.settings import Refused, catalogue
+from inr_jax.sweep.fits import Checkpoint, Outcome
+from inr_jax.sweep.grid import MEASURED, REMARKS, Grid
+from inr_jax.sweep.study import Study
 
 CURVE_DIMENSIONS = {
     "history_train": ("member", "step"),
@@ -169,19 +173,20 @@ class Record:
         with self.owned("run.json", PATIENCE):
             self.save_run(plans=self.run.get("plans", {}) | plans)
 
-    def save_chunk(self, keys: Sequence[str], fitted: Fitted, about: Mapping[str, Any]) -> None:
+    def save_chunk(self, keys: Sequence[str], fitted: Outcome, about: Mapping[str, Any]) -> None:
         """Keep the members of a finished chunk, and their checkpoints no more; `seconds` in `about` is for all."""
         arrays = {name: array[: len(keys)] for name, array in flat(fitted).items()}
-        scores = {name: arrays[name].tolist() for name in (*MEASURED, *SCORES, "diverged_at")}
-        said = {"keys": list(keys), "scores": scores, "bands": fitted.history_bands.shape[-1], **about}
+        scores = {name: arrays[f"scores/{name}"].tolist() for name in fitted.scores}
+        scores |= {name: arrays[name].tolist() for name in (*MEASURED, "diverged_at")}
+        said = {"keys": list(keys), "scores": scores, "bands": fitted.curves.history_bands.shape[-1], **about}
         write(self.directory / chunk_name(keys), pack(arrays, said))
         for path in self._checkpoints(keys):
             path.unlink(missing_ok=True)
 
-    def save_checkpoint(self, keys: Sequence[str], segment: Segment, about: Mapping[str, Any]) -> None:
+    def save_checkpoint(self, keys: Sequence[str], segment: Checkpoint, about: Mapping[str, Any]) -> None:
         """Keep where an unfinished chunk stands; of those before it only the last, should this one be damaged."""
         step, *rest = segment
-        named = dict(zip(Segment._fields[1:], rest, strict=True))
+        named = dict(zip(Checkpoint._fields[1:], rest, strict=True))
         arrays = {name: array[: len(keys)] for name, array in flat(named).items()}
         name = f"{Path(chunk_name(keys)).stem}-{step:012d}.npz"
         before = self._checkpoints(keys)
@@ -207,7 +212,7 @@ class Record:
 
     def restored(
         self, keys: Sequence[str], points: Sequence[int], shapes: Callable[[], Any]
-    ) -> tuple[Segment, dict[str, Any]] | None:
+    ) -> tuple[Checkpoint, dict[str, Any]] | None:
         """Where these members stood at the last step of which each has a whole checkpoint, and the seconds it took.
 
         None where there is none with curves at these steps. `shapes` gives one member's state, and is called only
@@ -232,7 +237,7 @@ class Record:
                 # Each brings its share of the time that its chunk took.
                 times = [(said[path], len(said[path]["keys"])) for path in paths]
                 spent = {name: sum(each[name] / n for each, n in times) for name in ("seconds", "compile_seconds")}
-                return Segment(step, state, mine["diverged_at"], curves), spent
+                return Checkpoint(step, state, mine["diverged_at"], curves), spent
             except (Damaged, KeyError):
                 continue
         return None
@@ -252,8 +257,7 @@ class Record:
                 if path.exists():
                     raise
                 return self.courses(keys)  # a checkpoint that another process has no need of any more
-            prefix = "curves/" if path.parent.name == "checkpoints" else ""
-            curves = Curves(*(arrays[prefix + name] for name in Curves._fields))
+            curves = Curves(*(arrays[f"curves/{name}"] for name in Curves._fields))
             read = np.asarray(about["history_step"])[: curves.history_train.shape[1]]
             for key in (key for key in keys if where.get(key) == path):
                 place = about["keys"].index(key)
@@ -343,7 +347,7 @@ class Record:
         own = {name: array[kept.place] for name, array in unpack(kept.path).items()}
         try:
             params, data = unflat(shapes.params, own, "params/"), unflat(shapes.data, own, "data/")
-            return Learned(params, data, Curves(*(own[name] for name in Curves._fields)), own["picture"])
+            return Learned(params, data, Curves(*(own[f"curves/{name}"] for name in Curves._fields)), own["picture"])
         except KeyError as name:
             raise Damaged(f"{kept.path}: array {name} is not that of this member") from None
 
@@ -371,15 +375,20 @@ class Record:
         One that is neither kept nor known to have failed is `missing`: of a run that is not finished.
         """
         kept, failed = self.kept(), self.failures
-        those = grid.members
-        ended = [
-            _outcome(kept.get(key), each.design.steps, key in failed) for each, key in zip(those, keys, strict=True)
-        ]
-        remarks = dict.fromkeys(name for each in those for name in each.remarks)
+        scores = self.scores()
+        steps = grid.column("steps")
+        ended = [_outcome(kept.get(key), step, key in failed, scores) for key, step in zip(keys, steps, strict=True)]
+        remarks = [name for name in (*REMARKS, "stage") if any(value is not None for value in grid.remark(name))]
         # Column by column: a row's dictionary takes ten times as much.
-        table = {name: [each.settings.get(name) for each in those] for name in columns(those[0].settings)}
-        table |= {name: [each.remarks.get(name) for each in those] for name in remarks}
-        return pd.DataFrame(table | dict(zip(OUTCOMES, zip(*ended, strict=True), strict=True)))
+        table = {name: grid.column(name) for name in columns(grid.names())}
+        table |= {name: grid.remark(name) for name in remarks}
+        outcomes = (*MEASURED, *scores, "status", "diverged_at", "seconds")
+        return pd.DataFrame(table | dict(zip(outcomes, zip(*ended, strict=True), strict=True)))
+
+    def scores(self) -> list[str]:
+        """The names of scores: of the package's metrics, and of custom ones that a finished member has."""
+        found = {name for each in self.kept().values() for name in each.said["scores"]}
+        return [*METRICS, *sorted(found - {*METRICS, *MEASURED, "diverged_at"})]
 
     def save_table(self, table: pd.DataFrame, name: str = "results.csv") -> None:
         """Write a table as CSV."""
@@ -421,17 +430,18 @@ class Record:
                 place, at = kept[keys[row]].place, np.searchsorted(axis, kept[keys[row]].steps)
                 for name, curve in values.items():
                     # A smaller image has fewer octaves.
-                    there: Any = (row, at, *map(slice, arrays[name].shape[2:]))
-                    curve[there] = arrays[name][place]
+                    here = arrays[f"curves/{name}"]
+                    there: Any = (row, at, *map(slice, here.shape[2:]))
+                    curve[there] = here[place]
         named = {name: (dims, values[name]) for name, dims in CURVE_DIMENSIONS.items()}
         return xr.Dataset(named, coords={"step": axis, "octave": 2 ** np.arange(bands)})
 
 
-def columns(settings: Mapping[str, Any]) -> list[str]:
+def columns(names: Sequence[str]) -> list[str]:
     """The names of settings in the order of results.csv."""
-    known = [name for name in FIELDS if name in settings and name not in FIRST]
-    own = [name for name in settings if name not in FIELDS]
-    return [*FIRST, *known, *own]
+    package = {**catalogue(Problem), **catalogue(Fit)}
+    known = [name for name in package if name in names and name not in FIRST]
+    return [*FIRST, *known, *(name for name in names if name not in package)]
 
 
 def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -> xr.Dataset:
@@ -447,28 +457,31 @@ def dataset(study: Study, grid: Grid, table: pd.DataFrame, curves: xr.Dataset) -
     labels["case"] = [case.get("label", str(number)) for number, case in enumerate(study.cases)]
     labels |= {name: curves[name].to_numpy() for name in ("step", "octave")}
     variables: dict[str, Any] = {}
-    for name in (*MEASURED, *SCORES, "seconds", "diverged_at", "status"):
+    start, stop = (table.columns.get_loc(name) for name in (MEASURED[-1], "status"))
+    scores = list(table.columns[start + 1 : stop])
+    for name in (*MEASURED, *scores, "seconds", "diverged_at", "status"):
         column = table[name].fillna(-1).astype(int) if name == "diverged_at" else table[name]
         column = column.astype(str) if name == "status" else column
-        column = column.where(table["status"] == "ok") if name in SCORES else column
+        column = column.where(table["status"] == "ok") if name in scores else column
         variables[name] = (kept, column.to_numpy()[points])
     for name in Curves._fields:
         variables[name] = ((*kept, *curves[name].dims[1:]), curves[name].to_numpy()[points])
-    for name in SCORES[:3]:
-        variables[name] = (*variables[name], {"units": "dB"})
+    for name in scores:
+        if name in METRICS and METRICS[name].unit:
+            variables[name] = (*variables[name], {"units": METRICS[name].unit})
     coords = {name: labels[name] for name in (*kept, "step", "octave")}
     settings = {name: value for name, value in study.settings.items() if name not in study.axes}
     return xr.Dataset(variables, coords, {"study": study.name, "settings": json.dumps(settings, default=str)})
 
 
-def _outcome(kept: Kept | None, steps: int, failed: bool) -> tuple:
-    """What came out of a member, in the order of OUTCOMES."""
+def _outcome(kept: Kept | None, steps: int, failed: bool, names: Sequence[str]) -> tuple:
+    """What came out of a member: measured values, scores, status, where it diverged, and its seconds."""
     if kept is None:
-        return *[np.nan] * len((*MEASURED, *SCORES)), "failed" if failed else "missing", None, np.nan
+        return *[np.nan] * len((*MEASURED, *names)), "failed" if failed else "missing", None, np.nan
     scores = kept.scores
     diverged_at = scores["diverged_at"]
     status = "diverged" if diverged_at >= 0 else "pruned" if kept.steps[-1] < steps else "ok"
-    measured = (scores[name] for name in (*MEASURED, *SCORES))
+    measured = (scores.get(name, np.nan) for name in (*MEASURED, *names))
     return *measured, status, diverged_at if diverged_at >= 0 else None, kept.seconds
 
 
@@ -544,17 +557,15 @@ def open_run(directory: str | Place) -> xr.Dataset:
 
     `open_run(DIR).psnr_heldout.mean("seed").idxmax("scale")` is the best scale. Raises Refused where there are none.
     """
-    record = there([str(directory)], "open_run(DIR)", finished=True)
+    record = there(str(directory), finished=True)
     return xr.load_dataset(stores.seekable(record.directory / "results.nc"), engine="h5netcdf")
 
 
-def there(positional: Sequence[str], usage: str, finished: bool = False) -> Record:
-    """The record of a command's only positional argument. Raises Refused where there is none, or it has no results."""
-    if not positional:
-        raise Refused(f"RUN is missing; usage: {usage}")
-    record = Record(positional[0])
+def there(directory: str, finished: bool = False) -> Record:
+    """The record of a run folder. Raises Refused where there is none, or it has no results."""
+    record = Record(directory)
     if not record.run:
-        raise Refused(f"{positional[0]!r} is no run folder: it has no run.json")
+        raise Refused(f"{directory!r} is no run folder: it has no run.json")
     if record.run.get("layout", LAYOUT) != LAYOUT:
         raise Refused(f"{record.directory} was written by another version; the sweep's command fits its members again")
     if finished and not (record.run.get("finished") and (record.directory / "results.csv").is_file()):

@@ -21,11 +21,6 @@ def asked() -> int:
     return _state["asked"]
 
 
-def ask(number: int) -> None:
-    """Ask the process to stop, as a signal of this number does: another process of the same program was."""
-    _state["asked"] = _state["asked"] or number
-
-
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
     """Put the handlers of signals back where the block, which calls a library, puts others in their place."""

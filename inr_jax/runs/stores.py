@@ -21,8 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from inr_jax.functions import library
-from inr_jax.settings import Refused
+from inr_jax.settings import Refused, library
 
 if TYPE_CHECKING:
     Place = Path

@@ -17,30 +17,31 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from inr_jax.cli.config import Loaded, collected
 from inr_jax.data import images
 from inr_jax.data import interpolate as baselines
+from inr_jax.data.problem import load_task
 from inr_jax.fit import member as fit
 from inr_jax.fit import metrics
-from inr_jax.fit import task as tasks
+from inr_jax.fit.curves import picture_of
+from inr_jax.fit.design import member_of
 from inr_jax.kernel import of_study as foresight
 from inr_jax.kernel import scale_curves as theory
-from inr_jax.runs import engines
-from inr_jax.runs import stores
+from inr_jax.kernel.regression import NotConverged
+from inr_jax.runs import engines, stores
 from inr_jax.runs import trackers as sinks
-from inr_jax.sweep import halving
-from inr_jax.sweep import hosts
-from inr_jax.cli.config import Loaded, collected
 from inr_jax.runs.engines import HERE, Where
-from inr_jax.sweep.ensemble import Network
-from inr_jax.sweep.grid import Batch, Grid, Member, batches, grid, identity
 from inr_jax.runs.environment import provenance
 from inr_jax.runs.progress import Progress
 from inr_jax.runs.record import LAYOUT, PATIENCE, Kept, Learned, Record, refuse_other
-from inr_jax.kernel.regression import NotConverged
-from inr_jax.settings import Data, Refused, Run, Study, member_of
 from inr_jax.runs.trackers import Sinks
 from inr_jax.runs.view import read_learned, write_report
 from inr_jax.runs.work import Once, Work, planned, remaining
+from inr_jax.settings import Refused
+from inr_jax.sweep import halving
+from inr_jax.sweep.fits import Network
+from inr_jax.sweep.grid import Batch, Grid, Kind, Member, batches, grid
+from inr_jax.sweep.study import Run, Study
 
 
 class Members(NamedTuple):
@@ -69,16 +70,14 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where
     record = Record(out or Path("runs") / f"{study.name}-{study.variant}-{asked['fingerprint']}")
     if study.run.sinks and not stores.is_local(record.directory):
         raise Refused(f"run.sinks={study.run.sinks!r}: trackers keep files beside a run, and {out} is no folder")
-    if hosts.first():
-        _say(record.set_damaged_aside())
-    hosts.together("the record is whole")
+    _say(record.set_damaged_aside())
     refuse_other(record, asked)
     chosen = record.run.get("chosen", [])
     members = both_stages(study, first, chosen)
-    if hosts.agreed(record.is_whole(asked, members.keys)):
+    if record.is_whole(asked, members.keys):
         record.tidy()
         return Ended(record, [], 0)
-    _say(images.notes(data.image) for data in {each.data for each in members.grid.members})
+    _say(images.notes(data.image) for data in {each.data for each in members.grid})
     about = {"command": shlex.join(command), "chooses": loaded.chosen is not None, **provenance()}
     beginning = partial(begin, record, asked | about)
     told = Sinks(study.run.sinks, record.directory, asked | about)
@@ -90,19 +89,16 @@ def run(loaded: Loaded, out: str = "", command: Sequence[str] = (), where: Where
         failed |= fit_missing(record, study, members, partial(beginning, chosen), told, where)
     if where.shard.of > 1:
         _say(record.set_damaged_aside())  # what other shards wrote
-    missing, failures = 0, failed
-    if hosts.first():
-        with record.owned("run.json", PATIENCE):
-            whole = record.is_whole(asked, members.keys)
-            before, kept = record.failures | failed, record.kept()
-            missing = lacking(kept, before, study, members) or int(not staged)
-            lost = [key for key in members.keys if key in failed or (key in before and key not in kept)]
-            failures = {key: before[key] for key in lost}
-            outcome = {"chosen": chosen, "failures": failures, "members": len(members.keys)}
-            record.save_run(**about | record.run | asked | outcome)
-            if not missing and not whole:
-                finish(record, members, study)
-    hosts.together("the results are there")
+    with record.owned("run.json", PATIENCE):
+        whole = record.is_whole(asked, members.keys)
+        before, kept = record.failures | failed, record.kept()
+        missing = lacking(kept, before, study, members) or int(not staged)
+        lost = [key for key in members.keys if key in failed or (key in before and key not in kept)]
+        failures = {key: before[key] for key in lost}
+        outcome = {"chosen": chosen, "failures": failures, "members": len(members.keys)}
+        record.save_run(**about | record.run | asked | outcome)
+        if not missing and not whole:
+            finish(record, members, study)
     if missing and where.shard.of == 1:
         raise OSError(
             f"{record.directory} lacks {missing} members that were fitted: do all machines reach the same folder?"
@@ -119,7 +115,7 @@ def lacking(kept: Mapping[str, Kept], failures: Mapping[str, str], study: Study,
         there = key in kept and (study.run.keep < 1 or int(kept[key].steps[-1]) >= member.design.steps)
         return there or key in failures
 
-    return sum(not ended(key, member) for key, member in zip(members.keys, members.grid.members, strict=True))
+    return sum(not ended(key, member) for key, member in zip(members.keys, members.grid, strict=True))
 
 
 def finish(record: Record, members: Members, study: Study) -> None:
@@ -156,7 +152,7 @@ def centred(study: Study) -> Study:
         raise Refused("run.centre=True needs axes.scale: multiples of the scale that the kernel chooses")
     members = grid(study).members
     found = {foresight.problem(each): None for each in members}
-    chosen = [theory.best_scale(design, tasks.of(data)).scale for data, design in found]
+    chosen = [theory.best_scale(design, load_task(data)).scale for data, design in found]
     centre = float(f"{np.exp(np.mean(np.log(chosen))):.3g}")
     _say([f"scales are multiples of {centre:g} cycles, which the kernel chooses from the training pixels"])
     values = tuple(float(f"{multiple * centre:.3g}") for multiple in study.axes["scale"])
@@ -191,10 +187,10 @@ def restore(record: Record) -> tuple[Study, Members]:
 def members_of(study: Study) -> Members:
     """The members of a study. Raises Refused where a setting is wrong, an image cannot be read, or a function fails."""
     made = grid(study)
-    digests = {data: images.digest(tasks.of(data).image) for data in {each.data for each in made.members}}
-    for each in {each.design: each for each in made.members}.values():
-        fit.shapes(each.design, each.hyper, tasks.of(each.data))
-    return Members(made, [identity(each, digests[each.data]) for each in made.members])
+    digests = {data: images.digest(load_task(data).image) for data in {kind.like.data for kind in made.kinds}}
+    for each in {kind.like.design: kind.like for kind in made.kinds}.values():
+        fit.shapes(each.design, each.hyper, load_task(each.data))
+    return Members(made, made.keys(digests))
 
 
 def both_stages(study: Study, first: Members, cases: Sequence[dict[str, Any]]) -> Members:
@@ -205,13 +201,14 @@ def both_stages(study: Study, first: Members, cases: Sequence[dict[str, Any]]) -
     left = {name: values for name, values in axes.items() if not any(name in case for case in cases)}
     second = members_of(dataclasses.replace(study, axes=left, cases=tuple(cases)))
     staged = [
-        {key: (each, stage) for each, key in zip(made.grid.members, made.keys, strict=True)}
+        {key: (each, stage) for each, key in zip(made.grid, made.keys, strict=True)}
         for stage, made in ((1, first), (2, second))
     ]
     # One that both ask for stands where the first has it, and is called what the second calls it.
     every = {**staged[0], **staged[1]}
     members = [each._replace(remarks=each.remarks | {"stage": stage}) for each, stage in every.values()]
-    return Members(Grid(members, first.grid.points), list(every))
+    kinds = [Kind(each, ()) for each in members]
+    return Members(Grid(kinds, np.arange(len(kinds)), {}, first.grid.points), list(every))
 
 
 def fit_missing(
@@ -227,7 +224,7 @@ def fit_missing(
     `beginning` is called with a batch's plan, by the batch's name, before a member of it is fitted; the sinks are
     `told` of members as they finish.
     """
-    (everybody, _), keys = members
+    everybody, keys = members
     todo, told_of = batches(everybody, range(len(everybody))), [each.settings for each in everybody]
     once = Once(beginning)
     works = []
@@ -236,7 +233,7 @@ def fit_missing(
         works.append(Work(record, study.run, batch, own, settings, mine, once, where.waits, []))
     kept = record.kept()
     left = np.sum([remaining(each.batch, each.keys, each.mine, kept, study.run.keep) for each in works], axis=0)
-    with Progress(*(left.tolist() if hosts.first() else (0, 0))) as progress:
+    with Progress(*left.tolist()) as progress:
         heard = engines.Announced(progress, told)
         if study.run.engine == "ray":
             return engines.on_ray(works, heard, study.run, where.ray_address)
@@ -250,13 +247,13 @@ def assemble(record: Record, members: Members, study: Study) -> None:
     record.save_table(table)
     record.save_dataset(study, made, table, record.curves(keys))
     record.save_run(**record.seconds())
-    record.save_table(interpolated(made.members), "baselines.csv")
+    record.save_table(interpolated(made), "baselines.csv")
     if study.run.theory:
         try:
-            record.save_table(foresight.foresee(made.members).table.reset_index(names="member"), "prediction.csv")
+            record.save_table(foresight.foresee(made).table.reset_index(names="member"), "prediction.csv")
         except NotConverged as error:
             _say([f"no prediction: {error}"])
-    write_report(record, made.members, keys)
+    write_report(record, made, keys)
 
 
 def interpolated(members: Sequence[Member]) -> pd.DataFrame:
@@ -267,8 +264,8 @@ def interpolated(members: Sequence[Member]) -> pd.DataFrame:
     rows = []
     last = max(each.remarks.get("stage", 0) for each in members)
     for data in dict.fromkeys(each.data for each in members if each.remarks.get("stage", 0) == last):
-        task = tasks.of(data)
-        if not len(task.heldout):
+        task = load_task(data)
+        if not (task.pixelwise and len(task.heldout)):
             continue
         for method in baselines.METHODS:
             image = baselines.interpolate(task, method)
@@ -277,11 +274,9 @@ def interpolated(members: Sequence[Member]) -> pd.DataFrame:
                 "psnr_heldout": metrics.psnr(*pair),
                 "psnr_all": metrics.psnr(image, task.image),
             }
-            settings = {**dataclasses.asdict(data), **dict(data.own)}
-            rows.append(settings | {"method": method} | {n: float(v) for n, v in scores.items()})
-    names = [f.name for f in dataclasses.fields(Data) if f.name != "own"]
-    own = dict.fromkeys(name for each in members for name, _ in each.data.own)
-    return pd.DataFrame(rows, columns=[*names, *own, "method", "psnr_heldout", "psnr_all"])
+            rows.append({**data, "method": method} | {n: float(v) for n, v in scores.items()})
+    names = dict.fromkeys(name for data in {each.data: None for each in members} for name in data)
+    return pd.DataFrame(rows, columns=[*names, "method", "psnr_heldout", "psnr_all"])
 
 
 def finished(record: Record, row: int) -> tuple[Member, Learned]:
@@ -295,7 +290,7 @@ def finished(record: Record, row: int) -> tuple[Member, Learned]:
     kept = record.kept()
     if members.keys[row] not in kept:
         raise Refused(f"--member={row} was not fitted")
-    member = members.grid.members[row]
+    member = members.grid[row]
     return member, read_learned(record, kept[members.keys[row]], member)
 
 
@@ -308,7 +303,7 @@ def network(record: Record, row: int) -> Network:
 
 
 def _network(member: Member, learned: Learned) -> Network:
-    task = tasks.of(member.data)
+    task = load_task(member.data)
     return Network(member.design, member.hyper, learned.params, learned.data, len(task.grid), task.channels)
 
 
@@ -318,7 +313,7 @@ def rendered(record: Record, row: int, grid: tuple[int, ...] = ()) -> Float[np.n
     Raises Refused where there is no such member, or it was not fitted.
     """
     member, fitted = finished(record, row)
-    own = tasks.of(member.data).grid
+    own = load_task(member.data).grid
     if grid and len(grid) != len(own):
         raise Refused(f"--size={images.format_size(grid)} does not fit a member of {images.format_size(own)}")
     return _network(member, fitted).predict(grid or own)
@@ -332,7 +327,7 @@ def asked_for(study: Study) -> dict[str, Any]:
     }
     if "image" not in study.axes and not any("image" in case for case in study.cases):
         spec = study.settings["image"]
-        own = {name: study.settings[name] for name in images.reads(spec)}
+        own = {name: study.settings[name] for name in images.reads(spec) if name in study.settings}
         image = images.load(spec, *(study.settings[name] for name in ("size", "resize", "background")), **own)
         identity["image_digest"] = images.digest(image)
     text = json.dumps(identity, sort_keys=True)
@@ -349,13 +344,12 @@ def asked_for(study: Study) -> dict[str, Any]:
 
 def dry_run(loaded: Loaded) -> str:
     """What would be done, as text: members, batches, chunk sizes, memory and work. Nothing is fitted or written."""
-    study, (made, keys) = prepared(loaded)
-    members = made.members
+    study, (members, keys) = prepared(loaded)
     swept = " x ".join(f"{len(values)} {name}" for name, values in study.axes.items())
     lines = [f"{study.name}:{study.variant}: {len(members)} members" + (f" ({swept})" if swept else "")]
     total, kept, unfinished = 0.0, 0.0, 0
     for batch in batches(members, range(len(members))):
-        task = tasks.of(batch.data)
+        task = load_task(batch.data)
         everyone = np.arange(len(batch.rows))
         plan = planned(batch, study.run, len(everyone))
         _, steps = remaining(batch, [keys[row] for row in batch.rows], everyone, {}, study.run.keep)
@@ -385,7 +379,7 @@ def dry_run(loaded: Loaded) -> str:
 
 def member_bytes(batch: Batch, run: Run) -> tuple[int, int]:
     """What a finished member of a batch takes on disk, and what a checkpoint of one takes, in bytes."""
-    task = tasks.of(batch.data)
+    task = load_task(batch.data)
     state = fit.shapes(batch.design, member_of(batch.hypers, 0), task)
     points = halving.points(batch.design.steps, run.history, run.keep)
     curves = 4 * len(points) * (2 + len(metrics.bands(max(task.grid))))
@@ -393,7 +387,7 @@ def member_bytes(batch: Batch, run: Run) -> tuple[int, int]:
         sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
         for tree in ((state.params, state.data), state)
     )
-    return learned + curves + fit.pictured(task.image).size, whole + curves
+    return learned + curves + picture_of(task.image).size, whole + curves
 
 
 def _say(lines: Iterable[str]) -> None:

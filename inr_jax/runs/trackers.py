@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
-from inr_jax.fit.member import Curves
-from inr_jax.functions import imported, library
-from inr_jax.settings import Refused, nearest
+from inr_jax.fit.curves import Curves
 from inr_jax.runs.stores import Place
+from inr_jax.settings import Refused, imported, library, nearest
 
 # A sweep's run of a tracker shows the pictures of so many members, the best, and the curves of the first so many.
 MOST_PICTURES, MOST_CURVES = 16, 256

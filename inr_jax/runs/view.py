@@ -1,20 +1,19 @@
 """A run folder as the report's view of it, and the report written into the folder."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
+from inr_jax.data.problem import load_task
 from inr_jax.fit import member as fit
-from inr_jax.fit import task as tasks
 from inr_jax.report import summary as tables
 from inr_jax.report.page import render_report
 from inr_jax.report.view import Outcome, RunView
 from inr_jax.runs.record import Kept, Learned, Record
 from inr_jax.runs.stores import write
-from inr_jax.sweep import ensemble
+from inr_jax.sweep.fits import Network
 from inr_jax.sweep.grid import Member
 
 
@@ -51,24 +50,20 @@ def view_run(record: Record, members: Sequence[Member], keys: Sequence[str]) -> 
         chosen_on=tables.chooser(table),
         outcome=outcome,
         pictures=pictures,
-        target=lambda row: np.asarray(tasks.of(members[row].data).image),
+        target=lambda row: np.asarray(load_task(members[row].data).image),
     )
 
 
 def read_learned(record: Record, place: Kept, member: Member) -> Learned:
     """Return a finished member's arrays, verified. Raises Damaged if the file holds something else."""
-    return record.learned(place, fit.shapes(member.design, member.hyper, tasks.of(member.data)))
+    return record.learned(place, fit.shapes(member.design, member.hyper, load_task(member.data)))
 
 
 def member_outcome(member: Member, place: Kept, learned: Learned) -> Outcome:
     """Return a finished member's outcome."""
-    task = tasks.of(member.data)
-    predict = partial(ensemble.render, member.design, member.hyper, learned.params, learned.data)
-
-    def image(grid: tuple[int, ...], part: tuple[slice, ...]) -> np.ndarray:
-        return predict(grid, task.channels, part=part)
-
-    return Outcome(member.design, member.hyper, task, place.steps, learned.curves, image)
+    task = load_task(member.data)
+    network = Network(member.design, member.hyper, learned.params, learned.data, len(task.grid), task.channels)
+    return Outcome(member.design, member.hyper, task, place.steps, learned.curves, network.predict)
 
 
 def _prediction(record: Record) -> pd.DataFrame | None:

@@ -3,27 +3,27 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from inr_jax.data.problem import load_task
 from inr_jax.fit import member as fit
-from inr_jax.fit import task as tasks
+from inr_jax.fit.curves import Curves
+from inr_jax.fit.design import member_of
+from inr_jax.fit.metrics import metric_names
 from inr_jax.runs import signals
-from inr_jax.sweep import ensemble
-from inr_jax.sweep import halving
-from inr_jax.sweep import hosts
-from inr_jax.sweep.ensemble import Fitted, Segment
-from inr_jax.fit.member import Curves
-from inr_jax.sweep.grid import MEASURED, SCORES, Batch
 from inr_jax.runs.environment import Stopwatch, device
-from inr_jax.sweep.plan import Plan
 from inr_jax.runs.progress import Pace
 from inr_jax.runs.record import Kept, Record, chunk_name, step_of
-from inr_jax.settings import Run, member_of
 from inr_jax.runs.trackers import Finished
+from inr_jax.sweep import ensemble, halving
+from inr_jax.sweep.chunks import chunk_by_chunk, padded
+from inr_jax.sweep.fits import Checkpoint, Outcome, members_of, on_host
+from inr_jax.sweep.grid import MEASURED, Batch
+from inr_jax.sweep.plan import Plan
+from inr_jax.sweep.study import Run
 
 Failed = dict[str, str]
 
@@ -128,7 +128,7 @@ class Work(NamedTuple):
 
         groups, plan = self.groups(part.places), self.plan(part.among)
         for waits in dict.fromkeys((0.0, self.waits)):
-            for places, ended, _ in ensemble.chunk_by_chunk(groups, plan, partial(fit_one, waits=waits)):
+            for places, ended, _ in chunk_by_chunk(groups, plan, partial(fit_one, waits=waits)):
                 if isinstance(ended, Exception):
                     reason = str(ended).strip().partition("\n")[0]
                     failed |= {self.keys[place]: f"member {self.batch.rows[place]}: {reason}" for place in places}
@@ -155,7 +155,7 @@ class Work(NamedTuple):
             begun = not leave and rung < self.batch.design.steps and key in unfinished
             return there or (begun and step_of(unfinished[key][0]) >= rung)
 
-        return np.asarray(hosts.agreed([int(place) for place in going if not stands(self.keys[place])]), int)
+        return np.asarray([place for place in going if not stands(self.keys[place])], int)
 
     def ranked(self, going: np.ndarray, rung: int) -> np.ndarray:
         """What these members are ranked by at a rung."""
@@ -171,7 +171,7 @@ class Work(NamedTuple):
 
     def plan(self, among: int) -> Plan:
         """The plan by which so many are fitted: as it began, if it did, since chunk and block change bits."""
-        there = hosts.agreed(self.record.run.get("plans", {}).get(self.name(among)))
+        there = self.record.run.get("plans", {}).get(self.name(among))
         with Stopwatch() as watch:
             plan = Plan(**there) if there else planned(self.batch, self.run, among)
         self.compiled.append(watch.compiling)
@@ -181,14 +181,13 @@ class Work(NamedTuple):
         """What the plan for so many members of the batch depends on: other values of it are another plan."""
         run = self.run
         asked = (self.batch.design, self.batch.data, among, run.chunk, run.pixel_block, run.features)
-        where = f"{device()} of many hosts" if hosts.many() else device()
-        return hashlib.sha256(repr((asked, where)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((asked, device())).encode()).hexdigest()[:16]
 
     def groups(self, missing: np.ndarray) -> list[np.ndarray]:
         """The missing members, those that stand at the same step together, the furthest first."""
         unfinished = self.record.unfinished()
         furthest = (unfinished.get(self.keys[place]) for place in missing)
-        steps = hosts.agreed([step_of(paths[0]) if paths else 0 for paths in furthest])
+        steps = [step_of(paths[0]) if paths else 0 for paths in furthest]
         groups: dict[int, list[int]] = {}
         for place, step in zip(missing, steps, strict=True):
             groups.setdefault(step, []).append(place)
@@ -200,19 +199,15 @@ class Work(NamedTuple):
         At the last of their steps they are kept, and so are those to leave; the others' checkpoint stays.
         """
         design, run = self.batch.design, self.run
-        task, full = tasks.of(self.batch.data), ensemble.padded(places, plan.chunk)
+        task, full = load_task(self.batch.data), padded(places, plan.chunk)
         hypers = member_of(self.batch.hypers, full)
-        here = places[hosts.rows(plan.chunk)]
-        mine = [self.keys[place] for place in here]
+        mine = [self.keys[place] for place in places]
         points = halving.points(design.steps, run.history, run.keep)
-        hosts.stop_together()
-        with self.record.owned(chunk_name(mine), waits) if mine else nullcontext(), signals.waiting():
-            if mine and not hosts.many() and self.record.stands(mine) >= part.rung:
+        with self.record.owned(chunk_name(mine), waits), signals.waiting():
+            if self.record.stands(mine) >= part.rung:
                 return  # another process was there between our looking and our owning
-            if hosts.first():
-                self.beginning(self.name(part.among), plan)
-            lying = [self.keys[place] for place in full[hosts.rows(plan.chunk)]]
-            start, about = self.restored(lying, points.tolist(), plan, listener)
+            self.beginning(self.name(part.among), plan)
+            start, about = self.restored([self.keys[place] for place in full], points.tolist(), listener)
             pace = Pace(run.checkpoint_seconds)
             with Stopwatch() as watch:
 
@@ -223,38 +218,37 @@ class Work(NamedTuple):
                     spent = {name: about[name] + spent for name, spent in seconds.items()}
                     return spent | {"history_step": read.tolist()}
 
-                def keep(segment: Segment) -> None:
-                    if mine:
-                        self.record.save_checkpoint(mine, ensemble.on_this_host(segment, plan), said())
+                def keep(segment: Checkpoint) -> None:
+                    self.record.save_checkpoint(mine, on_host(segment), said())
 
-                def after(segment: Segment) -> int:
+                def after(segment: Checkpoint) -> int:
                     listener.advanced(len(places), segment.step)
-                    steps, due = hosts.agreed([pace.looking(segment.step), pace.checkpoint_due()])
-                    if hosts.anyone(bool(signals.asked())) or due:
+                    steps = pace.looking(segment.step)
+                    if signals.asked() or pace.checkpoint_due():
                         keep(segment)
                         pace.checkpointed()
-                    hosts.stop_together()
+                    if signals.asked():
+                        raise signals.Stopped(signals.asked())
                     return steps
 
                 ranked = halving.rungs(design.steps, run.keep)[:-1]
                 at = start.step if start else 0
                 listener.begins(len(places), at if at in ranked else 0, at)
                 stop = max(part.rung, start.step if start else 0)
-                segment = ensemble.advance_chunk(design, hypers, task, plan, points, stop, after, start)
+                segment = ensemble.advance(
+                    design, hypers, task, plan, points, stop, after, start, metric_names(run.metrics)
+                )
                 if part.leave or part.rung == design.steps:
-                    fitted = ensemble.scored(design, hypers, task, plan, segment)
+                    fitted = ensemble.outcome(design, hypers, task, plan, segment, metric_names(run.metrics))
                     read = points[points <= segment.step]
-                    if mine:
-                        self.record.save_chunk(mine, fitted, said(read))
-                        listener.finished(self.finished(here, fitted, read))
+                    self.record.save_chunk(mine, fitted, said(read))
+                    listener.finished(self.finished(places, fitted, read))
                 else:
                     keep(segment)
                 self.compiled.clear()
-            hosts.together("chunk")
 
-    def finished(self, places: np.ndarray, fitted: Fitted, steps: np.ndarray) -> list[Finished]:
+    def finished(self, places: np.ndarray, fitted: Outcome, steps: np.ndarray) -> list[Finished]:
         """The members of a chunk as listeners are told of them."""
-        names = (*MEASURED, *SCORES, "diverged_at")
         ended = "ok" if steps[-1] == self.batch.design.steps else "pruned"
         return [
             Finished(
@@ -262,32 +256,31 @@ class Work(NamedTuple):
                 self.keys[place],
                 "diverged" if fitted.diverged_at[at] >= 0 else ended,
                 self.settings[place],
-                {name: getattr(fitted, name)[at].item() for name in names},
+                {name: getattr(fitted, name)[at].item() for name in (*MEASURED, "diverged_at")}
+                | {name: score[at].item() for name, score in fitted.scores.items()},
                 steps,
-                Curves(*(getattr(fitted, name)[at] for name in Curves._fields)),
+                Curves(*(curve[at] for curve in fitted.curves)),
                 fitted.picture[at],
             )
             for at, place in enumerate(places)
         ]
 
     def restored(
-        self, keys: Sequence[str], points: list[int], plan: Plan, listener: Listener
-    ) -> tuple[Segment | None, dict[str, Any]]:
+        self, keys: Sequence[str], points: list[int], listener: Listener
+    ) -> tuple[Checkpoint | None, dict[str, Any]]:
         """Where these members of a chunk stood when they were stopped, and the seconds that it took.
 
         None where they begin, or their curves have other steps. One that fills up the chunk stands there repeatedly.
         """
-        design, hyper, task = self.batch.design, member_of(self.batch.hypers, 0), tasks.of(self.batch.data)
+        design, hyper, task = self.batch.design, member_of(self.batch.hypers, 0), load_task(self.batch.data)
         those = list(dict.fromkeys(keys))
         found = self.record.restored(those, points, partial(fit.shapes, design, hyper, task))
-        # Those on other hosts must have stood at the same step.
-        if not hosts.alike(found[0].step if found else 0) or not found:
+        if not found:
             return None, {"seconds": 0.0, "compile_seconds": 0.0}
         start, about = found
         if start.step not in halving.rungs(design.steps, self.run.keep)[:-1]:
             listener.said(f"{len(those)} members go on at step {start.step} of {design.steps}")
-        filled = ensemble.members_of(start, np.asarray([those.index(key) for key in keys]))
-        return ensemble.on_all_hosts(filled, plan), about
+        return members_of(start, np.asarray([those.index(key) for key in keys])), about
 
 
 def remaining(
@@ -306,5 +299,6 @@ def remaining(
 
 def planned(batch: Batch, run: Run, among: int) -> Plan:
     """The plan for so many members of a batch, by the planner and by the memory that their program asks for."""
-    task, hypers = tasks.of(batch.data), member_of(batch.hypers, np.resize(np.arange(len(batch.rows)), among))
-    return ensemble.planned(batch.design, hypers, task, run.chunk, run.pixel_block, run.features)
+    task, hypers = load_task(batch.data), member_of(batch.hypers, np.resize(np.arange(len(batch.rows)), among))
+    metrics = metric_names(run.metrics)
+    return ensemble.planned(batch.design, hypers, task, run.chunk, run.pixel_block, run.features, metrics)

@@ -1,4 +1,4 @@
-"""Axes and cases to members, and members to batches that share a program."""
+"""Axes and cases to members, column by column, and members to batches that share a program."""
 
 import dataclasses
 import hashlib
@@ -6,69 +6,44 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from inspect import Parameter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from inr_jax import functions
-from inr_jax.data import images
-from inr_jax.fit import encodings as features
-from inr_jax.fit import member as fit
-from inr_jax.fit import networks
-from inr_jax.fit.member import Scores
-from inr_jax.settings import (
-    FIELDS,
-    Data,
-    Design,
-    Hyper,
-    Refused,
-    Study,
-    convert,
-    nearest,
-    setting,
-    stack,
-)
+from inr_jax.data.problem import Data, Problem
+from inr_jax.fit.design import Design, Fit, Hyper
+from inr_jax.fit.metrics import METRICS
+from inr_jax.settings import Refused, Setting, catalogue, declared, nearest, settle
+from inr_jax.sweep.study import Study
 
-# Words about a member that are no settings of it: its name in tables, a figure from elsewhere to stand beside it, and
-# in which stage of a study of two it was asked for.
-REMARKS = ("label", "published", "stage")
-
-# What is found out about a member, as columns: measured of it, its scores, how it ended.
-SCORES = Scores._fields
+# Words about a member that are no settings of it: its name in tables, and a figure from elsewhere to stand beside it.
+REMARKS = ("label", "published")
+# Found out about a member beside its scores.
 MEASURED = ("rms_frequency",)
+# Of a member: measured values, scores, and how it ended.
+SCORES = tuple(METRICS)
 OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds")
-# What a setting of one's own may not be called: it is a column or a dimension of the results already.
+# What a custom setting may not be called: it is a column or a dimension of the results already.
 RESERVED = (
     *(*REMARKS, *OUTCOMES),
-    *("members", "behind", "failed", "diverged", "pruned"),
-    *("case", "member", "step", "octave", "own", "side"),
+    *("members", "behind", "failed", "diverged", "pruned", "case", "member", "step", "octave", "side"),
 )
-
+# What a custom function may take besides settings.
+PROVIDED = ("side",)
 MOST_MEMBERS = 1_000_000
-# What is but a number in a compiled program, except settings of one's own.
-TRACED = [f.name for f in dataclasses.fields(Hyper) if f.name != "own"]
 
 
-class Settings(Mapping[str, Any]):
-    """Settings by name: those of a member like it, but for some. It takes a tenth of a dictionary's memory."""
+class Fields(NamedTuple):
+    """Every setting that members of a study may have, by name: of what is fitted, and of the fit."""
 
-    __slots__ = ("_like", "_names", "_values")
+    data: dict[str, Setting]
+    fit: dict[str, Setting]
 
-    def __init__(self, like: Mapping[str, Any], names: tuple[str, ...], values: tuple) -> None:
-        """Those of another, where these names have these values."""
-        self._like, self._names, self._values = like, names, values
-
-    def __getitem__(self, name: str) -> Any:
-        """The value of a setting."""
-        return self._values[self._names.index(name)] if name in self._names else self._like[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """The names, in the order of the other's."""
-        return iter(self._like)
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._like)
+    @property
+    def every(self) -> dict[str, Setting]:
+        """All of them."""
+        return {**self.data, **self.fit}
 
 
 class Member(NamedTuple):
@@ -80,15 +55,81 @@ class Member(NamedTuple):
     data: Data
     design: Design
     hyper: Hyper
-    settings: Mapping[str, Any]
+    settings: dict[str, Any]
     remarks: dict[str, Any]
 
 
-class Grid(NamedTuple):
-    """The distinct members in order, and for every point (case, *axes) of the grid the number of its member."""
+class Kind(NamedTuple):
+    """What members share that differ in swept numbers alone: a member with the first of them, and their names."""
 
-    members: list[Member]
+    like: Member
+    swept: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid(Sequence[Member]):
+    """The distinct members in order, by columns: the kind of each, and its swept numbers (NaN where it reads none).
+
+    `points` has for every point (case, *axes) of the grid the number of its member.
+    """
+
+    kinds: list[Kind]
+    kind: np.ndarray
+    swept: dict[str, np.ndarray]
     points: np.ndarray
+
+    def __len__(self) -> int:
+        """The number of members."""
+        return len(self.kind)
+
+    def __getitem__(self, row: Any) -> Any:
+        """The member of a row, or those of a slice."""
+        if isinstance(row, slice):
+            return [self[each] for each in range(*row.indices(len(self)))]
+        like, names = self.kinds[self.kind[row]]
+        numbers = {name: _plain(name, self.swept[name][row]) for name in names}
+        return like._replace(hyper=like.hyper.replace(**numbers), settings={**like.settings, **numbers})
+
+    def __iter__(self) -> Iterator[Member]:
+        """All members in order."""
+        return (self[row] for row in range(len(self)))
+
+    def names(self) -> list[str]:
+        """The names of all settings."""
+        return list(dict.fromkeys(name for kind in self.kinds for name in kind.like.settings))
+
+    def column(self, name: str) -> list[Any]:
+        """A setting of all members; None where one does not read it."""
+        shared = [kind.like.settings.get(name) if name not in kind.swept else None for kind in self.kinds]
+        constants = [shared[kind] for kind in self.kind.tolist()]
+        if name not in self.swept:
+            return constants
+        pairs = zip(self.swept[name].tolist(), constants, strict=True)
+        return [constant if math.isnan(value) else _plain(name, value) for value, constant in pairs]
+
+    def remark(self, name: str) -> list[Any]:
+        """A remark about all members."""
+        shared = [kind.like.remarks.get(name) for kind in self.kinds]
+        return [shared[kind] for kind in self.kind]
+
+    def keys(self, digests: Mapping[Data, str]) -> list[str]:
+        """A digest of each member: the same settings on the same pixels are the same member, wherever it stands.
+
+        `digests` are those of the images.
+        """
+        stems = [_stem(kind.like, digests[kind.like.data]) for kind in self.kinds]
+        found = []
+        for row, number in enumerate(self.kind.tolist()):
+            like, names = self.kinds[number]
+            numbers = {**like.hyper, **{name: _plain(name, self.swept[name][row]) for name in names}}
+            text = stems[number] + "".join(f"{name}={numbers[name]!r};" for name in sorted(numbers))
+            found.append(hashlib.sha256(text.encode()).hexdigest()[:24])
+        return found
+
+
+def _plain(name: str, value: Any) -> int | float:
+    """A swept number as Python has it."""
+    return int(value) if name == "seed" else float(value)
 
 
 class Batch(NamedTuple):
@@ -103,168 +144,128 @@ class Batch(NamedTuple):
 def grid(study: Study) -> Grid:
     """All members of the study: the product over its axes, times its cases, each distinct one once.
 
-    Raises Refused where an axis is empty of sense: unknown, or set by a case too.
+    Raises Refused where an axis makes no sense: unknown, or set by a case too.
     """
     for case in study.cases:
         for name in set(case) & set(study.axes):
             raise Refused(f"axes.{name}: a case of this study sets {name} itself; it cannot be swept as well")
-    points = len(study.cases) * math.prod(len(values) for values in study.axes.values())
-    if points > MOST_MEMBERS:
-        raise Refused(f"axes make {points:,} members: at most {MOST_MEMBERS:,} are fitted in one run")
-    numbers: dict[tuple, int] = {}
-    members: list[Member] = []
-    kinds: dict[tuple, _Kind] = {}
-    shared: dict[Any, Any] = {}
-    rows, known = [], fields(study)
-    # What is traced is but a number in a member: all else is worked out once for each of its combinations.
-    names = [name for name in study.axes if name in TRACED]
-    others = [name for name in study.axes if name not in TRACED]
-    for case, *point in itertools.product(range(len(study.cases)), *study.axes.values()):
-        at = dict(zip(study.axes, point, strict=True))
-        which = (case, *(at[name] for name in others))
-        if which not in kinds:
-            chosen = dict(study.settings) | dict(study.cases[case]) | at
-            kinds[which] = _kind(member(chosen, known), names, shared)
-        kind = kinds[which]
-        traced = tuple(convert(name, at[name], known[name]) for name in kind.names)
-        # Of two cases that make the same member the first has it.
-        if (number := numbers.setdefault((kind.key, kind.names, traced), len(members))) == len(members):
-            settings = Settings(kind.like.settings, kind.names, traced)
-            hyper = dataclasses.replace(kind.like.hyper, **dict(zip(kind.names, traced, strict=True)))
-            members.append(kind.like._replace(hyper=hyper, settings=settings))
-        rows.append(number)
     shape = (len(study.cases), *map(len, study.axes.values()))
-    return Grid(members, np.asarray(rows, int).reshape(shape))
+    if math.prod(shape) > MOST_MEMBERS:
+        raise Refused(f"axes make {math.prod(shape):,} members: at most {MOST_MEMBERS:,} are fitted in one run")
+    known = fields([study.settings, *study.cases], [study.axes, study.second])
+    numbers = [name for name in study.axes if name in known.fit and known.fit[name].traced]
+    others = [name for name in study.axes if name not in numbers]
+    kinds: dict[Any, tuple[int, Kind]] = {}
+    number = np.zeros(shape, int)
+    for place in itertools.product(range(shape[0]), *(range(len(study.axes[name])) for name in others)):
+        at = {name: study.axes[name][index] for name, index in zip(others, place[1:], strict=True)}
+        first = {name: study.axes[name][0] for name in numbers}
+        kind = kind_of({**study.settings, **study.cases[place[0]], **at, **first}, known, numbers)
+        constants = {name: value for name, value in kind.like.hyper.items() if name not in kind.swept}
+        key = (_stem(kind.like), kind.swept, tuple(sorted(constants.items())))
+        # Of two cases that make the same members the first has them.
+        which, _ = kinds.setdefault(key, (len(kinds), kind))
+        where = dict(zip(others, place[1:], strict=True))
+        number[(place[0], *(where.get(name, slice(None)) for name in study.axes))] = which
+    every = [kind for _, kind in kinds.values()]
+    columns = {}
+    for axis, name in enumerate(study.axes, start=1):
+        if name in numbers:
+            values = np.asarray([known.fit[name].convert(value) for value in study.axes[name]], float)
+            along = values.reshape([-1 if each == axis else 1 for each in range(len(shape))])
+            read = np.asarray([name in kind.swept for kind in every])[number]
+            columns[name] = np.where(read, along, np.nan)
+    table = np.stack([number.ravel(), *(column.ravel() for column in columns.values())], axis=1)
+    _, rows, points = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    # In the order in which they first appear.
+    order = np.argsort(rows, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    distinct = table[rows[order]]
+    swept = {name: distinct[:, place] for place, name in enumerate(columns, start=1)}
+    return Grid(every, distinct[:, 0].astype(int), swept, rank[points.ravel()].reshape(shape))
 
 
-class _Kind(NamedTuple):
-    """What members share that differ in traced settings alone: one of them, those it reads, and a key of all others."""
+def kind_of(chosen: Mapping[str, Any], known: Fields, numbers: Sequence[str] = ()) -> Kind:
+    """The members with these settings but for the swept `numbers`.
 
-    like: Member
-    names: tuple[str, ...]
-    key: str
-
-
-def _kind(like: Member, names: Sequence[str], shared: dict[Any, Any]) -> _Kind:
-    """The kind of this member; its halves are those of `shared` that are equal: a run of many holds them once."""
-    data, design = (shared.setdefault(half, half) for half in (like.data, like.design))
-    names = tuple(name for name in names if like.settings[name] is not None)
-    others = like._replace(settings=Settings(like.settings, names, (None,) * len(names)))
-    return _Kind(like._replace(data=data, design=design), names, identity(others))
-
-
-def member(chosen: Mapping[str, Any], known: Mapping[str, dataclasses.Field]) -> Member:
-    """The member with these settings; raises Refused for one that is unknown, of the wrong type or out of range."""
-    remarks = {name: chosen[name] for name in REMARKS if name in chosen}
-    for name in set(chosen) - set(known) - set(REMARKS):
-        raise Refused(f"setting {name!r} is not known; {nearest(name, known)}")
-    # Fields of functions that only a case names have no base value.
-    defaults = {name: field.default for name, field in known.items() if name not in FIELDS}
-    values = {n: convert(n, v, known[n]) for n, v in (defaults | dict(chosen)).items() if n in known}
-    data, design = Data(**_of(Data, values)), networks.resolved(Design(**_of(Design, values)))
-    check(design)
-    of_data, of_fit = _data_reads(data), fit.reads(design)
-    read = of_data | of_fit
-    settings = {name: value if name in read else None for name, value in values.items()}
-    settings |= {name: getattr(design, name) for name in ("init", "output") if name in read}
-    # What is not read becomes what it is by default: one program, one member.
-    data, design, hyper = (_without(each, read) for each in (data, design, Hyper(**_of(Hyper, values))))
-    own = {name: value for name, value in values.items() if name not in FIELDS and name in read}
-    data = dataclasses.replace(data, own=tuple(sorted((n, v) for n, v in own.items() if n in of_data)))
-    own = {name: value for name, value in own.items() if name in of_fit}
-    design = dataclasses.replace(design, own=tuple(sorted(static(own).items())))
-    hyper = dataclasses.replace(hyper, own={name: value for name, value in own.items() if name not in static(own)})
-    return Member(data, design, hyper, settings, remarks)
-
-
-def batches(members: Sequence[Member], rows: Iterable[int]) -> list[Batch]:
-    """The members of these rows by design and task, in the order in which each first appears."""
-    groups: dict[tuple[Design, Data], list[int]] = {}
-    for row in rows:
-        groups.setdefault((members[row].design, members[row].data), []).append(row)
-    return [
-        Batch(design, data, stack([members[row].hyper for row in group]), np.asarray(group))
-        for (design, data), group in groups.items()
-    ]
-
-
-def identity(member: Member, image_digest: str = "") -> str:
-    """A digest of what the member is: the same settings on the same pixels are the same member, wherever it stands."""
-    read = {name: value for name, value in member.settings.items() if value is not None}
-    text = json.dumps([read, image_digest], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def fields(study: Study) -> dict[str, dataclasses.Field]:
-    """Every setting of the study's members: the package's, and those that own functions bring."""
-    return FIELDS | own_fields([study.settings, *study.cases], [study.axes, study.second])
-
-
-def own_fields(
-    settings: Sequence[Mapping[str, Any]],
-    axes: Sequence[Mapping[str, Sequence]],
-    kinds: Sequence[str] = ("encoding", "network", "image"),
-) -> dict[str, dataclasses.Field]:
-    """The settings that the functions named there bring: keyword parameters that the package does not know.
-
-    Those are encodings and networks of one's own, `module:function`, and whatever makes an image.
+    Raises Refused for a setting that is unknown, of the wrong type or out of range.
     """
-    found: dict[str, dataclasses.Field] = {}
-    named = [(kind, s[kind]) for s in settings for kind in kinds if kind in s]
-    named += [(kind, value) for a in axes for kind in kinds for value in a.get(kind, ())]
-    for kind, name in dict.fromkeys(pair for pair in named if isinstance(pair[1], str)):
-        for own, default in _keywords(kind, name).items():
-            if kind != "image" and own in (*FIELDS, "side"):
-                continue
-            if own in (*FIELDS, *RESERVED) or own.endswith("_half"):
-                raise Refused(f"{kind} {name!r}: its setting {own!r} needs another name, that one is taken")
-            if not isinstance(default, int | float | str | bool):
-                raise Refused(f"{kind} {name!r}: its setting {own!r} needs a default: a number, a text or a bool")
-            before = found.get(own, setting(default, f"a setting of {name}"))
-            if (type(before.default), before.default) != (type(default), default):
-                raise Refused(f"{kind} {name!r}: its setting {own!r} has another default than another function's")
-            found[own] = before
-    return found
+    remarks, every = {name: chosen[name] for name in REMARKS if name in chosen}, known.every
+    for name in chosen:
+        if name not in every and name not in REMARKS:
+            raise Refused(f"setting {name!r} is not known; {nearest(name, every)}")
+    given = {n: every[n].convert(v) for n, v in chosen.items() if n in every and v is not None}
+    of_data, of_fit = settle(Problem, given)[1], settle(Fit, given)[1]
+    data = Data(**{name: value for name, value in given.items() if name in of_data})
+    static = {n: v for n, v in given.items() if n in known.fit and not known.fit[n].traced}
+    package = {**catalogue(Fit), **of_fit}
+    design = Design(**{name: value for name, value in static.items() if name in package})
+    hyper = Hyper(**{name: value for name, value in of_fit.items() if name not in design})
+    settings = {**dict.fromkeys(every), **of_data, **of_fit}
+    swept = tuple(name for name in numbers if settings[name] is not None)
+    return Kind(Member(data, design, hyper, settings, remarks), swept)
 
 
-def _keywords(kind: str, name: str) -> dict[str, Any]:
-    """The keyword parameters of the function that this setting names, with their defaults; none where it names none."""
-    try:
-        function = images.source(name) if kind == "image" else functions.imported(name) if ":" in name else None
-    except Refused as refused:
-        said = str(refused)
-        raise Refused(said if kind in said else f"{kind}={said}") from None
-    return {each.name: each.default for each in functions.keywords(function)} if function else {}
+def batches(members: Grid, rows: Iterable[int]) -> list[Batch]:
+    """The members of these rows by design and task, in the order in which each first appears."""
+    same: dict[tuple[Design, Data], int] = {}
+    programs = [same.setdefault((kind.like.design, kind.like.data), len(same)) for kind in members.kinds]
+    rows = np.asarray(list(rows), int)
+    program = np.asarray(programs)[members.kind[rows]]
+    ordered = dict.fromkeys(program.tolist())
+    pairs = list(same)
+    return [Batch(*pairs[each], _hypers(members, rows[program == each]), rows[program == each]) for each in ordered]
 
 
-def static(own: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of one's own settings that are static: all but floats, which are traced."""
-    return {name: value for name, value in own.items() if not isinstance(value, float)}
+def _hypers(members: Grid, rows: np.ndarray) -> Hyper:
+    """The numbers of these members, which share their design, stacked."""
+    kinds = members.kind[rows]
+    some = members.kinds[kinds[0]].like.hyper
+    columns = {}
+    for name in some:
+        constants = np.asarray([kind.like.hyper.get(name, np.nan) for kind in members.kinds], float)[kinds]
+        values = members.swept.get(name, np.full(len(members), np.nan))[rows]
+        swept = np.asarray([name in kind.swept for kind in members.kinds])[kinds]
+        columns[name] = np.where(swept, values, constants).astype(np.int32 if name == "seed" else np.float32)
+    return Hyper(**columns)
 
 
-def check(design: Design) -> None:
-    """Raises Refused for settings that are right alone and wrong together."""
-    features.lookup(design.encoding)
-    networks.lookup(design.network)
-    if design.encoding == "positional" and design.frequencies < 2:
-        raise Refused(f"frequencies={design.frequencies} is too few for encoding='positional': at least 2")
-    if design.learn_frequencies and design.encoding not in features.LEARNABLE:
-        raise Refused(f"learn_frequencies=True needs an encoding with a B, not {design.encoding!r}")
+def _stem(member: Member, image_digest: str = "") -> str:
+    """A digest of the static settings that a member reads, and of the image."""
+    read = {name: value for name, value in member.settings.items() if value is not None and name not in member.hyper}
+    text = json.dumps([read, image_digest], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _of(group: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {f.name: values[f.name] for f in dataclasses.fields(group) if f.name in values}
+def fields(settings: Sequence[Mapping[str, Any]] = (), axes: Sequence[Mapping[str, Sequence]] = ()) -> Fields:
+    """The package's settings, and those of the custom functions that these settings and axes name.
+
+    Raises Refused where a custom function's setting has a name that is taken, or no plain default.
+    """
+    known = Fields(dict(catalogue(Problem)), dict(catalogue(Fit)))
+    package = known.every
+    for group in known:
+        for function in [setting for setting in group.values() if setting.registry is not None]:
+            named = [each[function.name] for each in settings if each.get(function.name) is not None]
+            named += [value for swept in axes for value in swept.get(function.name, ())]
+            for name in dict.fromkeys(named):
+                if not isinstance(name, str) or name in (function.default, *function.registry):  # type: ignore[misc]
+                    continue
+                for own in declared(function.registry.find(name)):  # type: ignore[union-attr]
+                    provided = own.name in PROVIDED and own.default is Parameter.empty
+                    if not provided and own.name not in (package if group is known.fit else catalogue(Problem)):
+                        _check_custom(own, known.every, package, f"{function.name} {name!r}")
+                        group.setdefault(own.name, own)
+    return known
 
 
-def _without(group: Any, read: set[str]) -> Any:
-    unread = {f.name: f.default for f in dataclasses.fields(group) if f.name not in read | {"own"}}
-    return dataclasses.replace(group, **unread)
-
-
-def _data_reads(data: Data) -> set[str]:
-    read = {"image", "size", "split", "validation"}
-    read |= {"resize"} if data.size and not data.image.startswith("synthetic:") else set()
-    read |= {"background"} if images.is_file(data.image) else set()
-    read |= images.reads(data.image)
-    read |= {"fraction"} if data.split == "random" else set()
-    return read | ({"split_seed"} if data.split == "random" or data.validation else set())
+def _check_custom(own: Setting, known: Mapping[str, Setting], package: Mapping[str, Setting], whose: str) -> None:
+    """Raises Refused where a custom function's setting cannot be one."""
+    if own.name in (*package, *RESERVED) or own.name.endswith("_half"):
+        raise Refused(f"{whose}: its setting {own.name!r} needs another name, that one is taken")
+    if not isinstance(own.default, int | float | str | bool):
+        raise Refused(f"{whose}: its setting {own.name!r} needs a default: a number, a text or a bool")
+    before = known.get(own.name, own)
+    if (type(before.default), before.default) != (type(own.default), own.default):
+        raise Refused(f"{whose}: its setting {own.name!r} has another default than another function's")

@@ -5,20 +5,22 @@ are ranked by what their curves promise: small learning rates and large scales b
 would be without it: their steps and draws do not depend on who is no longer there.
 """
 
-import dataclasses
 import math
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from inr_jax.fit.member import Curves
+from inr_jax.fit.curves import Curves
+from inr_jax.fit.design import Design, Hyper, complete, count, member_of
+from inr_jax.fit.metrics import metric_names
 from inr_jax.fit.task import Task
-from inr_jax.settings import Design, Hyper, count, member_of
 from inr_jax.sweep import ensemble
-from inr_jax.sweep.ensemble import Fits, Segment
+from inr_jax.sweep.chunks import joined, of_all, padded
+from inr_jax.sweep.fits import Checkpoint, Fits, Outcome, members_of
 from inr_jax.sweep.plan import Plan
 
 # The rungs, as parts of all steps.
@@ -41,7 +43,7 @@ def points(steps: int, history: int, keep: float) -> Int[np.ndarray, " t"]:
     return ensemble.history_steps(steps, history, np.round(np.ravel(octaves)))
 
 
-def kept(settings: int, keep: float) -> int:
+def survivor_count(settings: int, keep: float) -> int:
     """How many of so many settings are fitted on from a rung: one at least."""
     return max(1, math.ceil(settings * keep - 1e-9))
 
@@ -50,15 +52,16 @@ def member_steps(members: int, steps: int, keep: float) -> int:
     """The member-steps that a grid of settings with one seed costs; without halving `members * steps`."""
     total = before = 0
     for rung in rungs(steps, keep):
-        total, before, members = total + members * (rung - before), rung, kept(members, keep)
+        total, before, members = total + members * (rung - before), rung, survivor_count(members, keep)
     return total
 
 
 def settings_of(hypers: Hyper) -> Int[np.ndarray, " m"]:
     """A number for each member's setting: members that differ in their seed alone have the same, and stay together."""
-    leaves = jax.tree.leaves(dataclasses.replace(hypers, seed=np.zeros_like(hypers.seed)))
-    columns = np.stack([np.asarray(leaf, np.float64) for leaf in leaves])
-    return np.unique(columns, axis=1, return_inverse=True)[1].ravel()
+    columns = [np.asarray(values, np.float64) for name, values in hypers.items() if name != "seed"]
+    if not columns:
+        return np.zeros(count(hypers), int)
+    return np.unique(np.stack(columns), axis=1, return_inverse=True)[1].ravel()
 
 
 def survivors(scores: Float[np.ndarray, " m"], settings: Int[np.ndarray, " m"], keep: float) -> Bool[np.ndarray, " m"]:
@@ -69,11 +72,11 @@ def survivors(scores: Float[np.ndarray, " m"], settings: Int[np.ndarray, " m"], 
     groups = np.unique(settings)
     scores = np.where(np.isnan(scores), -np.inf, scores)
     means = np.asarray([scores[settings == group].mean() for group in groups])
-    best = groups[np.argsort(-means, kind="stable")[: kept(len(groups), keep)]]
+    best = groups[np.argsort(-means, kind="stable")[: survivor_count(len(groups), keep)]]
     return np.isin(settings, best)
 
 
-def promised(
+def extrapolate(
     read: Int[np.ndarray, " t"], curve: Float[np.ndarray, "m t"], rung: int, steps: int
 ) -> Float[np.ndarray, " m"]:
     """The PSNR in dB that curves, read at these steps up to a rung, promise towards the last step.
@@ -97,50 +100,72 @@ def ranking(
     """
     train, heldout = (np.asarray(curve) for curve in (curves.history_train, curves.history_heldout))
     curve = heldout if np.isfinite(heldout).any() else train
-    return np.where(diverged_at < 0, promised(read, curve, rung, steps), np.nan)
+    return np.where(diverged_at < 0, extrapolate(read, curve, rung, steps), np.nan)
 
 
 def fit_halving(
-    design: Design, hypers: Hyper, task: Task, keep: float = 0.55, *, chunk: int = 0, history: int = 24
+    design: Design,
+    hypers: Hyper,
+    task: Task,
+    keep: float = 0.55,
+    *,
+    chunk: int = 0,
+    history: int = 24,
+    metrics: Sequence = (),
 ) -> Fits:
     """The members of `hypers`, of which at every rung only the part `keep` of the settings is fitted on.
 
-    `steps` of what comes out are those that each member took; its scores are of then, its curves NaN after. Scores on
+    The result's `steps` are those that each member took; its scores are of then, its curves NaN after. Scores on
     held-out pixels are what members are ranked by: a best of theirs is an oracle's.
     Raises MemoryError, or JAX's own error, where not even a single member fits into memory.
     """
-    read, stops = points(design.steps, history, keep), rungs(design.steps, keep)
-    settings, alive = settings_of(hypers), np.arange(count(hypers))
-    stood: Segment | None = None
+    hypers, scores = complete(design, hypers), metric_names(metrics)
+    read, settings, alive = points(design.steps, history, keep), settings_of(hypers), np.arange(count(hypers))
+    now: Checkpoint | None = None
     ends = []
-    for stop in stops:
-        plan = ensemble.planned(design, member_of(hypers, alive), task, chunk)
-
-        def of_chunk(here: np.ndarray, plan: Plan, score: bool, stop=stop, stood=stood, alive=alive) -> Any:
-            full = ensemble.padded(here, plan.chunk)
-            mine, start = member_of(hypers, alive[full]), stood and ensemble.members_of(stood, full)
-            if score:
-                return ensemble.scored(design, mine, task, plan, start)
-            segment = ensemble.advance_chunk(design, mine, task, plan, read, stop, start=start)
-            return jax.tree.map(np.asarray, segment[1:])
-
-        parts, plan = ensemble.of_all(np.arange(len(alive)), plan, partial(of_chunk, score=False))
-        stood = Segment(stop, *parts)
+    for stop in rungs(design.steps, keep):
+        plan = ensemble.planned(design, member_of(hypers, alive), task, chunk, metrics=scores)
+        rung = _Rung(design, member_of(hypers, alive), task, read, scores)
+        parts, plan = of_all(np.arange(len(alive)), plan, partial(rung.advance, stop, now))
+        now = Checkpoint(stop, *parts)
         stays = np.zeros(len(alive), bool)
         if stop < design.steps:
-            so_far = read[read <= stop]
-            scores = ranking(so_far, stood.curves, np.asarray(stood.diverged_at), stop, design.steps)
-            stays = survivors(scores, settings[alive], keep)
+            ranks = ranking(read[read <= stop], now.curves, np.asarray(now.diverged_at), stop, design.steps)
+            stays = survivors(ranks, settings[alive], keep)
         lost = np.flatnonzero(~stays)
-        if not len(lost):
-            continue
-        fitted, _ = ensemble.of_all(lost, plan, partial(of_chunk, score=True, stood=stood))
-        curves = Curves(*(_until(getattr(fitted, name), len(read)) for name in Curves._fields))
-        ends.append((alive[lost], np.full(len(lost), stop, np.int32), fitted._replace(**curves._asdict())))
-        stood, alive = ensemble.members_of(stood, stays), alive[stays]
-    rows, steps, whole = ensemble.joined(ends)
-    steps, whole = jax.tree.map(lambda leaf: leaf[np.argsort(rows)], (steps, whole))
-    return Fits(design, hypers, steps=steps, history_step=read, **whole._asdict())
+        if len(lost):
+            ended, _ = of_all(lost, plan, partial(rung.outcome, now))
+            whole = ended._replace(curves=Curves(*(_until(curve, len(read)) for curve in ended.curves)))
+            ends.append((alive[lost], np.full(len(lost), stop, np.int32), whole))
+            now, alive = members_of(now, stays), alive[stays]
+    rows, steps, outcomes = joined(ends)
+    steps, outcomes = jax.tree.map(lambda leaf: leaf[np.argsort(rows)], (steps, outcomes))
+    return Fits(design, hypers, steps, read, *outcomes)
+
+
+class _Rung(NamedTuple):
+    """The members that come to a rung, and what is read of them."""
+
+    design: Design
+    hypers: Hyper
+    task: Task
+    points: np.ndarray
+    metrics: tuple
+
+    def advance(self, stop: int, start: Checkpoint | None, rows: np.ndarray, plan: Plan) -> tuple:
+        """Where members of a chunk stand at the rung, but for the step."""
+        full = padded(rows, plan.chunk)
+        members, start = member_of(self.hypers, full), start and members_of(start, full)
+        at = ensemble.advance(
+            self.design, members, self.task, plan, self.points, stop, start=start, metrics=self.metrics
+        )
+        return jax.tree.map(np.asarray, at[1:])
+
+    def outcome(self, now: Checkpoint, rows: np.ndarray, plan: Plan) -> Outcome:
+        """What members of a chunk have come to."""
+        full = padded(rows, plan.chunk)
+        members, at = member_of(self.hypers, full), members_of(now, full)
+        return ensemble.outcome(self.design, members, self.task, plan, at, self.metrics)
 
 
 def _until(curve: np.ndarray, points: int) -> np.ndarray:

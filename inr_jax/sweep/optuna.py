@@ -4,30 +4,29 @@ The only file that imports optuna, an optional extra: `pip install 'inr-jax[optu
 """
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inr_jax import functions
-from inr_jax.fit import encodings as features
-from inr_jax.fit import metrics, networks
-from inr_jax.fit.member import Scores
+from inr_jax.fit import metrics
+from inr_jax.fit.design import Design, Fit, Hyper, complete, hypers
 from inr_jax.fit.task import Task
-from inr_jax.settings import FIELDS, Design, Hyper, Refused, Run, convert, member_of, nearest, setting, stack
+from inr_jax.settings import Refused, Setting, about, catalogue, declared, library
 from inr_jax.sweep import ensemble
+from inr_jax.sweep.fits import Fits
+from inr_jax.sweep.study import Run
 
 if TYPE_CHECKING:
     import optuna
 
 # What `optimize` is asked for beside what is fitted, with the ranges.
-ASKED: dict[str, Any] = {
-    "trials": setting(1, "trials to add", low=1),
-    "objective": setting("psnr_heldout", "the score to maximise", choices=Scores._fields),
+ASKED = {
+    "trials": Setting("trials", 1, about("trials to add", low=1)),
+    "objective": Setting("objective", "psnr_heldout", about("the score to maximise", choices=tuple(metrics.METRICS))),
+    **{setting.name: setting for setting in declared(Run) if setting.name in ("chunk", "pixel_block")},
 }
-ASKED |= {field.name: field for field in dataclasses.fields(Run) if field.name in ("chunk", "pixel_block")}
 
 
 def optimize(
@@ -44,10 +43,10 @@ def optimize(
     """The study, after so many more trials: a chunk of members at once, all by one program.
 
     `space` suggests settings by Optuna's own calls: `lambda trial: {"scale": trial.suggest_float("scale", 1, 64,
-    log=True)}`. Its names are those of `Hyper`, or float settings of an encoding or network of one's own; what a trial
-    leaves out has its default. `fit_many(design, hypers(**space(study.best_trial)), task)` fits the best one again.
+    log=True)}`. Its names are those of traced settings; what a trial leaves out has its default. `fit_many(design,
+    hypers(**space(study.best_trial)), task)` fits the best one again.
 
-    Each round asks for `chunk` trials, fits them together and tells each its `objective`, one of `Scores`, which all
+    Each round asks for `chunk` trials, fits them together and tells each its `objective`, one of the metrics, which all
     are user attributes where they are not NaN. A member that diverged has failed, with its step as the user attribute
     `diverged_at`; most samplers learn nothing from it, so rates that diverge are better left out. A sampler does not
     know how the others of its round do: a small chunk lets it learn from more of the trials, and
@@ -66,22 +65,21 @@ def optimize(
     Raises Refused where optuna is missing, the study does not maximise, a name or a value is not allowed, or the
     objective has no pixels to be measured on.
     """
-    functions.library("optuna", "optuna")
+    library("optuna", "optuna")
     given = {"trials": trials, "objective": objective, "chunk": chunk, "pixel_block": pixel_block}
-    trials, objective, chunk, pixel_block = (convert(name, value, ASKED[name]) for name, value in given.items())
+    trials, objective, chunk, pixel_block = (ASKED[name].convert(value) for name, value in given.items())
     _check(study, task, objective)
-    own = _own(design)
     # As many as the program fits at once, one number for all rounds: a plan for fewer would be another program.
-    several = member_of(stack([Hyper(own=own)]), np.zeros(trials, int))
+    several = hypers(seed=[0] * trials)
     chunk = ensemble.planned(design, several, task, chunk, pixel_block).chunk
     for first in range(0, trials, chunk):
         with _asked(study) as asked:
             members = []
             for _ in range(min(chunk, trials - first)):
                 asked.append(study.ask())
-                members.append(_member(space(asked[-1]), own))
+                members.append(_member(design, space(asked[-1])))
             # Nobody looks at curves: as few points as there may be.
-            fits = ensemble.fit_many(design, stack(members), task, chunk=chunk, pixel_block=pixel_block, history=2)
+            fits = ensemble.fit_many(design, _stack(members), task, chunk=chunk, pixel_block=pixel_block, history=2)
             ended = [_tell(study, trial, fits, row, objective) for row, trial in enumerate(asked)]
         if any(ended):
             break
@@ -99,30 +97,21 @@ def _check(study: "optuna.Study", task: Task, objective: str) -> None:
         raise Refused(f"objective={objective!r} is not defined on {task.grid}: it needs an image of at least {least}")
 
 
-def _own(design: Design) -> dict[str, float]:
-    """The traced settings that functions of one's own bring, with their defaults."""
-    encoding = features.lookup(design.encoding)
-    read = [each for f in (encoding.encode, networks.lookup(design.network)) for each in functions.keywords(f)]
-    taken = {*FIELDS, *dict(design.own), "side"}
-    return {each.name: each.default for each in read if each.name not in taken and isinstance(each.default, float)}
-
-
-def _member(chosen: Any, own: Mapping[str, float]) -> Hyper:
-    """The Hyper that the space chose; raises Refused for a name or a value that is not allowed."""
+def _member(design: Design, chosen: Any) -> Hyper:
+    """The member that the space chose; raises Refused for a name or a value that is not allowed."""
     if not isinstance(chosen, Mapping):
         raise Refused(f"space returned {chosen!r}: it must return its settings by name, as a dict")
-    known = {f.name: f for f in dataclasses.fields(Hyper) if f.name != "own"}
-    known |= {name: setting(default, "a setting of one's own") for name, default in own.items()}
-    static = {f.name for f in dataclasses.fields(Design)}
     for name, value in chosen.items():
-        if name in static and name != "own":
-            allowed = f"one study for each Design, or one of: {', '.join(known)}"
-            raise Refused(f"{name}={value!r} fixes the compiled program, so no trial may suggest it; {allowed}")
-        if name not in known:
-            raise Refused(f"hyper {name!r} is not known; {nearest(name, known)}")
-    values = {name: convert(name, value, known[name]) for name, value in chosen.items()}
-    brought = {name: values.pop(name, default) for name, default in own.items()}
-    return Hyper(**values, own=brought)
+        if name in design or (name in catalogue(Fit) and not catalogue(Fit)[name].traced):
+            raise Refused(
+                f"{name}={value!r} fixes the compiled program, so no trial may suggest it; expected one study for each "
+                f"Design, or one of: {', '.join(complete(design, hypers()))}"
+            )
+    return complete(design, hypers(design, **{name: [value] for name, value in chosen.items()}))
+
+
+def _stack(members: list[Hyper]) -> Hyper:
+    return Hyper(**{name: np.concatenate([each[name] for each in members]) for name in members[0]})
 
 
 @contextlib.contextmanager
@@ -141,11 +130,11 @@ def _asked(study: "optuna.Study") -> Iterator[list["optuna.Trial"]]:
         raise
 
 
-def _tell(study: "optuna.Study", trial: "optuna.Trial", fits: ensemble.Fits, row: int, objective: str) -> bool:
+def _tell(study: "optuna.Study", trial: "optuna.Trial", fits: Fits, row: int, objective: str) -> bool:
     """Tell a trial how its member did; whether the sampler wants the study to end."""
     from optuna.trial import TrialState
 
-    scores = {name: float(getattr(fits, name)[row]) for name in Scores._fields}
+    scores = {name: float(score[row]) for name, score in fits.scores.items()}
     attributes: dict[str, float] = {name: score for name, score in scores.items() if not math.isnan(score)}
     finite = fits.diverged_at[row] < 0
     attributes |= {} if finite else {"diverged_at": int(fits.diverged_at[row])}

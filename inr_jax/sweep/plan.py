@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from inr_jax.fit import member as fit
+from inr_jax.fit import member
+from inr_jax.fit.design import Design, Hyper, assemble, count, member_of
+from inr_jax.fit.encodings import Variables
 from inr_jax.fit.task import Task
-from inr_jax.settings import Design, Hyper, count, member_of
-from inr_jax.sweep import hosts
 
 # CPU: what a block of pixels takes stays in the caches. Half as many are 0 to 3 % faster, twice as many 2 to 5 %
 # slower, 8,192 are 9 to 18 %.
@@ -67,24 +67,19 @@ def plan(
     the features. Raises Refused where a function of one's own fails.
     """
     backend = backend or jax.default_backend()
-    parameters, units, hidden = _sizes(design, member_of(hypers, 0), task)
+    parameters, units, width, hidden = _sizes(design, member_of(hypers, 0), task)
     pixels = design.pixels or len(task.train)
-    learned = 0 if design.learn_frequencies else 2 * units * design.width
-    step_flops = pixels * (6.0 * parameters - learned)
-    # Nothing to keep where every step draws other pixels or other frequencies.
-    keepable = not design.pixels and not design.learn_frequencies
+    fixed = not jax.tree.leaves(member.shapes(design, member_of(hypers, 0), task).params["encoding"])
+    step_flops = pixels * (6.0 * parameters - (2 * units * width if fixed else 0))
+    # Nothing to keep where every step draws other pixels, trains its features, or observes more than pixels.
+    keepable = not design.pixels and fixed and task.pixelwise
     asked = features == "precomputed" or (features == "auto" and 4 * units * pixels <= KEPT_BYTES)
     precompute = keepable and asked
     if not block:
         block = CPU_BLOCK if backend == "cpu" and pixels >= 2 * CPU_BLOCK else 0
     activations = 4 * (block or pixels) * (2 * units + 2 * hidden)
     member_bytes = 4 * 5 * parameters + activations + 4 * units * pixels * precompute
-    if hosts.many():  # each host has its part, and all devices run the program
-        over, chunk = devices(), math.ceil(chunk / devices()) * devices()
-    elif chunk:
-        over = _dividing(chunk)
-    else:
-        over = min(devices(), count(hypers))
+    over = _dividing(chunk) if chunk else min(devices(), count(hypers))
     if not chunk:
         wide = CPU_CHUNK if backend == "cpu" else max(1, min(ACCELERATOR_CHUNK, int(memory(over) // member_bytes)))
         chunk = over * min(wide, math.ceil(count(hypers) / over))
@@ -105,7 +100,7 @@ def halved(plan: Plan) -> Plan:
 def devices() -> int:
     """How many devices a chunk may lie over; one where JAX was told which."""
     config: Any = jax.config  # its options have no types
-    return 1 if config.jax_default_device else jax.device_count()
+    return 1 if config.jax_default_device else jax.local_device_count()
 
 
 def _dividing(chunk: int) -> int:
@@ -118,7 +113,7 @@ def memory(over: int = 1) -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     shared = min(over, jax.local_device_count())
     whole = stats.get("bytes_limit") or min(_physical_bytes(), *map(_group_bytes, GROUP_LIMITS)) / shared
-    return hosts.agreed(int(MEMORY_PART * whole))
+    return int(MEMORY_PART * whole)
 
 
 def _physical_bytes() -> int:
@@ -132,10 +127,12 @@ def _group_bytes(path: Path) -> int | float:
         return math.inf
 
 
-def _sizes(design: Design, hyper: Hyper, task: Task) -> tuple[int, int, int]:
-    """Numbers of parameters, of features, and of hidden units of a pixel, from the shapes alone."""
-    state = fit.shapes(design, hyper, task)
+def _sizes(design: Design, hyper: Hyper, task: Task) -> tuple[int, int, int, int]:
+    """Numbers of parameters, of features, of units of the first layer and of all hidden ones, from the shapes alone."""
+    state = member.shapes(design, hyper, task)
     coords = jax.ShapeDtypeStruct((1, len(task.grid)), np.float32)
-    encoded = jax.eval_shape(lambda x, s: fit.encode(design, hyper, (s.params | s.data)["B"], x), coords, state)
+    encoding = Variables(state.params["encoding"], state.data["encoding"])
+    features = jax.eval_shape(lambda v, x: assemble(design, hyper).encoding.apply(v, x), encoding, coords)
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
-    return parameters, encoded.shape[-1], design.width * design.depth
+    width = design.get("width", 0)
+    return parameters, features.shape[-1], width, width * design.get("depth", 1)

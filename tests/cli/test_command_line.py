@@ -1,18 +1,13 @@
-"""What helps at the command line: lists, completion, progress, and no colours where they are not wanted."""
+"""What helps at the command line: lists, progress, and no colours where they are not wanted."""
 
 import dataclasses
 import importlib
-import os
-import pty
-import select
-import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from experiments import sweep
 from inr_jax.cli import config as configuration
@@ -51,60 +46,6 @@ def test_a_study_that_comes_along_goes_by_its_name_from_anywhere(capsys, monkeyp
     assert "32 members" in printed(capsys, "--config=scale:quick", "--dry_run")
     assert told(sweep.main, ["--config=scael:quick", "--dry_run"]) == 2
     assert "'scale'" in capsys.readouterr().err
-
-
-def completed(script: str, line: str) -> list[str]:
-    """What bash offers where the line ends; its words are broken at = and : as bash does."""
-    words = line.replace("=", " = ").replace(":", " : ").split(" ")
-    words = [word for number, word in enumerate(words) if word or number == len(words) - 1]
-    quoted = " ".join(f"'{word}'" for word in words)
-    test = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; COMP_LINE='{line}'; COMP_POINT={len(line)}\n"
-    test += "compopt() { :; }\n_inr_sweep; printf '%s\\n' \"${COMPREPLY[@]}\"\n"
-    done = subprocess.run(["bash", "-c", script + test], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stderr == ""
-    return done.stdout.split()
-
-
-@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
-def test_bash_completes_options_studies_variants_fields_and_values(capsys):
-    script = printed(capsys, "--completion=bash")
-    assert completed(script, "inr-sweep --dry") == ["--dry_run"]
-    assert completed(script, "inr-sweep --config=scale:q") == ["quick"]
-    assert "scale_by_rate" in completed(script, "inr-sweep --config=scale")
-    assert completed(script, "inr-sweep --config.design.enco") == ["--config.design.encoding="]
-    assert "gaussian" in completed(script, "inr-sweep --config.design.encoding=")
-    assert completed(script, "inr-sweep --config.split=qua") == ["quarter"]
-    assert completed(script, "inr-sweep --engine=r") == ["ray"]
-    assert completed(script, "inr-sweep --config=READ") == ["README.md"]
-
-
-@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
-def test_zsh_completes_a_word_at_a_terminal(capsys, tmp_path):
-    (tmp_path / "script").write_text(printed(capsys, "--completion=zsh"))
-    ours, theirs = pty.openpty()
-    ends, plain = {"stdin": theirs, "stdout": theirs, "stderr": theirs}, os.environ | {"TERM": "dumb"}
-
-    def until(text: bytes) -> bytes:
-        said = b""
-        while text not in said:
-            assert select.select([ours], [], [], 60)[0], said
-            said += os.read(ours, 4096)
-        return said
-
-    with subprocess.Popen(["zsh", "-f", "-i"], env=plain, start_new_session=True, **ends) as shell:
-        os.write(ours, f"autoload -U compinit; compinit -D; source {tmp_path / 'script'}; echo re''ady\n".encode())
-        said = until(b"ready")
-        for start, rest in ((b"--dry", b"_run"), (b"--config.split=qua", b"rter"), (b"--config=scale:q", b"uick")):
-            os.write(ours, b"inr-sweep " + start + b"\t")
-            said += until(rest)
-            os.write(ours, b"\x15")  # away with the line
-        shell.kill()
-    assert b"rror" not in said and b"not found" not in said
-
-
-def test_a_shell_that_is_not_known_is_refused(capsys):
-    assert told(sweep.main, ["--completion=fish"]) == 2
-    assert "fish" in capsys.readouterr().err
 
 
 def test_every_console_command_is_there():

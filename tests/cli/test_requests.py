@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from experiments import render, report, sweep
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import parsed, told
+from inr_jax.cli.arguments import Command, told
 from inr_jax.runs import study
 from inr_jax.settings import FIELDS, Refused
 from inr_jax.sweep import grid
@@ -133,7 +133,12 @@ def test_a_dry_run_writes_nothing(capsys, tmp_path):
         (render, [], ["RUN"]),
         (render, [".", "--member=0", "--out=a.png"], ["run.json"]),
         (report, ["nowhere"], ["nowhere"]),
-        (report, ["a", "b"], ["'b'"]),
+        (report, ["a", "b"], ["unrecognized", "b"]),
+        (report, [], ["missing", "RUN"]),
+        (render, ["RUN", "--member", "--out=a.png"], ["--member needs a value"]),
+        (render, ["RUN", "--member=-1", "--out=a.png"], ["--member=-1", "at least 0"]),
+        (render, ["RUN", "--member=0", "--size=9y9", "--out=a.png"], ["--size=9y9", "1024x768"]),
+        (render, ["RUN", "--memb=0", "--out=a.png"], ["--memb=0 is not known; did you mean '--member'?"]),
     ],
 )
 def test_the_other_commands_refuse_alike(command, arguments, named, capsys):
@@ -195,8 +200,12 @@ numbers = st.integers(-3, 40).map(str) | st.floats(-1e3, 1e3).map(repr)
 
 def checked(argv) -> int:
     """Everything of a request that comes before the first step."""
-    arguments = parsed(argv, options=("config", "out"), switches=("dry_run", "help"))
-    study.members_of(configuration.load(arguments.required("config", ""), arguments.overrides).study)
+    command = Command("tests", "")
+    command.add_study()
+    command.add_argument("--out")
+    command.add_argument("--dry_run", action="store_true")
+    request = command.parse(argv)
+    study.members_of(configuration.load(request.config, request.fields).study)
     return 0
 
 

@@ -81,7 +81,7 @@ def test_predict_writes_a_column_for_every_swept_axis_and_a_figure(tmp_path, cap
         (["--ridge=0", "--out=x"], ["--ridge=0", "above 0"]),
         (["--ridge=much", "--out=x"], ["--ridge=much", "number"]),
         (["--time=-1", "--out=x"], ["--time=-1", "above 0"]),
-        (["--ridge=1", "--time=1", "--out=x"], ["--ridge=1", "--time=1"]),
+        (["--ridge=1", "--time=1", "--out=x"], ["--ridge", "--time"]),
         (["--rigde=1", "--out=x"], ["--rigde", "'--ridge'"]),
         (["--config.design.network=siren", "--out=x"], ["siren", "no kernel"]),
         (["--config.design.encoding=identity", "--out=x"], ["identity", "no kernel"]),

@@ -214,10 +214,10 @@ def test_settings_that_are_halved_are_ranked_in_one_shard(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ("--shard=2/2", "counted from 0; did you mean 1/2?"),
-        ("--shard=0/0", "counted from 0"),
-        ("--shard=-1/2", "is not I/N, e.g. 0/4"),
-        ("--shard=half", "is not I/N, e.g. 0/4"),
+        ("--shard=2/2", "--shard=2/2: expected I/N with I from 0 to N - 1"),
+        ("--shard=0/0", "I from 0"),
+        ("--shard=-1/2", "expected I/N"),
+        ("--shard=half", "expected I/N"),
         ("--engine=dask", "allowed: here, ray"),
         ("--ray_address=auto", "needs --engine=ray"),
     ],

@@ -15,9 +15,8 @@ import yaml
 
 from experiments import submit, sweep
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import parsed, shard, told
+from inr_jax.cli.arguments import told
 from inr_jax.runs import jobs
-from inr_jax.runs.engines import Shard
 
 submitit = pytest.importorskip("submitit")
 
@@ -94,17 +93,17 @@ def test_the_shards_of_a_manifest_are_those_of_a_command_that_is_right(name, num
     for each in range(8):
         words = shlex.split(script.replace(number, str(each)).replace(of, "8").replace("\\\n", " "))
         assert words[:4] == ["exec", "python", "-m", "experiments.sweep"]
-        arguments = parsed(words[4:], sweep.OPTIONS, sweep.SWITCHES)
-        assert shard(arguments.shard) == Shard(each, 8) and "://BUCKET/" in arguments.out
+        arguments = sweep.command().parse(words[4:])
+        assert arguments.shard == (each, 8) and "://BUCKET/" in arguments.out
         assert configuration.load(arguments.config).study.name == "scale"
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (["--shards=0"], "must be above 0"),
-        (["--shards=some"], "is not a whole number"),
-        ([], "--shards is missing"),
+        (["--shards=0"], "--shards=0: expected a whole number of at least 1"),
+        (["--shards=some"], "expected a whole number"),
+        ([], "missing: --shards"),
         (["--shards=2", "--executor=slurmm"], "did you mean 'slurm'?"),
         (["--shards=2", "--config.axes.scale=wide"], "axes.scale"),
     ],
@@ -119,4 +118,4 @@ def test_a_wrong_request_is_refused_before_anything_is_submitted(tmp_path, capsy
 def test_the_command_line_needs_no_submitit_to_explain_itself():
     code = "import sys; sys.modules['submitit'] = None; from experiments import submit; submit.main(['--help'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0 and "--shards=N" in done.stdout
+    assert done.returncode == 0 and "--shards N" in done.stdout

@@ -148,6 +148,7 @@ def ended(started: subprocess.Popen) -> str:
     return said[1]
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("s3")
 def test_shards_of_several_processes_meet_in_a_bucket(bucket, alone):
     out = "s3://there/shards"
@@ -158,6 +159,7 @@ def test_shards_of_several_processes_meet_in_a_bucket(bucket, alone):
     same(out, alone)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("s3")
 def test_a_killed_process_goes_on_from_its_checkpoint_in_a_bucket(bucket, tmp_path):
     out, long = "s3://there/killed", ["--config.design.steps=20000", "--config.run.checkpoint_seconds=0"]
@@ -173,6 +175,7 @@ def test_a_killed_process_goes_on_from_its_checkpoint_in_a_bucket(bucket, tmp_pa
     same(out, tmp_path / "alone")
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("s3")
 def test_a_bucket_that_is_not_there_is_one_line(bucket, tmp_path):
     refused = start(bucket, "s3://elsewhere/run")

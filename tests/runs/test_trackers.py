@@ -160,6 +160,7 @@ def without_account(home) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if "WANDB" not in k} | {"HOME": str(home), "TERM": "xterm"}
 
 
+@pytest.mark.slow
 def test_weights_and_biases_asks_at_a_terminal_who_one_is_before_anything_is_fitted(tmp_path):
     pytest.importorskip("wandb")
     command = [sys.executable, "-m", "experiments.sweep", *SMALL, f"--out={tmp_path / 'run'}"]
@@ -179,6 +180,7 @@ def test_weights_and_biases_asks_at_a_terminal_who_one_is_before_anything_is_fit
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*"))
 
 
+@pytest.mark.slow
 def test_weights_and_biases_without_account_or_terminal_is_left_before_anything_is_fitted(tmp_path):
     pytest.importorskip("wandb")
     code = f"from inr_jax.runs.trackers import Sinks; print(Sinks('wandb,tensorboard', {str(tmp_path)!r}, {{}}).waiting.keys())"
@@ -187,6 +189,7 @@ def test_weights_and_biases_without_account_or_terminal_is_left_before_anything_
     assert "sink wandb is left" in done.stderr and done.stdout == "dict_keys(['tensorboard'])\n"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_weights_and_biases_gets_a_sweep_or_its_members_without_account_or_network(tmp_path, monkeypatch):
     pytest.importorskip("wandb")

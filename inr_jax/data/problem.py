@@ -1,0 +1,91 @@
+"""What is fitted, by its settings: an image or a signal, and what is measured of it."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Annotated, Any
+
+from inr_jax.data import images
+from inr_jax.fit.task import TASKS, Task
+from inr_jax.settings import Checked, Registry, about, bind
+
+Size = Annotated[
+    int,
+    about(
+        "side of the square image (resize=fit: its longer side), length of a signal; 0: as it is",
+        "pixels",
+        low=0,
+        high=2**14,
+    ),
+]
+Resize = Annotated[
+    str,
+    about(
+        "crop: the centre square; stretch: all of it, to a square; fit: keeps its shape",
+        choices=images.RESIZES,
+        when=lambda settings: settings["size"] > 0,
+    ),
+]
+Background = Annotated[float, about("behind what is transparent in a file: 0 black, 1 white", low=0.0, high=1.0)]
+
+
+class Sources(Registry):
+    """Loaders by what an image is named: a path, a sample, `synthetic:NAME` or `module:function`."""
+
+    def find(self, name: Any) -> Callable:
+        """The loader of an image, with the settings that it reads. Raises Refused where there is no such function."""
+        own = images.source(name)
+        kind = "sample" if name in images.SAMPLES else "file" if own is None else "generated"
+        return _loader(kind, name, own)
+
+
+SOURCES = Sources("image")
+
+
+@lru_cache(maxsize=1024)
+def _loader(kind: str, name: str, own: Callable | None) -> Callable:
+    def file(*, size: Size = 512, resize: Resize = "crop", background: Background = 1.0) -> Any:
+        return images.load(name, size, resize, background)
+
+    def sample(*, size: Size = 512, resize: Resize = "crop") -> Any:
+        return images.load(name, size, resize)
+
+    def generated(*, size: Size = 512, resize: Resize = "crop", **settings: Any) -> Any:
+        return images.load(name, size, resize, **settings)
+
+    if own is None:
+        return {"file": file, "sample": sample}[kind]
+    parameters = list(inspect.signature(generated).parameters.values())[:-1]
+    # A synthetic image is made at its size.
+    parameters = parameters[: 1 if name.startswith("synthetic:") else 2]
+    theirs = [each for each in inspect.signature(own).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    generated.__signature__ = inspect.Signature([*parameters, *theirs])  # type: ignore[attr-defined]
+    return generated
+
+
+SOURCES["PATH"] = _loader("file", "PATH", None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is fitted, as declarations: where an image comes from, and what is measured of it."""
+
+    image: Annotated[
+        Any, about("a path, a scikit-image sample's name, synthetic:NAME, or module:function", choices=SOURCES)
+    ] = "astronaut"
+    task: Annotated[Any, about("what is measured of it", choices=TASKS)] = "split"
+
+
+class Data(Checked):
+    """The settings of what is fitted. Raises Refused for a name or a value that is not allowed."""
+
+    __slots__ = ()
+    root = Problem
+
+
+@lru_cache(maxsize=8)
+def load_task(data: Data) -> Task:
+    """The task that the settings describe. Raises Refused where there is no such image."""
+    problem = bind(Problem, data)()
+    return problem.task(problem.image())

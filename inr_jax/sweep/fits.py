@@ -1,0 +1,139 @@
+"""Where members stand and what they have come to: on the device, as arrays, and a network by itself."""
+
+import dataclasses
+from functools import partial
+from typing import Any, NamedTuple, SupportsIndex
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from inr_jax.fit import member
+from inr_jax.fit.curves import Curves
+from inr_jax.fit.design import Design, Hyper, member_of
+from inr_jax.fit.member import State
+from inr_jax.fit.task import pixel_coordinates
+from inr_jax.settings import AnyArray
+
+
+class Checkpoint(NamedTuple):
+    """Where a chunk stands after some steps, and all that it takes to go on; arrays have a leading member axis.
+
+    `diverged_at` is the step that was not finite, or -1; the curves are those so far, (m, t) and (m, t, b).
+    """
+
+    step: int
+    state: State
+    diverged_at: Int[AnyArray, " m"]
+    curves: Curves
+
+
+class Outcome(NamedTuple):
+    """What members have come to, NumPy arrays with a leading member axis.
+
+    `scores` by metric, NaN where one is not defined. `picture` is 8 bit, at most 256 pixels along a side.
+    `rms_frequency` is the root mean square of B's entries at the end, in cycles per image side; NaN where there is no
+    B.
+    """
+
+    params: Any
+    data: Any
+    scores: dict[str, Float[np.ndarray, " m"]]
+    picture: UInt8[np.ndarray, "m ..."]
+    diverged_at: Int[np.ndarray, " m"]
+    rms_frequency: Float[np.ndarray, " m"]
+    curves: Curves
+
+
+@dataclasses.dataclass(frozen=True)
+class Fits:
+    """The members that were fitted: settings, steps taken, and their `Outcome`; scores and curves are attributes too.
+
+    `fits.psnr_heldout` is (members,) in dB; `history_step` are the steps of the curves `history_train` and
+    `history_heldout`, in dB, and `history_bands`, the error's power over the target's in each of `metrics.bands`.
+    """
+
+    design: Design
+    hypers: Hyper
+    steps: Int[np.ndarray, " m"]
+    history_step: Int[np.ndarray, " t"]
+    params: Any
+    data: Any
+    scores: dict[str, Float[np.ndarray, " m"]]
+    picture: UInt8[np.ndarray, "m ..."]
+    diverged_at: Int[np.ndarray, " m"]
+    rms_frequency: Float[np.ndarray, " m"]
+    curves: Curves
+
+    def __getattr__(self, name: str) -> Any:
+        """A score or a curve by its name."""
+        if name.startswith("__") or name in ("scores", "curves"):  # while it is being made
+            raise AttributeError(name)
+        if name in self.scores:
+            return self.scores[name]
+        return getattr(self.curves, name)
+
+    def network(self, row: SupportsIndex) -> "Network":
+        """The member of this row by itself."""
+        params, data = (jax.tree.map(lambda leaf: leaf[row], tree) for tree in (self.params, self.data))
+        _, *grid, channels = self.picture.shape
+        return Network(self.design, member_of(self.hypers, row), params, data, len(grid), channels)
+
+    def predict(self, row: SupportsIndex, grid: tuple[int, ...]) -> Float[np.ndarray, "*grid c"]:
+        """The image of the member of this row, on a grid of any size, unclipped."""
+        return self.network(row).predict(grid)
+
+
+class Network(NamedTuple):
+    """A fitted network by itself: its settings, trained and fixed variables, dimensions in and channels out."""
+
+    design: Design
+    hyper: Hyper
+    params: Any
+    data: Any
+    dims: int
+    channels: int
+
+    def __call__(self, coords: Float[jax.Array, "n d"]) -> Float[jax.Array, "n c"]:
+        """The values at coordinates of the design's domain, unclipped."""
+        params, data = jax.tree.map(jax.numpy.asarray, (self.params, self.data))
+        return member.predict(self.design, self.hyper, params, data, coords, self.channels)
+
+    def predict(
+        self, grid: tuple[int, ...], part: tuple[slice, ...] = (), tile: int = 2**14
+    ) -> Float[np.ndarray, "*part c"]:
+        """The image on a grid of any size, or a part of it, unclipped.
+
+        In tiles: beyond the image, memory does not grow with it.
+        """
+        ranges = [range(size)[cut] for size, cut in zip(grid, part or [slice(None)] * len(grid), strict=True)]
+        shape = tuple(map(len, ranges))
+        pixels = int(np.prod(shape))
+        tile = min(tile, pixels)
+        image = np.empty((pixels, self.channels), np.float32)
+        for first in range(0, pixels, tile):
+            places = np.unravel_index(np.minimum(np.arange(first, first + tile), pixels - 1), shape)
+            where = [along.start + along.step * place for along, place in zip(ranges, places, strict=True)]
+            index = np.ravel_multi_index(where, grid).astype(np.int32)
+            colors = _predict_tile(*self[:4], index, grid, self.channels)
+            image[first : first + tile] = np.asarray(colors)[: pixels - first]
+        return image.reshape(*shape, self.channels)
+
+
+def on_host(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint as NumPy arrays."""
+    return jax.tree.map(np.asarray, checkpoint)._replace(step=checkpoint.step)
+
+
+def members_of(checkpoint: Checkpoint, rows: np.ndarray) -> Checkpoint:
+    """Where these members of a chunk stand."""
+    step, *rest = checkpoint
+    return Checkpoint(step, *jax.tree.map(lambda leaf: leaf[rows], rest))
+
+
+@partial(jax.jit, static_argnames=("design", "grid", "channels"))
+def _predict_tile(
+    design: Design, hyper: Hyper, params: Any, data: Any, index: Any, grid: tuple[int, ...], channels: int
+) -> jax.Array:
+    coords = pixel_coordinates(index, grid, design.domain)
+    return member.predict(design, hyper, params, data, coords, channels)

@@ -1,0 +1,64 @@
+"""What a study asks for, and how it is carried out."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from inr_jax.settings import about
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """Execution options: only `keep` (pruning) and `centre` (shifts the axis of scales) affect results."""
+
+    chunk: Annotated[int, about("members fitted at once; 0: the planner decides", low=0, high=2**16)] = 0
+    pixel_block: Annotated[int, about("pixels a gradient is accumulated over; 0: the planner decides", low=0)] = 0
+    features: Annotated[
+        str,
+        about(
+            "recomputed at every step, or kept over the steps where all take the same pixels; auto: the planner "
+            "decides",
+            choices=("auto", "recomputed", "precomputed"),
+        ),
+    ] = "auto"
+    checkpoint_seconds: Annotated[
+        float, about("at most so long between two checkpoints of an unfinished chunk", "seconds", low=0.0)
+    ] = 60.0
+    keep: Annotated[
+        float,
+        about(
+            "successive halving: part of the settings of one design on one image that is fitted on from 1/16, 1/8, "
+            "1/4, 1/2 of the steps; 1: all",
+            above=0.0,
+            high=1.0,
+        ),
+    ] = 1.0
+    history: Annotated[int, about("points of the training curves that are kept", low=2, high=10_000)] = 24
+    metrics: Annotated[str, about("more metrics, module:function; commas between")] = ""
+    sinks: Annotated[str, about("trackers to report to: wandb, tensorboard, module:class; commas between")] = ""
+    engine: Annotated[
+        str,
+        about("where chunks run: in this process, or as tasks of a Ray cluster", choices=("here", "ray")),
+    ] = "here"
+    cpus: Annotated[float, about("cores of a Ray task", above=0.0)] = 1.0
+    gpus: Annotated[float, about("GPUs of a Ray task", low=0.0)] = 0.0
+    theory: Annotated[bool, about("the report also shows what kernel regression predicts without training")] = False
+    centre: Annotated[
+        bool, about("axes.scale are multiples of the scale that the kernel chooses from training pixels")
+    ] = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study as it was asked for: base settings by name, the axes' values, the cases, and how to run it.
+
+    `second` are the axes of the run that follows, where they have other values than in this one.
+    """
+
+    name: str
+    variant: str
+    settings: Mapping[str, Any]
+    axes: Mapping[str, tuple]
+    cases: tuple[Mapping[str, Any], ...]
+    run: Run
+    second: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
