@@ -17,7 +17,7 @@ import inr_jax as inr
 from experiments import export, predict, render, sweep
 from experiments.analysis import choose, learned_kernel
 from inr_jax.cli.arguments import told
-from inr_jax.data import images
+from inr_jax.data import images, interpolate
 from inr_jax.report import plots_members
 
 TINY = ["--config.design.width=8", "--config.design.frequencies=8", "--config.design.steps=6"]
@@ -56,6 +56,7 @@ def psnr(image: np.ndarray, target: np.ndarray) -> float:
     return -10 * np.log10(np.mean(np.square(np.clip(image, 0, 1).astype(np.float64) - target)))
 
 
+@pytest.mark.figures
 def test_a_member_is_rendered_in_the_shape_of_its_photograph(run, photographs, tmp_path):
     out = tmp_path / "member.npy"
     assert told(render.main, [str(run), "--member=1", f"--out={out}"]) == 0
@@ -66,6 +67,7 @@ def test_a_member_is_rendered_in_the_shape_of_its_photograph(run, photographs, t
     assert iio.imread(tmp_path / "member.png").shape == (30, 40, 3)
 
 
+@pytest.mark.figures
 def test_the_page_shows_pictures_and_the_target_in_the_shape_of_the_photograph(run, photographs):
     page = (run / "report.html").read_text()
     (text,) = re.findall(r'<script type="application/json" id="members">(.*?)</script>', page, re.S)
@@ -88,6 +90,7 @@ def test_a_row_of_pictures_is_as_high_as_they_are():
     np.testing.assert_allclose(heights / np.sum(heights), rows / rows.sum())
 
 
+@pytest.mark.figures
 def test_what_the_kernel_predicts_is_of_the_photograph_in_its_shape(run, photographs):
     table, prediction = pd.read_csv(run / "results.csv"), pd.read_csv(run / "prediction.csv")
     task = inr.tasks.split(images.load(photographs["landscape"], 18, "fit"))
@@ -96,6 +99,7 @@ def test_what_the_kernel_predicts_is_of_the_photograph_in_its_shape(run, photogr
     np.testing.assert_allclose(prediction["psnr_heldout"], curve.psnr_heldout, atol=0.01)
 
 
+@pytest.mark.figures
 def test_exports_of_a_member_and_of_the_table_know_no_square(run, tmp_path):
     assert told(export.main, [str(run), f"--out={tmp_path / 'table.csv'}"]) == 0
     assert told(export.main, [str(run), "--member=0", f"--out={tmp_path / 'member.safetensors'}"]) == 0
@@ -104,16 +108,26 @@ def test_exports_of_a_member_and_of_the_table_know_no_square(run, tmp_path):
     np.testing.assert_allclose(network.predict(GRID), np.load(tmp_path / "member.npy"), atol=1e-6)
 
 
-def test_every_split_and_a_validation_part_of_it_can_be_swept(photographs, tmp_path):
-    splits = ["all", "quarter", "rows", "checkerboard", "random"]
-    axes = [f"--config.axes.split={','.join(splits)}", "--config.axes.validation=0,0.25"]
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+@pytest.mark.parametrize("kind", ["all", "quarter", "rows", "checkerboard", "random"])
+def test_every_split_and_its_interpolation_follow_the_shape(photographs, kind, validation):
+    image = images.load(photographs["portrait"], 18, "fit")
+    task = inr.tasks.split(image, kind, validation=validation)
+    rows, columns = np.unravel_index(np.concatenate([task.train, task.heldout]), GRID[::-1])
+    assert rows.max() >= 16 and columns.max() >= 10
+    for method in interpolate.METHODS:
+        drawn = interpolate.interpolate(task, method)
+        np.testing.assert_allclose(drawn.reshape(-1, 3)[task.train], task.colors[task.train], atol=1e-5)
+        assert drawn.shape == image.shape and ((kind == "all" and not validation) or 15 < psnr(drawn, image) < 40)
+
+
+def test_pixels_that_are_drawn_and_a_validation_part_of_rows_can_be_swept(photographs, tmp_path):
+    axes = ["--config.axes.split=rows,random", "--config.validation=0.25", "--config.axes.scale=2"]
     image = f"--config.image={photographs['portrait']}"
-    table = swept(tmp_path / "run", image, *FIT, *axes, "--config.axes.scale=2", "--config.axes.seed=0")
-    assert len(table) == 10 and (table["status"] == "ok").all()
-    without = (table["split"] == "all") & (table["validation"] == 0)
-    assert table["psnr_heldout"][~without].notna().all() and table["psnr_heldout"][without].isna().all()
+    table = swept(tmp_path / "run", image, *FIT, *axes, "--config.design.pixels=16", "--config.axes.seed=0")
+    assert (table["status"] == "ok").all() and table["psnr_heldout"].notna().all()
     baselines = pd.read_csv(tmp_path / "run" / "baselines.csv")
-    assert len(baselines) == 2 * 9 and np.isfinite(baselines[["psnr_heldout", "psnr_all"]]).all(axis=None)
+    assert len(baselines) == 4 and np.isfinite(baselines[["psnr_heldout", "psnr_all"]]).all(axis=None)
 
 
 def test_landscapes_and_portraits_are_swept_together_and_pruned_each_by_itself(photographs, tmp_path):
@@ -143,11 +157,9 @@ def test_scales_are_predicted_chosen_and_explained_on_photographs_that_are_not_s
     assert told(learned_kernel.main, [str(tmp_path / "judged"), "--member=0"]) == 0
 
 
-@pytest.mark.parametrize("name", ["landscape", "portrait"])
-def test_in_python_a_photograph_is_fitted_as_it_is(photographs, name):
-    image = inr.images.load(photographs[name], size=0)
-    shape = (36, 54) if name == "landscape" else (54, 36)
-    assert image.shape[:2] == shape
+def test_in_python_a_photograph_is_fitted_as_it_is(photographs):
+    image, shape = inr.images.load(photographs["portrait"], size=0), (54, 36)
+    assert image.shape == (*shape, 3)
     task = inr.tasks.split(image, "quarter")
     design = inr.Design(frequencies=8, width=8, depth=1, steps=4)
     fits = inr.fit_many(design, inr.hypers(scale=[1, 2]), task)
@@ -159,21 +171,12 @@ def test_in_python_a_photograph_is_fitted_as_it_is(photographs, name):
     assert choice.low <= choice.scale <= choice.high
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
-def test_the_command_for_a_photograph_of_ones_own_is_accepted_as_printed(
-    page, tmp_path, monkeypatch, capsys, photographs
-):
-    study = Path("experiments/configs/scale.py").resolve()
-    text = Path(page).read_text().replace("\\\n", " ").replace("experiments/configs/scale.py", str(study))
-    (command,) = re.findall(
-        r"^(?:inr-sweep|python -m experiments\.sweep) (.*config\.image=\w*photo\.jpg.*)$", text, re.M
-    )
-    flags = shlex.split(command)
-    assert "--config.resize=fit" in flags
-    (name,) = re.findall(r"config\.image=(\S+)", command)
-    Image.open(photographs["landscape"]).save(tmp_path / name)
+def test_the_readmes_command_for_a_photograph_is_accepted_as_printed(tmp_path, monkeypatch, capsys, photographs):
+    text = Path("README.md").read_text().replace("\\\n", " ")
+    (flags,) = (shlex.split(line) for line in text.splitlines() if "experiments.sweep" in line and "photo.jpg" in line)
+    assert "--config.resize=fit" in flags and "--config.image=photo.jpg" in flags
+    Image.open(photographs["landscape"]).save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
-    assert told(sweep.main, [*flags, "--dry_run"]) == 0
-    said = capsys.readouterr().out
-    width, height = map(int, re.findall(r"photo\.jpg (\d+)x(\d+):", said)[0])
-    assert width * 2 == height * 3 or abs(width * 2 - height * 3) <= 3
+    assert told(sweep.main, [*flags[3:], "--dry_run"]) == 0
+    size = next(int(flag.partition("=")[2]) for flag in flags if flag.startswith("--config.size="))
+    assert f"photo.jpg {size}x{round(size * 2 / 3)}" in capsys.readouterr().out
