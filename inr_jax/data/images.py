@@ -2,6 +2,8 @@
 
 A custom source is a function `f(side, *, ...)`, named `module:function`, that returns an image (h, w) or (h, w, c), or
 a signal (n,); its keyword parameters are settings. The generators of `synthetic` are functions of the same kind.
+
+Libraries that decode, resample and encode are imported in the functions that call them: few programs need them all.
 """
 
 import glob
@@ -13,10 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
-import skimage.data
-import skimage.transform
 from jaxtyping import Float
 
 from inr_jax.data import files
@@ -53,6 +52,8 @@ def load(
     if make := source(spec):
         return _generate(spec, partial(make, size or GENERATED_SIDE, **settings), size, resize)
     if spec in SAMPLES:
+        import skimage.data
+
         image = files.to_channels(files.to_unit(getattr(skimage.data, spec)()))
     else:
         image = files.to_channels(_read(spec)[0], background)
@@ -114,6 +115,8 @@ def resample(image: Float[np.ndarray, "h w c"], size: int, resize: str = "crop")
     longer = max(height, width)
     shape = tuple(max(2, round(n * size / longer)) for n in (height, width)) if resize == "fit" else (size, size)
     if image.shape[:2] != shape:
+        import skimage.transform
+
         image = skimage.transform.resize(image, shape, anti_aliasing=True)
     return np.clip(image, 0.0, 1.0).astype(np.float32)
 
@@ -136,8 +139,10 @@ def to_bytes(image: Float[np.ndarray, "h w c"]) -> np.ndarray:
 
 def to_png(image: Float[np.ndarray, "h w c"]) -> bytes:
     """The image in 8 bits as a PNG file."""
+    import imageio.v3
+
     buffer = io.BytesIO()
-    iio.imwrite(buffer, to_bytes(image), extension=".png")
+    imageio.v3.imwrite(buffer, to_bytes(image), extension=".png")
     return buffer.getvalue()
 
 

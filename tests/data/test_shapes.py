@@ -15,9 +15,10 @@ from PIL import Image
 
 import inr_jax as inr
 from experiments import export, predict, render, sweep
-from experiments.analysis import choose, learned_kernel
+from experiments.analysis import choices, learned_kernel
 from inr_jax.cli.arguments import told
 from inr_jax.data import images, interpolate
+from inr_jax.data.problem import Data
 from inr_jax.report import plots_members
 
 TINY = ["--config.design.width=8", "--config.design.frequencies=8", "--config.design.steps=6"]
@@ -142,19 +143,32 @@ def test_landscapes_and_portraits_are_swept_together_and_pruned_each_by_itself(p
         assert np.load(out).shape[:2] == (GRID if "landscape" in image else GRID[::-1])
 
 
-def test_scales_are_predicted_chosen_and_explained_on_photographs_that_are_not_square(photographs, tmp_path, capsys):
-    two = f"--config.axes.image={','.join(photographs.values())}"
-    assert told(predict.main, ["--config=scale:quick", two, *FIT, f"--out={tmp_path / 'predicted'}"]) == 0
-    predicted = pd.read_csv(tmp_path / "predicted" / "prediction.csv")
+def test_scales_are_predicted_from_the_command_line(photographs, tmp_path):
+    two = [f"--config.axes.image={','.join(photographs.values())}", "--config.axes.scale=0.5,1,2,4,8"]
+    assert told(predict.main, ["--config=scale:quick", *two, *FIT, f"--out={tmp_path}"]) == 0
+    predicted = pd.read_csv(tmp_path / "prediction.csv")
     assert predicted[["psnr_heldout", "psnr_train", "psnr_validated"]].notna().all(axis=None)
-    # The same picture turned by a quarter has the other B, and nearly the same best scale.
+    # The same picture, turned: other draws of B, and nearly the same best scale.
     best = [group.groupby("scale")["psnr_heldout"].mean().idxmax() for _, group in predicted.groupby("image")]
     assert max(best) <= 2 * min(best)
-    few = ["--config.axes.scale=1,2,4", "--config.resize=fit", *TINY[:2], "--config.axes.steps=6,12"]
-    swept(tmp_path / "judged", two, *few, study="kernel_against_training:quick")
-    assert told(choose.main, [str(tmp_path / "judged")]) == 0
-    assert pd.read_csv(tmp_path / "judged" / "choices.csv")["scale"].notna().all()
-    assert told(learned_kernel.main, [str(tmp_path / "judged"), "--member=0"]) == 0
+
+
+def test_every_way_to_choose_a_scale_takes_photographs_that_are_not_square(photographs):
+    scales = np.asarray([0.5, 2.0, 8.0])
+    design = inr.Design(frequencies=8, width=8, depth=1)
+    curves = {10: np.asarray([15.0, 16.0, 14.0])}
+    problems = [
+        choices.Problem(Data(image=path, size=18, resize="fit"), design, scales, curves, curves, {10: 1.0})
+        for path in photographs.values()
+    ]
+    judged = choices.judged(problems)
+    assert judged["scale"].isin(scales).all() and set(judged["image"]) == set(photographs.values())
+
+
+@pytest.mark.figures
+def test_learned_kernels_are_of_members_that_are_not_square(run, capsys):
+    assert told(learned_kernel.main, [str(run), "--member=1"]) == 0
+    assert "nan" not in capsys.readouterr().out.lower()
 
 
 def test_in_python_a_photograph_is_fitted_as_it_is(photographs):
