@@ -135,7 +135,7 @@ def judged(
     rows = []
     for each, view in seen[: len(found)]:
         known = seen[len(found) :] or [pair for pair in seen if pair[0].data.image != each.data.image]
-        named = {key: getattr(each.data, key) for key in ("image", "size", "split", "fraction")}
+        named = {key: each.data.get(key) for key in ("image", "size", "split", "fraction")}
         for steps, curve in each.trained.items():
             if not np.isfinite(curve).all():
                 continue
