@@ -248,7 +248,7 @@ def _bring(config: ConfigDict, settings: Sequence, axes: Sequence) -> dict[str, 
 
 def _redeclared(package: Mapping[str, Setting], settings: Sequence[Mapping[str, Any]]) -> dict[str, Setting]:
     """The package's settings that a custom function named here declares with a default of its own."""
-    found = {}
+    found: dict[str, Setting] = {}
     for choice in [setting for setting in package.values() if setting.registry is not None]:
         for name in {each[choice.name] for each in settings if isinstance(each.get(choice.name), str)}:
             if ":" in name and name not in choice.registry:  # type: ignore[operator]
