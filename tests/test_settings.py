@@ -115,7 +115,7 @@ def test_hypers_of_a_design_takes_the_numbers_of_its_custom_functions_as_axes_be
     assert members.scale.tolist() == [1, 1, 1, 2, 2, 2]
     assert members.sharpness.tolist() == [0.5, 1, 2] * 2 and members.sharpness.dtype == np.float32
     assert complete(design, members).spread.tolist() == [3] * 6
-    with pytest.raises(Refused, match="'spred'.*did you mean 'spread'"):
+    with pytest.raises(Refused, match=r"'spred'.*did you mean 'spread'"):
         hypers(design, spred=[1.0])
     with pytest.raises(Refused, match="'sharpness' is not known"):
         hypers(sharpness=[1.0])
@@ -124,7 +124,7 @@ def test_hypers_of_a_design_takes_the_numbers_of_its_custom_functions_as_axes_be
 
 
 def test_completing_refuses_a_name_that_neither_the_design_nor_the_package_knows():
-    with pytest.raises(Refused, match="'sharpnes'.*did you mean 'sharpness'"):
+    with pytest.raises(Refused, match=r"'sharpnes'.*did you mean 'sharpness'"):
         complete(Design(encoding=rings), Hyper(seed=np.zeros(1, np.int32), sharpnes=np.ones(1, np.float32)))
 
 
@@ -433,7 +433,7 @@ def test_annotations_that_are_postponed_declare_the_same():
     )
     (setting,) = declared(module.f)
     assert setting.about.meaning == "power" and setting.traced
-    with pytest.raises(Refused, match="p=0.5 is out of range"):
+    with pytest.raises(Refused, match=r"p=0\.5 is out of range"):
         hypers(Design(network="mlp", activation=module.f), p=[0.5])
 
 

@@ -126,7 +126,7 @@ def identity(variables: Variables, coords: Float[Array, "n d"]) -> Float[Array, 
     return coords
 
 
-def fourier(variables: Variables, coords: Float[Array, "n d"], *, side: float) -> Float[Array, "n 2*m"]:
+def fourier(variables: Variables, coords: Float[Array, "n d"], *, side: float) -> Float[Array, "n f"]:
     """[sin 2πBx, cos 2πBx] (Tancik et al. 2020, eq. 5, with a = 1)."""
     return jnp.concatenate(sines.turned(_turns(coords / side, variables["B"]))).T
 
