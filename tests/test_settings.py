@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import operator
 import pickle
 import types
 from typing import Annotated
@@ -63,7 +64,7 @@ def test_completed_hypers_have_every_traced_setting_that_the_design_reads_in_32_
     made = complete(design, hypers(**axes))
     members = math.prod(np.size(values) for values in axes.values())
     traced = {name: setting for name, setting in reads(design).items() if setting.traced}
-    assert list(made) == list(traced)
+    assert {*made} == {*traced}
     for name, setting in traced.items():
         assert made[name].shape == (members,)
         assert made[name].dtype == (np.int32 if name == "seed" else np.float32)
@@ -389,8 +390,19 @@ def test_replace_settles_auto_again_and_keeps_what_was_given():
 
 @pytest.mark.parametrize("thing", [Design(), Hyper(scale=1.0), Data()], ids=lambda thing: type(thing).__name__)
 def test_settings_cannot_be_changed_in_place(thing):
-    with pytest.raises(AttributeError, match="immutable"):
-        setattr(thing, next(iter(thing)), None)
+    before, name = dict(thing), next(iter(thing))
+    for change in (
+        lambda: setattr(thing, name, None),
+        lambda: operator.setitem(thing, name, None),
+        lambda: operator.delitem(thing, name),
+        lambda: operator.ior(thing, {name: None}),
+        lambda: thing.update({name: None}),
+        lambda: thing.pop(name),
+        thing.clear,
+    ):
+        with pytest.raises(AttributeError, match=r"is immutable; replace\(NAME=VALUE\) returns another"):
+            change()
+    assert dict(thing) == before
 
 
 def test_a_setting_that_is_not_there_is_an_attribute_error_with_those_that_are():

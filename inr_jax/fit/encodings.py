@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from inr_jax.fit import sines
@@ -23,7 +24,7 @@ from inr_jax.settings import Refused, Registry, about
 FAMILIES = Registry("family")
 Frequencies = Annotated[int, about("rows of B", low=1)]
 Scale = Annotated[
-    float,
+    ArrayLike,
     about("standard deviation of B's rows (positional: highest exponent)", "cycles per image side", low=0.0),
 ]
 Octaves = Annotated[int, about("k = 0 ... octaves - 1 in dyadic and octaves", low=1, high=24)]
@@ -36,9 +37,9 @@ class Variables(NamedTuple):
     params: dict[str, Any]
     data: dict[str, Any]
 
-    def __getitem__(self, name: Any) -> Any:
-        """The variable of this name, trained or not."""
-        return (self.params | self.data)[name]
+    def get(self, name: str) -> Any:
+        """The variable of this name, trained or not; None if there is none."""
+        return (self.params | self.data).get(name)
 
 
 class Encoding(NamedTuple):
@@ -48,7 +49,7 @@ class Encoding(NamedTuple):
     apply: Callable[..., Float[Array, "n f"]]
 
 
-def fixed(function: Callable[..., Array]) -> Encoding:
+def fixed(function: Callable[..., Array] | Encoding) -> Encoding:
     """The encoding of a function `f(coords, key, *, ...)`, where the key is the member's; an `Encoding` as it is."""
     if isinstance(function, Encoding):
         return function
@@ -59,7 +60,7 @@ def fixed(function: Callable[..., Array]) -> Encoding:
 
     @functools.wraps(function)
     def apply(variables: Variables, coords: Array, **settings: Any) -> Array:
-        return function(coords, jax.random.wrap_key_data(variables["key"]), **settings)
+        return function(coords, jax.random.wrap_key_data(variables.get("key")), **settings)
 
     return Encoding(init, apply)
 
@@ -104,11 +105,11 @@ def random_frequencies(
     *,
     frequencies: Frequencies = 256,
     family: Annotated[
-        str,
+        Any,
         about("distribution of B's rows, scale is the standard deviation of each", choices=FAMILIES),
     ] = "gaussian",
     scale: Scale = 10.0,
-    anisotropy: Annotated[float, about("the columns' scale over the rows', in two dimensions", above=0.0)] = 1.0,
+    anisotropy: Annotated[ArrayLike, about("the columns' scale over the rows', in two dimensions", above=0.0)] = 1.0,
     learn_frequencies: Learned = False,
 ) -> Variables:
     """B with rows drawn from the family, independent along each axis, with standard deviation `scale`.
@@ -128,7 +129,7 @@ def identity(variables: Variables, coords: Float[Array, "n d"]) -> Float[Array, 
 
 def fourier(variables: Variables, coords: Float[Array, "n d"], *, side: float) -> Float[Array, "n f"]:
     """[sin 2πBx, cos 2πBx] (Tancik et al. 2020, eq. 5, with a = 1)."""
-    return jnp.concatenate(sines.turned(_turns(coords / side, variables["B"]))).T
+    return jnp.concatenate(sines.turned(_turns(coords / side, variables.get("B")))).T
 
 
 def dyadic(variables: Variables, coords: Float[Array, "n d"], *, octaves: Octaves = 10) -> Float[Array, "n f"]:
@@ -141,7 +142,7 @@ def octaves(
     variables: Variables, coords: Float[Array, "n d"], *, octaves: Octaves = 10, side: float
 ) -> Float[Array, "n f"]:
     """[Bx, sin π2^k Bx, cos π2^k Bx] for k < octaves: m (1 + 2 octaves) features."""
-    half_turns = _turns(coords / side, variables["B"])
+    half_turns = _turns(coords / side, variables.get("B"))
     pairs = [sines.turned(half_turns * 2.0 ** (k - 1)) for k in range(octaves)]
     return jnp.concatenate([half_turns, *itertools.chain(*pairs)]).T
 

@@ -1,17 +1,18 @@
 """Update rules, learning-rate schedules and losses. The only file that imports optax."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from inr_jax.settings import Registry, about
 
-Rule = optax.GradientTransformation
+Rule: TypeAlias = optax.GradientTransformation
 # Functions of the learning rate: a number, or a function of the step.
 OPTIMIZERS = Registry("optimizer")
 # Functions of an update rule's maker, the first learning rate, the number of steps, and of steps in an epoch.
@@ -30,7 +31,7 @@ def adam(learning_rate: Any) -> Rule:
 def adamw(
     learning_rate: Any,
     *,
-    weight_decay: Annotated[float, about("of adamw, times the learning rate", low=0.0)] = 1e-2,
+    weight_decay: Annotated[ArrayLike, about("of adamw, times the learning rate", low=0.0)] = 1e-2,
 ) -> Rule:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019), on weights and biases as in PyTorch."""
     return optax.adamw(learning_rate, weight_decay=weight_decay)

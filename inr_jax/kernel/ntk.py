@@ -262,12 +262,12 @@ def fan_in(design: Design, dims: int) -> int:
 
 def count(design: Design, dims: int) -> int:
     """How many frequencies a design has: rows of B."""
-    return jax.eval_shape(partial(member.draw_encoding, design, dims=dims), Hyper(seed=0))["B"].shape[0]
+    return jax.eval_shape(partial(member.draw_encoding, design, dims=dims), Hyper(seed=0)).get("B").shape[0]
 
 
 def frequencies(design: Design, hyper: Hyper, dims: int) -> Float[np.ndarray, "m d"]:
     """B as a fit of these settings draws it, in cycles per image side."""
-    return np.asarray(_drawn(design, hyper, dims)["B"], np.float64)
+    return np.asarray(_drawn(design, hyper, dims).get("B"), np.float64)
 
 
 def spacing(design: Design, grid: tuple[int, ...]) -> Float[np.ndarray, " d"]:
