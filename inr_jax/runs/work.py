@@ -27,7 +27,7 @@ from inr_jax.sweep.study import Run
 
 # A line for each member that failed, by its key.
 Failures = dict[str, str]
-Places = Int[np.ndarray, " m"]
+Places = Int[np.ndarray, " _"]
 
 
 class Work(NamedTuple):
