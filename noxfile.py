@@ -1,6 +1,6 @@
 """Every Python and every jax that is promised, one session each: nox -s SESSION [-- PYTEST ARGUMENTS].
 
-Each makes an environment of its own, `nox -l` lists them. All tests take under half an hour on two cores.
+Each makes an environment of its own, `nox -l` lists them. `slow` runs what the others leave out.
 """
 
 import nox
@@ -22,29 +22,36 @@ COLAB += (
 )
 
 
-def tested(session: nox.Session, *pins: str) -> None:
-    """All tests, or those that are asked for."""
-    session.install("--editable", ".[test]", *pins)
+def run_tests(session: nox.Session, *pins: str, extra: str = "test", select: str = "not slow") -> None:
+    """Install the package with an extra and these versions, and run the tests that are selected."""
+    session.install("--editable", f".[{extra}]", *pins)
     session.run("python", "-c", "import jax, flax; print('jax', jax.__version__, 'flax', flax.__version__)")
-    session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadgroup", *session.posargs)
+    distribute = ("-n", "2", "--dist", "loadgroup" if select == "slow" else "worksteal")
+    session.run("python", "-m", "pytest", *distribute, "-m", select, *session.posargs)
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])
 def newest(session: nox.Session) -> None:
     """The newest of everything that each Python gives."""
-    tested(session)
+    run_tests(session)
 
 
 @nox.session(python="3.11")
 def floors(session: nox.Session) -> None:
     """The lowest versions."""
-    tested(session, *FLOORS)
+    run_tests(session, *FLOORS)
 
 
 @nox.session(python="3.13")
 def colab(session: nox.Session) -> None:
     """Colab's versions."""
-    tested(session, *COLAB)
+    run_tests(session, *COLAB)
+
+
+@nox.session(python="3.11")
+def slow(session: nox.Session) -> None:
+    """The tests that `make test` leaves out, with the newest of everything."""
+    run_tests(session, extra="test-slow", select="slow")
 
 
 @nox.session(python="3.11")

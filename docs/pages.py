@@ -1,25 +1,19 @@
 """The pages of the site that are kept elsewhere: the fields in the code, the studies in their own README."""
 
-import dataclasses
 import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from inr_jax.settings import GROUPS, LARGEST
+from inr_jax.cli.config import Row, listed
+from inr_jax.settings import AUTO, LARGEST, Setting
 
 ROOT = Path(__file__).parent.parent
-TITLES = {
-    "data": ("What is fitted", ""),
-    "design": ("Design: one compilation for each", "design."),
-    "hyper": ("Hyper: numbers inside one program", "hyper."),
-    "run": ("How it is carried out", "run."),
-}
 INTRODUCTION = """# Every field
 
 Set one with `--config.FIELD=VALUE`, sweep one with `--config.axes.NAME=1,2,4` (its name without the prefix); all but
-`run.*` can be swept. A function of your own (`module:function`) brings its keyword-only parameters as further fields.
+`run.*` can be swept. Fields stand under what reads them. A custom function (`module:function`) declares fields of its own.
 """
 
 
@@ -36,22 +30,28 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def fields() -> str:
     """Every field with its default, unit, range and meaning."""
     parts = [INTRODUCTION]
-    for group, (title, prefix) in TITLES.items():
-        parts.append(f"\n## {title}\n\n| field | default | allowed | meaning |\n|---|---|---|---|")
-        for field in dataclasses.fields(GROUPS[group]):
-            if field.name != "own":
-                meta = field.metadata
-                default = f"`{field.default}`" if field.default != "" else ""
-                meaning = meta["help"] + (f" ({meta['unit']})" if meta["unit"] else "")
-                cells = [f"`{prefix}{field.name}`", default, allowed(meta), meaning]
-                parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    for title, rows in listed().items():
+        parts.append(f"\n## {title.capitalize()}\n\n| field | default | allowed | meaning |\n|---|---|---|---|")
+        parts += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)) + " |" for row in rows]
     return "\n".join(parts)
 
 
-def allowed(meta: dict) -> str:
-    """The values that a field takes, as far as they are not all of its type."""
-    if meta["choices"]:
-        return ", ".join(f"`{choice}`" for choice in meta["choices"]) + (", `module:function`" if meta["open"] else "")
-    bounds = {"low": "at least", "above": "above", "high": "at most"}
-    known = {name: meta[name] for name in bounds if meta[name] not in (None, LARGEST)}
-    return ", ".join(f"{bounds[name]} {bound:g}" for name, bound in known.items())
+def cells(row: Row) -> list[str]:
+    """A field's name, default, allowed values and meaning, with the functions that read it."""
+    name, setting, readers = row
+    about = setting.about
+    meaning = about.meaning + (f" ({about.unit})" if about.unit else "")
+    meaning += f"; read by {', '.join(readers)}" if readers else ""
+    return [f"`{name}`", f"`{setting.default}`" if setting.default != "" else "", allowed(setting), meaning]
+
+
+def allowed(setting: Setting) -> str:
+    """The values that a field takes, where they are not all of its type."""
+    about = setting.about
+    if about.choices and setting.name != "image":
+        custom = ["module:function"] if setting.registry is not None and setting.registry.custom else []
+        automatic = [AUTO] if setting.default == AUTO else []
+        return ", ".join(f"`{choice}`" for choice in dict.fromkeys([*automatic, *about.choices, *custom]))
+    high = None if about.high == LARGEST else about.high
+    bounds = {"at least": about.low, "above": about.above, "at most": high}
+    return ", ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)

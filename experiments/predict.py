@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     from inr_jax.runs import stores, study
 
     start = time.perf_counter()
-    members = study.members_of(loaded.study).grid.members
+    members = study.members_of(loaded.study).grid
     ridge = request.ridge or scale_curves.SHORT
     try:
         predicted = of_study.foresee(members, ridge=ridge, time=request.time, validate=True)

@@ -11,26 +11,22 @@ is the package's setting of that name, or something that the caller provides. Wh
 `module:function` brings pass through the same door.
 """
 
-import difflib
-import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from inspect import Parameter
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+
+from inr_jax.refused import Refused, imported, library, nearest  # noqa: F401
 
 LARGEST = 2**31 - 1
 # Functions of the host take both NumPy's arrays and JAX's.
 AnyArray = jax.Array | np.ndarray
 # A value that each function, or the registry's row that it stands in, replaces by its own.
 AUTO = "auto"
-
-
-class Refused(ValueError):
-    """A request that cannot be met: one line with the value, what is allowed, and the closest match."""
 
 
 class about(NamedTuple):  # noqa: N801  reads as a word inside Annotated
@@ -249,128 +245,6 @@ def bind(entry: Any, settings: Mapping[str, Any], **provided: Any) -> Any:
         if value is not Parameter.empty:
             keywords[setting.name] = value
     return partial(entry, **keywords)
-
-
-class Settings(Mapping[str, Any]):
-    """Settings by name, which are attributes too: immutable, and hashable where the values are."""
-
-    __slots__ = ("_values",)
-    _values: dict[str, Any]
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        """Exactly these settings."""
-        object.__setattr__(self, "_values", dict(values))
-
-    def __getitem__(self, name: str) -> Any:
-        """The value of a setting."""
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """The names."""
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        """The number of settings."""
-        return len(self._values)
-
-    def __getattr__(self, name: str) -> Any:
-        """The value of a setting. Raises AttributeError with the names that there are."""
-        if name.startswith("_") or name not in self._values:
-            raise AttributeError(f"{type(self).__name__} has no setting {name!r}; it has {', '.join(self._values)}")
-        return self._values[name]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Raises AttributeError: settings are immutable."""
-        raise AttributeError(f"{type(self).__name__} is immutable; replace({name}=...) returns another")
-
-    def __eq__(self, other: object) -> bool:
-        """Whether type and settings are the same."""
-        return isinstance(other, Settings) and type(self) is type(other) and self._values == other._values
-
-    def __hash__(self) -> int:
-        """A hash of type and settings."""
-        return hash((type(self), frozenset(self._values.items())))
-
-    def __repr__(self) -> str:
-        """The call that makes it."""
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._values.items())})"
-
-    def __reduce__(self) -> tuple:
-        """How another process makes it."""
-        return _make, (type(self), self._values)
-
-
-class Checked(Settings):
-    """The settings that a root's functions read, converted and checked, "auto" resolved, and no others."""
-
-    __slots__ = ("_given",)
-    _given: dict[str, Any]
-    root: ClassVar[Any]
-    traced: ClassVar[bool] = True
-
-    def __init__(self, **given: Any) -> None:
-        """The given settings, all others at their defaults; those that the chosen functions do not read are dropped.
-
-        Raises Refused for a name that is not known, or a value that is not allowed.
-        """
-        reads, values = settle(self.root, given)
-        known = {**catalogue(self.root), **reads}
-        for name, value in given.items():
-            if name not in known:
-                raise Refused(f"setting {name!r} is not known; {nearest(name, known)}")
-            if not self.traced and known[name].traced:
-                raise Refused(f"{name}={value!r} is traced, not part of a design; expected hypers({name}=...)")
-            if name not in reads and value is not None:
-                known[name].convert(value)
-        super().__init__({n: value for n, value in values.items() if self.traced or not reads[n].traced})
-        object.__setattr__(self, "_given", given)
-
-    def replace(self, **changes: Any) -> Any:
-        """The same with other values of some settings."""
-        return type(self)(**{**self._given, **changes})
-
-    def __reduce__(self) -> tuple:
-        """How another process makes it."""
-        return _make, (type(self), self._given)
-
-
-def _make(kind: type, given: dict[str, Any]) -> Any:
-    return kind(**given)
-
-
-def imported(path: str) -> Any:
-    """The function, or tuple of functions, that `module:function` names; raises Refused if there is none."""
-    module, _, name = path.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except Exception as error:  # anything that a custom module may raise
-        reason = str(error).strip().partition("\n")[0]
-        raise Refused(f"{path!r} cannot be imported: {type(error).__name__}: {reason}") from error
-    if not callable(function) and not isinstance(function, tuple):
-        raise Refused(f"{path!r} is not callable")
-    return function
-
-
-def library(name: str, extra: str) -> Any:
-    """An optional library. Raises Refused, with the extra that brings it, where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name.partition(".")[0]:
-            raise
-        raise Refused(f"{error.name} is not installed: pip install 'inr-jax[{extra}]'") from None
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """What is allowed, and the closest match, as half a sentence.
-
-    >>> nearest("siern", ["relu", "siren"])
-    "did you mean 'siren'? allowed: relu, siren"
-    """
-    known = list(known)
-    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}allowed: {', '.join(known)}"
 
 
 def _parameters(function: Callable) -> list[Parameter]:

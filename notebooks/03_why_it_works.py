@@ -30,7 +30,6 @@ if importlib.util.find_spec("inr_jax") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "inr-jax[notebooks,export]"], check=True)
 
 # %%
-import dataclasses
 import os
 
 import jax
@@ -38,12 +37,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import inr_jax as inr
-from inr_jax.fit import member as fit
-from inr_jax.fit import metrics
-from inr_jax.fit import task as tasks
-from inr_jax.kernel import ntk as kernel
-from inr_jax.kernel import regression
-from inr_jax.kernel import spectrum as spectra
+from inr_jax.fit import curves, member, metrics
+from inr_jax.fit.task import pixel_coordinates
+from inr_jax.kernel import ntk, regression, spectrum
 
 # The tests run all cells at a size for tests.
 FAST = bool(os.environ.get("INR_JAX_FAST"))
@@ -99,8 +95,8 @@ for axes, width in zip(panels(3), (0.003, 0.02, 0.2), strict=True):
 design = inr.Design(encoding="gaussian", frequencies=64, init="glorot", output="linear", width=1024)
 scale = 1 / (2 * np.pi * 0.02)
 for m in (16, 256, 4096):
-    many = dataclasses.replace(design, frequencies=m)
-    drawn = kernel.correlation(kernel.waves(many, inr.Hyper(scale=scale), (64,), (64,)))
+    many = design.replace(frequencies=m)
+    drawn = ntk.correlation(ntk.waves(many, inr.Hyper(scale=scale), (64,), (64,)))
     apart = np.abs(drawn - np.exp(-((x / 0.02) ** 2) / 2)).max()
     print(f"{m:5} frequencies: the kernel is off by {apart:.3f} at most")
 
@@ -116,7 +112,7 @@ for m in (16, 256, 4096):
 rho = np.linspace(-1, 1, 201)
 ntk, covariance = rho, rho
 for layers in range(1, 9):
-    product, square, slopes = kernel.relu_moments(covariance, 1.0)
+    product, square, slopes = ntk.relu_moments(covariance, 1.0)
     covariance = product / square
     ntk = covariance + 2 * slopes * ntk
     if layers in (1, 2, 4, 8):
@@ -126,15 +122,15 @@ plt.xlabel("correlation of the features")
 plt.ylabel("NTK, 1 where they agree")
 _ = plt.legend()
 # %% [markdown]
-# `kernel.on_grid` does this with the initial variances of the network at hand. Against the gradients of an actual
+# `ntk.on_grid` does this with the initial variances of the network at hand. Against the gradients of an actual
 # network:
 
 # %%
 hyper = inr.Hyper(scale=4.0)
-wide = kernel.on_grid(design, hyper, (64,), channels=1)[63:]
-state = fit.init(design, hyper, 1, 1)
-every = tasks.coordinates(np.arange(64), (64,))
-actual = np.asarray(kernel.empirical_ntk(design, hyper, state, every, every[:1], 1))[:, 0]
+wide = ntk.on_grid(design, hyper, (64,), channels=1)[63:]
+state = member.init(design, hyper, task)
+every = pixel_coordinates(np.arange(64), (64,))
+actual = np.asarray(ntk.empirical_ntk(design, hyper, state, every, every[:1], 1))[:, 0]
 plt.figure(figsize=(4.6, 2.6))
 plt.plot(wide, "--", color="black", label="infinitely wide")
 plt.plot(actual / actual[0], label="width 1,024, as drawn")
@@ -151,14 +147,14 @@ _ = plt.legend()
 
 # %%
 first, second = panels(2, 4.2, 3.0)
-plain = dataclasses.replace(design, encoding="identity")
-matrix = np.asarray(kernel.empirical_ntk(plain, hyper, fit.init(plain, hyper, 1, 1), every, every, 1), float)
+plain = design.replace(encoding="identity")
+matrix = np.asarray(ntk.empirical_ntk(plain, hyper, member.init(plain, hyper, task), every, every, 1), float)
 sizes = np.linalg.eigvalsh(matrix / np.trace(matrix) * 64)[::-1]
 first.plot(sizes[:40].clip(1e-7), color="black", label="coordinate")
 settings = [("basic", 0.0), *(("gaussian", s) for s in (2.0, 6.0, 20.0))]
 for encoding, scale in settings:
-    one, name = dataclasses.replace(design, encoding=encoding), f"{encoding} {scale or ''}"
-    frequency, value = spectra.eigenvalues(one, inr.Hyper(scale=scale), (64,), 1)
+    one, name = design.replace(encoding=encoding), f"{encoding} {scale or ''}"
+    frequency, value = spectrum.eigenvalues(one, inr.Hyper(scale=scale), (64,), 1)
     first.plot(np.sort(np.repeat(value, 2)[1:-1])[::-1][:40], label=name)
     second.plot(frequency, value, label=name)
 first.set_xlabel("number, largest first")
@@ -228,7 +224,7 @@ for place, at in zip(axes, (0, 4, 8, 12), strict=True):
 
 # %%
 left = [
-    fit.looked_at(picture, image.astype(np.float32).reshape(-1, 3).__getitem__).history_bands for image in flow.image
+    curves.pixel_curve_point(picture, image.astype(np.float32).reshape(-1, 3).__getitem__).history_bands for image in flow.image
 ]
 plt.figure(figsize=(4.6, 2.8))
 for band, low in enumerate(metrics.bands(64)):
@@ -241,7 +237,7 @@ _ = plt.legend(fontsize=7)
 # %% [markdown]
 # ## A trained network beside it
 #
-# Gradient descent on a network of width 1,024, on the signal, beside gradient flow with its kernel. Two amplitudes of
+# Gradient descent on a network of width 1,024, on the signal, beside gradient flow with its ntk. Two amplitudes of
 # the same sixteen frequencies: all equal, or falling as 1/j, which is what the signal does.
 
 # %%
@@ -251,9 +247,9 @@ descent = inr.Design(
     **{"frequencies": 16, "width": 1024, "init": "flax", "output": "linear", "optimizer": "sgd", "steps": steps},
 )
 for axes, power in zip(panels(2, 4.2, 2.8), (0.0, 1.0), strict=True):
-    hyper = inr.Hyper(learning_rate=0.02, own={"power": power})
-    trained = inr.fit_many(descent, inr.hypers(learning_rate=0.02, own={"power": power}), task)
-    theory = spectra.curves(descent, hyper, task, trained.history_step)
+    hyper = inr.Hyper(learning_rate=0.02, power=power)
+    trained = inr.fit_many(descent, inr.hypers(descent, learning_rate=0.02, power=power), task)
+    theory = spectrum.curves(descent, hyper, task, trained.history_step)
     axes.plot(trained.history_step, trained.history_train[0], "o", markersize=4, label="training samples")
     axes.plot(trained.history_step, theory.history_train, "--", color="C0")
     axes.plot(trained.history_step, trained.history_heldout[0], "s", markersize=4, label="held-out samples")
@@ -270,15 +266,15 @@ _ = axes.legend(loc="lower right")
 # Adam, and what each network reaches:
 
 # %%
-some = tasks.coordinates(picture.train[:: len(picture.train) // 64], (64, 64))
+some = pixel_coordinates(picture.train[:: len(picture.train) // 64], (64, 64))
 hyper, hypers = inr.Hyper(scale=2.0), inr.hypers(scale=[2.0])
 for width in (32, 128, 512):
-    narrow = dataclasses.replace(image_design, width=width, frequencies=64, steps=20 if FAST else 200)
+    narrow = image_design.replace(width=width, frequencies=64, steps=20 if FAST else 200)
     trained = inr.fit_many(narrow, hypers, picture)
-    start = fit.init(narrow, hyper, 3, 2)
+    start = member.init(narrow, hyper, picture)
     params, data = (jax.tree.map(lambda leaf: leaf[0], tree) for tree in (trained.params, trained.data))
     before, after = (
-        np.asarray(kernel.empirical_ntk(narrow, hyper, each, some, some))
+        np.asarray(ntk.empirical_ntk(narrow, hyper, each, some, some))
         for each in (start, start._replace(params=params, data=data))
     )
     cosine = np.sum(before * after) / np.linalg.norm(before) / np.linalg.norm(after)

@@ -76,7 +76,7 @@ def gauss(channels, *, width: int, depth: int, spread: float = 0.5):
     def bump(x):
         return jnp.exp(-((x / spread) ** 2))
 
-    return networks.Mlp(channels, width, depth, "float32", "sigmoid", "torch", bump)
+    return networks.Mlp(channels, width, depth, bump, networks.torch)
 
 
 class Gated(nn.Module):
@@ -100,8 +100,8 @@ def gated(channels, *, width: int):
 # %% [markdown]
 # ## Swept, beside what is built in
 #
-# Numbers of your own that are computed with are axes of `hypers`, all in one program; those that fix a shape belong
-# into `Design(own={...})`.
+# Floats are traced: axes of `hypers`, which knows them by the design, all in one program. All else fixes a shape or a
+# branch and is part of the `Design`.
 
 # %%
 image = inr.images.load("chelsea", size=32 if FAST else 64)
@@ -109,12 +109,13 @@ task = inr.tasks.split(image, "quarter")
 common = dict(frequencies=64, width=64, depth=2, steps=20 if FAST else 300)
 most = np.geomspace(1, 32, 4 if FAST else 11)
 
+ringed = inr.Design(encoding=rings, **common)
 found = {
     "Gaussian features, ReLU": inr.fit_many(inr.Design(**common), inr.hypers(scale=most / 2), task),
-    "rings, ReLU": inr.fit_many(inr.Design(encoding=rings, **common), inr.hypers(own={"most": most}), task),
+    "rings, ReLU": inr.fit_many(ringed, inr.hypers(ringed, most=most), task),
 }
 gates = inr.Design(encoding=rings, network=gated, **common)
-found["rings, gated"] = inr.fit_many(gates, inr.hypers(own={"most": most}), task)
+found["rings, gated"] = inr.fit_many(gates, inr.hypers(gates, most=most), task)
 
 plt.figure(figsize=(6, 3.4))
 for name, fits in found.items():
@@ -129,9 +130,8 @@ _ = plt.legend()
 
 # %%
 spread = np.geomspace(0.1, 3, 3 if FAST else 7)
-surface = inr.fit_many(
-    inr.Design(encoding=rings, network=gauss, **common), inr.hypers(own={"most": most, "spread": spread}), task
-)
+both = inr.Design(encoding=rings, network=gauss, **common)
+surface = inr.fit_many(both, inr.hypers(both, most=most, spread=spread), task)
 plt.figure(figsize=(5.2, 3.4))
 mesh = plt.pcolormesh(spread, most, surface.psnr_heldout.reshape(len(most), len(spread)), shading="nearest")
 plt.xscale("log")

@@ -1,28 +1,96 @@
-"""Every test sees two CPU devices, members lie over both; and the tests' programs never become too many."""
+"""Setup of all tests: two CPU devices, one compilation cache kept between runs, sketches in place of figures."""
 
+import base64
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
+from jax._src.compilation_cache import decompress_executable
+from matplotlib.figure import Figure
 
-from inr_jax.runs import environment as machine
+# The package is imported where it is needed: the process that only hands out tests needs none of it.
 
+# Members lie over both.
 jax.config.update("jax_num_cpu_devices", 2)
-# Most of what tests take is compiling: the processes of a run, and those that they start, share what they compile.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    programs_of_all = tempfile.TemporaryDirectory()
-    os.environ |= {
-        "JAX_COMPILATION_CACHE_DIR": programs_of_all.name,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-    }
-    jax.config.update("jax_compilation_cache_dir", programs_of_all.name)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+# Most of a test's time is compiling: all processes of all runs, and those that they start, share what they compile.
+CACHE = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or f".pytest_cache/jax-{jax.__version__}").absolute()
+LARGEST_CACHE = 2**30
+os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(CACHE), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05"}
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+# The command of the fixture `finished_run`, but for its folder.
+FINISHED_RUN = ["--config=scale:quick", "--config.size=16", "--config.design.steps=20", "--config.design.width=16"]
+FINISHED_RUN += ["--config.design.frequencies=8", "--config.axes.scale=1,4,16", "--config.axes.seed=0,1"]
+
+SAVEFIG = Figure.savefig
+SKETCHES = {
+    "png": base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADklEQVR4nGNg+M/A8B8ABQEB/11pNdkAAAAASUVORK5CYII="
+    ),
+    "svg": b'<svg xmlns="http://www.w3.org/2000/svg"></svg>',
+}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Make the cache sound and small, before any test: JAX writes entries in place, so a kill may truncate one."""
+    if hasattr(session.config, "workerinput"):
+        return
+    entries = list(CACHE.glob("*-cache"))
+    if sum(path.stat().st_size for path in entries) > LARGEST_CACHE:
+        shutil.rmtree(CACHE)
+        return
+    for path in entries:
+        try:
+            decompress_executable(path.read_bytes())
+        except Exception:
+            path.unlink(missing_ok=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all of tests/slow, before those are selected that run."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent / "slow"):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Draw figures in tests marked `figures` only: elsewhere drawing would be nine tenths of a small sweep."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not item.get_closest_marker("figures"):
+            patch.setattr(Figure, "savefig", _sketch)
+        return (yield)
+
+
+def _sketch(figure: Figure, file: Any, *, format: str | None = None, **_: Any) -> None:
+    data = SKETCHES[format or Path(file).suffix[1:]]
+    file.write(data) if hasattr(file, "write") else Path(file).write_bytes(data)
 
 
 @pytest.fixture(autouse=True)
 def programs() -> Iterator[None]:
-    """Let go of compiled programs in time: those of tests are not all the package's own."""
+    """Release compiled programs in time: those of all tests are more than a process may have."""
     yield
-    machine.let_go_of_programs()
+    from inr_jax.runs.environment import let_go_of_programs
+
+    let_go_of_programs()
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of six members with real figures, to read. To change it, copy it: `shutil.copytree`."""
+    from experiments import sweep
+    from inr_jax.cli.arguments import told
+
+    out = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", SAVEFIG)
+        assert told(sweep.main, [*FINISHED_RUN, f"--out={out}"]) == 0
+    return out

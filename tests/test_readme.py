@@ -1,4 +1,4 @@
-"""The README holds: its Python runs as printed, and its tree is the files that are there."""
+"""The README holds: its Python runs as printed, and its rooms are the folders that are there."""
 
 import re
 from pathlib import Path
@@ -25,12 +25,18 @@ def test_the_python_of_the_readme_runs_as_printed(capsys):
     assert curve.psnr_heldout.shape == (6,) and curve.psnr_heldout[0] > curve.psnr_heldout[-1]
 
 
-def test_the_tree_of_the_readme_is_the_folders_that_are_there():
-    (tree,) = re.findall(r"```\n(inr_jax/\n.*?)```", README, re.S)
-    listed = re.findall(r"^\s*([\w/]+/)(?:\s|$)", tree, re.M)
-    there = [f"{path.parent.name}/" for path in Path("inr_jax").glob("*/__init__.py")]
-    there += ["inr_jax/", "experiments/", "configs/", "analysis/", "bench/"]
-    assert sorted(listed) == sorted(there)
+def test_the_readme_is_a_first_page():
+    assert len(README.splitlines()) <= 120
+
+
+def test_the_rooms_of_the_readme_are_the_folders_that_are_there():
+    listed = re.findall(r"^\| `(inr_jax/\w+/)` \|", README, re.M)
+    assert sorted(listed) == sorted(f"{path.parent}/" for path in Path("inr_jax").glob("*/__init__.py"))
+
+
+def test_the_files_that_the_readme_says_to_read_are_there():
+    linked = re.findall(r"\((inr_jax/[\w/]+\.py)\)", README)
+    assert len(linked) == 5 and all(Path(path).is_file() for path in linked)
 
 
 def test_every_study_of_the_readme_is_there_and_every_study_is_in_the_readme():
@@ -47,7 +53,9 @@ def test_every_study_has_its_command_and_its_table_among_the_findings(path):
 
 
 def test_every_picture_that_is_shown_is_there_and_every_picture_there_is_shown():
-    shown = set(re.findall(r"\((?:\.\./)?(docs/[^)]+)\)", README + FINDINGS))
+    shown = set(re.findall(r"\((?:\.\./)?(docs/[^)]+\.png)\)", README + FINDINGS))
+    pages = "".join(path.read_text() for path in Path("docs").glob("*.md"))
+    shown |= {f"docs/{name}" for name in re.findall(r"\((\w+\.png)\)", pages)}
     assert shown == {str(path) for path in Path("docs").glob("*.png")}
 
 

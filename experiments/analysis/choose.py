@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
 def _problems(record: records.Record) -> list[choices.Problem]:
     """The problems of a finished run."""
     _, members = study.restore(record)
-    return choices.problems(members.grid.members, record.csv("results.csv"))
+    return choices.problems(members.grid, record.csv("results.csv"))
 
 
 def _said(summed: pd.DataFrame, baselines: pd.DataFrame) -> str:

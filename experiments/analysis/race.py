@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     record = records.there(request.run, finished=True)
     _, members = study.restore(record)
     table = record.table(*members)
-    seconds = races.retimed(members.grid.members) if request.retimed else races.step_seconds(table)
+    seconds = races.retimed(members.grid) if request.retimed else races.step_seconds(table)
     found = races.lines(table, record.curves(members.keys), on, seconds)
     reference = request.reference or found[0].way
     raced = races.raced(found, reference, request.psnr)

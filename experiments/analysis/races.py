@@ -19,7 +19,7 @@ from inr_jax.settings import Refused, catalogue, nearest
 from inr_jax.sweep import ensemble
 from inr_jax.sweep.chunks import padded
 from inr_jax.sweep.fits import Checkpoint
-from inr_jax.sweep.grid import OUTCOMES, REMARKS, Batch, Member, batches
+from inr_jax.sweep.grid import OUTCOMES, REMARKS, Batch, Grid, batches
 
 # A step takes as long whatever their values are.
 FREE = {
@@ -62,7 +62,7 @@ def step_seconds(table: pd.DataFrame) -> pd.Series:
     return (table["seconds"] / table["steps"]).where(longest).groupby(by, dropna=False).transform("median")
 
 
-def retimed(members: Sequence[Member], rounds: int = ROUNDS) -> pd.Series:
+def retimed(members: Grid, rounds: int = ROUNDS) -> pd.Series:
     """Seconds of a step of each member, as here and now: its work is fitted again for some steps, all works in turn.
 
     A run fits one way after the other: where a machine has other work, what one of them suffers the next does not.

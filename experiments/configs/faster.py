@@ -16,12 +16,14 @@ Finding   A quarter of the pixels a step, four times as many steps, under a cosi
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from ml_collections import ConfigDict
 
 from inr_jax.cli.config import base
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VARIANTS = {
     "cpu": "photographs, text and noise at 96x96, 2,000 steps of all pixels; 4 images to tune on, 8 to report on",
@@ -80,7 +82,7 @@ def cases(add: Callable, variant: str) -> None:
         add(label=f"tuning: {name}", **settings(name, variant))
 
 
-def chosen(add: Callable, variant: str, results: pd.DataFrame) -> None:
+def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
     """Every way on the other images, at the learning rate of its best mean over the first; a diverged one is none."""
     scores = results["psnr_train"].where(results["status"] == "ok", -float("inf"))
     means = scores.groupby([results["label"], results["learning_rate"]]).mean()

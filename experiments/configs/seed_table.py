@@ -17,12 +17,14 @@ Finding   On the seed's photograph: 17.49, 25.06, 32.43 (B length 1024) and SIRE
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from ml_collections import ConfigDict
 
 from inr_jax.cli.config import base
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VARIANTS = {
     "full": "the seed's protocol: 60 epochs of 512 steps of 256 pixels",
@@ -92,7 +94,7 @@ def search(add: Callable) -> None:
             add(label=label, validation=0.5, omega_0=omega_0, learning_rate=rate, **SIREN)
 
 
-def chosen(add: Callable, variant: str, results: pd.DataFrame) -> None:
+def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
     """Under `tuned`, the best of either kind on the validation part, fitted for longer on all the training pixels."""
     if variant != "tuned":
         return

@@ -13,12 +13,14 @@ Finding   The paper's order holds, its distances do not. On Kodak's photographs 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from ml_collections import ConfigDict
 
 from inr_jax.cli.config import base
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VARIANTS = {
     "natural": "photographs at 512x512, the paper's protocol",
@@ -76,7 +78,7 @@ def cases(add: Callable, variant: str) -> None:
             add(label=f"search: {method}", scale=scale, learning_rate=rate(method, variant), **METHODS[method])
 
 
-def chosen(add: Callable, variant: str, results: pd.DataFrame) -> None:
+def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
     """All methods on the other images, at the scale of the best mean over the first, beside what the paper prints."""
     means = results.groupby(["encoding", "scale"])["psnr_heldout"].mean()
     for method, settings in METHODS.items():

@@ -98,25 +98,43 @@ def names(config: ConfigDict | None = None) -> list[str]:
     return [name for name in config if name not in GROUPS] + [f"{g}.{name}" for g in GROUPS for name in config[g]]
 
 
-def listing() -> str:
-    """Every field with its default, unit, meaning and range, one a line, grouped by the functions that read it."""
+class Row(NamedTuple):
+    """A field as it is listed: its dotted name, its declaration, and the rows of a registry that declare it."""
+
+    name: str
+    setting: Setting
+    readers: tuple[str, ...] = ()
+
+
+def listed() -> dict[str, list[Row]]:
+    """Every field by what reads it: what is fitted, a member, the functions of each registry, and how it is run."""
     known = fields()
-    lines = ["what is fitted:", *(_line(name, setting) for name, setting in known.data.items())]
-    own = {setting.name for setting in declared(Fit)}
-    lines += ["a member:", *(_line(_dotted(known, name), known.fit[name]) for name in known.fit if name in own)]
+    own = [setting.name for setting in declared(Fit)]
+    found = {
+        "what is fitted": [Row(name, setting) for name, setting in known.data.items()],
+        "a member": [Row(_dotted(known, name), known.fit[name]) for name in own],
+    }
     for registry in _registries(Fit):
-        users = _users(registry)
-        named = {name: who for name, who in users.items() if name not in own}
-        own |= set(named)
-        if named:
-            lines.append(f"{registry.kind}:")
-            lines += [f"{_line(_dotted(known, n), known.fit[n])} <{', '.join(who)}>" for n, who in named.items()]
-    lines += ["how it is carried out:", *(_line(f"run.{setting.name}", setting) for setting in declared(Run))]
+        readers: dict[str, list[str]] = {}
+        for name, row in registry.items():
+            for setting in declared(row):
+                if not setting.fixed and setting.default is not Parameter.empty and setting.name not in own:
+                    readers.setdefault(setting.name, []).append(name)
+        rows = [Row(_dotted(known, name), known.fit[name], tuple(users)) for name, users in readers.items()]
+        own += readers
+        found |= {registry.kind: rows} if rows else {}
+    return found | {"how it is carried out": [Row(f"run.{setting.name}", setting) for setting in declared(Run)]}
+
+
+def listing() -> str:
+    """Every field with its default, unit, meaning and choices, one a line, grouped by what reads it."""
+    lines = []
+    for title, rows in listed().items():
+        lines.append(f"{title}:")
+        lines += [_line(row.name, row.setting) + f" <{', '.join(row.readers)}>" * bool(row.readers) for row in rows]
     lines.append(f"  {'axes.NAME':<26} {'':<12} values of any field above but run.*, e.g. --config.axes.scale=1,2,4")
-    lines.append(
-        f"  {'second.NAME':<26} {'':<12} an axis of the run that follows, where its values differ from the first's"
-    )
-    return "\n".join(lines)
+    second = "an axis of the run that follows, where its values differ from the first's"
+    return "\n".join([*lines, f"  {'second.NAME':<26} {'':<12} {second}"])
 
 
 def _line(name: str, setting: Setting) -> str:
@@ -142,16 +160,6 @@ def _registries(root: Any) -> list[Registry]:
     """The registries that a root's settings choose from, and those that their rows choose from."""
     found = [setting.registry for setting in catalogue(root).values() if setting.registry is not None]
     return list(dict.fromkeys(found))
-
-
-def _users(registry: Registry) -> dict[str, list[str]]:
-    """The settings that a registry's rows declare, and the rows that do."""
-    users: dict[str, list[str]] = {}
-    for name, row in registry.items():
-        for setting in declared(row):
-            if not setting.fixed and isinstance(setting.default, int | float | str | bool):
-                users.setdefault(setting.name, []).append(name)
-    return users
 
 
 def studies() -> dict[str, Path]:
@@ -240,7 +248,7 @@ def _bring(config: ConfigDict, settings: Sequence, axes: Sequence) -> dict[str, 
 
 def _redeclared(package: Mapping[str, Setting], settings: Sequence[Mapping[str, Any]]) -> dict[str, Setting]:
     """The package's settings that a custom function named here declares with a default of its own."""
-    found = {}
+    found: dict[str, Setting] = {}
     for choice in [setting for setting in package.values() if setting.registry is not None]:
         for name in {each[choice.name] for each in settings if isinstance(each.get(choice.name), str)}:
             if ":" in name and name not in choice.registry:  # type: ignore[operator]

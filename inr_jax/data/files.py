@@ -4,9 +4,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-import tifffile
 from jaxtyping import Float
-from PIL import Image, ImageOps
 
 from inr_jax.settings import Refused
 
@@ -60,6 +58,8 @@ def to_channels(image: np.ndarray, background: float = 1.0) -> Float[np.ndarray,
 
 def _read_picture(path: str, header: bytes) -> tuple[np.ndarray, list[str]]:
     """Read with Pillow; raises Refused where that would lose bits or guess a white point."""
+    from PIL import Image, ImageOps
+
     # Bit depth and colour type stand at fixed places of a PNG.
     if header.startswith(b"\x89PNG") and len(header) > 25 and header[24] == 16 and header[25] != 0:
         raise Refused(f"image {path!r} has 16 bits a colour, of which 8 would be lost; save it as a TIFF of 16 bits")
@@ -81,6 +81,8 @@ def _read_picture(path: str, header: bytes) -> tuple[np.ndarray, list[str]]:
 
 def _read_deep_tiff(path: str) -> tuple[np.ndarray, list[str]] | None:
     """Read a TIFF of more than 8 bits, which Pillow would truncate; None if it has no more."""
+    import tifffile
+
     with tifffile.TiffFile(path) as file:
         page: Any = file.pages[0]
         if page.dtype is None or page.dtype.itemsize == 1:

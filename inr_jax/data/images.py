@@ -2,6 +2,8 @@
 
 A custom source is a function `f(side, *, ...)`, named `module:function`, that returns an image (h, w) or (h, w, c), or
 a signal (n,); its keyword parameters are settings. The generators of `synthetic` are functions of the same kind.
+
+Libraries that decode, resample and encode are imported in the functions that call them: few programs need them all.
 """
 
 import glob
@@ -13,10 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
-import skimage.data
-import skimage.transform
 from jaxtyping import Float
 
 from inr_jax.data import files
@@ -52,6 +51,8 @@ def load(
     if make := source(spec):
         return _generate(spec, partial(make, size or GENERATED_SIDE, **settings), size, resize)
     if spec in SAMPLES:
+        import skimage.data
+
         image = files.to_channels(files.to_unit(getattr(skimage.data, spec)()))
     else:
         image = files.to_channels(_read(spec)[0], background)
@@ -110,6 +111,8 @@ def resample(image: Float[np.ndarray, "h w c"], size: int, resize: str = "crop")
         top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
         image = image[top : top + side, left : left + side]
     if image.shape[:2] != (size, size):
+        import skimage.transform
+
         image = skimage.transform.resize(image, (size, size), anti_aliasing=True)
     return np.clip(image, 0.0, 1.0).astype(np.float32)
 
@@ -132,8 +135,10 @@ def to_bytes(image: Float[np.ndarray, "h w c"]) -> np.ndarray:
 
 def to_png(image: Float[np.ndarray, "h w c"]) -> bytes:
     """The image in 8 bits as a PNG file."""
+    import imageio.v3
+
     buffer = io.BytesIO()
-    iio.imwrite(buffer, to_bytes(image), extension=".png")
+    imageio.v3.imwrite(buffer, to_bytes(image), extension=".png")
     return buffer.getvalue()
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from inr_jax.data import images
 from inr_jax.fit.task import TASKS, Task
-from inr_jax.settings import Checked, Registry, about, bind
+from inr_jax.settings import Registry, about, bind
+from inr_jax.values import Checked
 
 Size = Annotated[
     int,
@@ -80,7 +81,6 @@ class Problem:
 class Data(Checked):
     """The settings of what is fitted. Raises Refused for a name or a value that is not allowed."""
 
-    __slots__ = ()
     root = Problem
 
 

@@ -7,7 +7,6 @@ from functools import wraps
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, ImageDraw, ImageFont
 
 from inr_jax.settings import Refused, nearest
 
@@ -80,7 +79,8 @@ def text(side: int, seed: int = 0) -> Float[np.ndarray, "n n 3"]:
     Each has 2 to 10 letters and digits, a size from 1/20 to 1/5 of the side, a colour of which no channel is brighter
     than 0.8, and a starting point that is uniform over the image; later ones lie over earlier ones.
     """
-    from matplotlib import get_data_path  # a fifth of a second that only this generator pays
+    from matplotlib import get_data_path
+    from PIL import Image, ImageDraw, ImageFont
 
     typeface = os.path.join(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
     draw = np.random.default_rng(seed)

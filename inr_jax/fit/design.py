@@ -12,7 +12,8 @@ from inr_jax.fit.encodings import ENCODINGS
 from inr_jax.fit.networks import NETWORKS
 from inr_jax.fit.optimizers import LOSSES, OPTIMIZERS, SCHEDULES
 from inr_jax.fit.task import side
-from inr_jax.settings import Checked, Refused, Setting, Settings, about, bind, catalogue, nearest, settle
+from inr_jax.settings import Refused, Setting, about, bind, catalogue, nearest, settle
+from inr_jax.values import Checked, Settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,6 @@ class Design(Checked):
     frequencies=256)`. Raises Refused for a name or a value that is not allowed.
     """
 
-    __slots__ = ()
     root, traced = Fit, False
 
     def __init__(self, **given: Any) -> None:
@@ -58,15 +58,13 @@ class Design(Checked):
 class Hyper(Settings):
     """The traced half of a member's settings: a pytree of scalars, or with a leading member axis (`hypers`)."""
 
-    __slots__ = ()
-
     def __init__(self, **values: Any) -> None:
         """These settings; all others have their defaults."""
-        super().__init__(values)
+        super().__init__({"seed": 0, **values})
 
     def replace(self, **changes: Any) -> "Hyper":
         """The same with other values of some settings."""
-        return Hyper(**{**self._values, **changes})
+        return Hyper(**{**self, **changes})
 
 
 def _flatten(hyper: Hyper) -> tuple[tuple, tuple]:

@@ -36,9 +36,9 @@ class Variables(NamedTuple):
     params: dict[str, Any]
     data: dict[str, Any]
 
-    def __getitem__(self, name: Any) -> Any:
-        """The variable of this name, trained or not."""
-        return (self.params | self.data)[name]
+    def get(self, name: str) -> Any:
+        """The variable of this name, trained or not; None if there is none."""
+        return (self.params | self.data).get(name)
 
 
 class Encoding(NamedTuple):
@@ -59,7 +59,7 @@ def fixed(function: Callable[..., Array]) -> Encoding:
 
     @functools.wraps(function)
     def apply(variables: Variables, coords: Array, **settings: Any) -> Array:
-        return function(coords, jax.random.wrap_key_data(variables["key"]), **settings)
+        return function(coords, jax.random.wrap_key_data(variables.get("key")), **settings)
 
     return Encoding(init, apply)
 
@@ -128,7 +128,7 @@ def identity(variables: Variables, coords: Float[Array, "n d"]) -> Float[Array, 
 
 def fourier(variables: Variables, coords: Float[Array, "n d"], *, side: float) -> Float[Array, "n 2*m"]:
     """[sin 2πBx, cos 2πBx] (Tancik et al. 2020, eq. 5, with a = 1)."""
-    return jnp.concatenate(sines.turned(_turns(coords / side, variables["B"]))).T
+    return jnp.concatenate(sines.turned(_turns(coords / side, variables.get("B")))).T
 
 
 def dyadic(variables: Variables, coords: Float[Array, "n d"], *, octaves: Octaves = 10) -> Float[Array, "n f"]:
@@ -141,7 +141,7 @@ def octaves(
     variables: Variables, coords: Float[Array, "n d"], *, octaves: Octaves = 10, side: float
 ) -> Float[Array, "n f"]:
     """[Bx, sin π2^k Bx, cos π2^k Bx] for k < octaves: m (1 + 2 octaves) features."""
-    half_turns = _turns(coords / side, variables["B"])
+    half_turns = _turns(coords / side, variables.get("B"))
     pairs = [sines.turned(half_turns * 2.0 ** (k - 1)) for k in range(octaves)]
     return jnp.concatenate([half_turns, *itertools.chain(*pairs)]).T
 

@@ -1,7 +1,7 @@
 """Update rules, learning-rate schedules and losses. The only file that imports optax."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from inr_jax.settings import Registry, about
 
-Rule = optax.GradientTransformation
+Rule: TypeAlias = optax.GradientTransformation
 # Functions of the learning rate: a number, or a function of the step.
 OPTIMIZERS = Registry("optimizer")
 # Functions of an update rule's maker, the first learning rate, the number of steps, and of steps in an epoch.

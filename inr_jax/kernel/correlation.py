@@ -149,12 +149,12 @@ def count_features(design: Design, dims: int) -> int:
 
 def count_frequencies(design: Design, dims: int) -> int:
     """Number of frequencies of a design: rows of B."""
-    return jax.eval_shape(partial(member.draw_encoding, design, dims=dims), Hyper(seed=0))["B"].shape[0]
+    return jax.eval_shape(partial(member.draw_encoding, design, dims=dims), Hyper(seed=0)).get("B").shape[0]
 
 
 def draw_frequencies(design: Design, hyper: Hyper, dims: int) -> Float[np.ndarray, "m d"]:
     """B as a fit of these settings draws it, in cycles per image side."""
-    return np.asarray(_draw_encoding(design, complete(design, hyper), dims)["B"], np.float64)
+    return np.asarray(_draw_encoding(design, complete(design, hyper), dims).get("B"), np.float64)
 
 
 @partial(jax.jit, static_argnames=("design", "dims"))

@@ -55,7 +55,7 @@ def load_network(path: str | Path) -> Network:
     if about.get("sha256") != _digest(arrays, {name: text for name, text in about.items() if name != "sha256"}):
         raise Refused(f"{path} is damaged: it is not what was written")
     try:
-        design, hyper = (kind(**json.loads(about[kind.__name__.lower()])) for kind in (Design, Hyper))
+        design, hyper = Design(**json.loads(about["design"])), Hyper(**json.loads(about["hyper"]))
     except Refused as refused:
         raise Refused(f"{path} has settings of another version: {refused}") from refused
     dims, channels = int(about["dims"]), int(about["channels"])

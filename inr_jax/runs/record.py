@@ -313,11 +313,8 @@ class Record:
         """Remove what processes that were killed left beside finished chunks: locks that nobody holds, checkpoints."""
         kept = self.kept()
         for lock in [*self.directory.glob(".*.lock"), *self.directory.glob("members/.*.lock")]:
-            if stores.is_local(lock):
-                with contextlib.suppress(BlockingIOError), stores.owned(lock.with_name(lock.name[1:-5])):
-                    pass
-            elif lock.with_name(lock.name[1:-5]).exists() and lock.parent.name == "members":
-                lock.unlink(missing_ok=True)  # whose lease it was has nothing left to do
+            with contextlib.suppress(BlockingIOError), stores.owned(lock.with_name(lock.name[1:-5])):
+                pass
         for path in {path for paths in self.unfinished().values() for path in paths}:
             with contextlib.suppress(Damaged):
                 keys, step = self._said_of(path)["keys"], step_of(path)

@@ -1,12 +1,8 @@
-"""Where files lie, a folder or an object store: written whole or not at all, and owned by one process at a time.
+"""Folders and object stores: files are written whole or not at all, and in a folder owned by one process at a time.
 
-An object store goes by its URL, `s3://bucket/run` or `gs://bucket/run`, through fsspec. Its paths are those of
-universal_pathlib, which do what pathlib's do.
-
-In a folder the owner of something has the operating system's lock, which frees itself when its holder dies. An object
-store has no locks: there it is a lease, an object that only one process can create and that its holder keeps renewing.
-A lease that is not renewed is taken over. Its holder may have slept, and then two do the same work: they write the same
-bits to the same place, so a lease saves work, and nothing depends on it.
+An object store is given by its URL, `s3://bucket/run` or `gs://bucket/run`, through fsspec. Its paths are those of
+universal_pathlib, which have pathlib's methods. It has no locks, and needs none: the shards of a run are disjoint, and
+two processes given the same members write the same bits to the same objects.
 """
 
 import contextlib
@@ -15,7 +11,6 @@ import io
 import os
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +22,6 @@ if TYPE_CHECKING:
     Place = Path
 else:
     Place = Any  # a Path, or a UPath, which may not be installed: of it, what it has in common with a Path is used
-
-# A lease is renewed every so many seconds, and taken over when nobody has seen it renewed for so many.
-RENEWED, EXPIRED = 10.0, 60.0
 
 
 def place(where: str | Place) -> Place:
@@ -122,19 +114,15 @@ def write(path: Place, data: bytes) -> None:
 
 @contextlib.contextmanager
 def owned(path: Place, wait: float = 0.0) -> Iterator[None]:
-    """Own what the path names while the block runs; somebody else's ownership is waited for so many seconds.
+    """Own a part of a folder while the block runs, by a lock that the operating system frees when its holder dies.
 
-    Raises BlockingIOError that names the owner if it is still somebody else's. That of a process that has died is
-    nobody's: at once in a folder, in an object store when its lease has expired.
+    Another process's lock is waited for, for so many seconds. Raises BlockingIOError that names its holder if it is
+    still locked then. In an object store nothing is locked.
     """
-    lock = path.with_name(f".{path.name}.lock")
-    me = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-    with _locked(path, lock, me, wait) if is_local(path) else _leased(path, lock, me, wait):
+    if not is_local(path):
         yield
-
-
-@contextlib.contextmanager
-def _locked(path: Place, lock: Place, me: str, wait: float) -> Iterator[None]:
+        return
+    lock = path.with_name(f".{path.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + wait
     while (file := _lock(lock)) is None:
@@ -146,7 +134,7 @@ def _locked(path: Place, lock: Place, me: str, wait: float) -> Iterator[None]:
         time.sleep(0.05)
     with file:
         file.truncate(0)
-        file.write(me)
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         file.flush()
         try:
             yield
@@ -155,7 +143,7 @@ def _locked(path: Place, lock: Place, me: str, wait: float) -> Iterator[None]:
 
 
 def _lock(lock: Place) -> IO[str] | None:
-    """The lock's file, locked; None if somebody else holds it."""
+    """The lock's file, locked; None if another process holds it."""
     while True:
         file = open(lock, "a+")  # noqa: SIM115
         try:
@@ -169,71 +157,6 @@ def _lock(lock: Place) -> IO[str] | None:
             file.close()
             return None
         file.close()
-
-
-@contextlib.contextmanager
-def _leased(path: Place, lock: Place, me: str, wait: float) -> Iterator[None]:
-    store, name = _store(lock), _name(lock)
-    until = time.monotonic() + wait
-    seen, since = b"", time.monotonic()
-    while not _created(lock, f"{me}\n0"):
-        with contextlib.suppress(FileNotFoundError):
-            now, before = store.cat_file(name), seen
-            if now != before:
-                seen, since = now, time.monotonic()
-            holder = now.decode().partition("\n")[0]
-            # One that was renewed while we looked has a holder; of the first look nobody can tell.
-            if before and now != before and time.monotonic() >= until:
-                raise BlockingIOError(f"{path} is in use by {holder}")
-            if time.monotonic() - since > EXPIRED or _has_died(holder):
-                store.rm_file(name)
-                continue
-        time.sleep(min(0.5, RENEWED / 4))
-    ended = threading.Event()
-    renewing = threading.Thread(target=_renewed, args=(store, name, me, ended), daemon=True)
-    renewing.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        renewing.join()
-        with contextlib.suppress(FileNotFoundError):
-            store.rm_file(name)
-
-
-def _created(lock: Place, text: str) -> bool:
-    try:
-        _store(lock).pipe_file(_name(lock), text.encode(), mode="create")
-    except FileExistsError:
-        return False
-    except Exception as error:
-        if "ConditionalRequestConflict" in str(error):  # somebody else does so at this moment
-            return False
-        raise OSError(f"{lock}: {error}") from error
-    return True
-
-
-def _renewed(store: Any, name: str, me: str, ended: threading.Event) -> None:
-    count = 0
-    while not ended.wait(RENEWED):
-        count += 1
-        # A renewal that fails is followed by another; a lease that expires meanwhile costs work, not results.
-        with contextlib.suppress(Exception):
-            store.pipe_file(name, f"{me}\n{count}".encode())
-
-
-def _has_died(holder: str) -> bool:
-    """Whether the holder was a process of this machine that is no more."""
-    words = holder.split()
-    if len(words) < 4 or words[3] != socket.gethostname():
-        return False
-    try:
-        os.kill(int(words[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
 
 
 def _store(path: Any) -> Any:

@@ -150,7 +150,7 @@ def centred(study: Study) -> Study:
         return study
     if "scale" not in study.axes:
         raise Refused("run.centre=True needs axes.scale: multiples of the scale that the kernel chooses")
-    members = grid(study).members
+    members = grid(study)
     found = {foresight.problem(each): None for each in members}
     chosen = [theory.best_scale(design, load_task(data)).scale for data, design in found]
     centre = float(f"{np.exp(np.mean(np.log(chosen))):.3g}")

@@ -64,18 +64,20 @@ class Wandb:
         self.wandb = library("wandb", "wandb")
         self.done, self.best = 0, -np.inf
         self.pictures: list[Finished] = []
-        name = f"{about['study']}-{about['variant']}"
-        self.run = self._run(directory, about, name=name, config=dict(about["identity"]))
-        for curve in CURVES.values():
-            self.run.define_metric(f"{curve}/*", step_metric="step")
-
-    def _run(self, directory: Path, about: Mapping[str, Any], **more: Any) -> Any:
         quiet = self.wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True)
         directory.mkdir(parents=True, exist_ok=True)  # or it would write elsewhere
-        group = f"{about['study']}-{about['variant']}-{about['fingerprint']}"
-        return self.wandb.init(
-            project="inr_jax", group=group, dir=directory, settings=quiet, reinit="create_new", **more
+        name = f"{about['study']}-{about['variant']}"
+        self.run = self.wandb.init(
+            project="inr_jax",
+            name=name,
+            group=f"{name}-{about['fingerprint']}",
+            config=dict(about["identity"]),
+            dir=directory,
+            settings=quiet,
+            reinit="create_new",
         )
+        for curve in CURVES.values():
+            self.run.define_metric(f"{curve}/*", step_metric="step")
 
     def members(self, finished: Sequence[Finished]) -> None:
         """The number of members that are done, the best score, and their pictures."""
@@ -98,29 +100,6 @@ class Wandb:
             | {"pictures": [self.wandb.Image(_colours(each.picture), caption=_named(each)) for each in self.pictures]}
         )
         self.run.finish()
-
-
-class WandbMembers(Wandb):
-    """One run of Weights & Biases for each member, in a group for the sweep: settings, curves, scores, picture."""
-
-    def __init__(self, directory: Path, about: Mapping[str, Any]) -> None:
-        """Remember where."""
-        self.wandb, self.directory, self.about = library("wandb", "wandb"), directory, about
-
-    def members(self, finished: Sequence[Finished]) -> None:
-        """A run each."""
-        for each in finished:
-            config = {name: value for name, value in each.settings.items() if not pd.isna(value)}
-            run = self._run(self.directory, self.about, name=f"member {each.row}", config=config)
-            for step, values in _points(each):
-                run.log(values, step=step)
-            run.summary.update({name: value for name, value in each.scores.items() if not pd.isna(value)})
-            if each.picture.ndim == 3:
-                run.log({"picture": self.wandb.Image(_colours(each.picture))})
-            run.finish()
-
-    def close(self, table: pd.DataFrame, figures: Mapping[str, Path]) -> None:
-        """Nothing is left to do."""
 
 
 class TensorBoard:
@@ -156,7 +135,6 @@ class TensorBoard:
 
 SINKS: dict[str, type[Sink]] = {
     "wandb": Wandb,
-    "wandb-members": WandbMembers,
     "tensorboard": TensorBoard,
 }
 
@@ -169,7 +147,7 @@ def named(text: str) -> list[str]:
             raise Refused(f"run.sinks={text!r}: {name!r} is not known; {nearest(name, SINKS)}, or module:class")
         _ = imported(name) if ":" in name else None
     for extra, needed in (("wandb", "wandb"), ("tensorboard", "tensorboardX")):
-        if any(name.partition("-")[0] == extra for name in names):
+        if extra in names:
             library(needed, extra)
     return names
 

@@ -100,8 +100,10 @@ def outcome(
     B = {**params["encoding"], **data["encoding"]}.get("B")
     none = np.full(count(hypers), np.nan, np.float32)
     rms = none if B is None else np.sqrt(np.mean(np.square(B), axis=(1, 2)))
-    arrays = jax.tree.map(np.asarray, (scores, picture, checkpoint.diverged_at))
-    return Outcome(params, data, *arrays, rms, jax.tree.map(np.asarray, checkpoint.curves))
+    scores, picture, diverged_at, curves = jax.tree.map(
+        np.asarray, (scores, picture, checkpoint.diverged_at, checkpoint.curves)
+    )
+    return Outcome(params, data, scores, picture, diverged_at, rms, curves)
 
 
 def planned(

@@ -215,7 +215,11 @@ def batches(members: Grid, rows: Iterable[int]) -> list[Batch]:
     program = np.asarray(programs)[members.kind[rows]]
     ordered = dict.fromkeys(program.tolist())
     pairs = list(same)
-    return [Batch(*pairs[each], _hypers(members, rows[program == each]), rows[program == each]) for each in ordered]
+    found = []
+    for each in ordered:
+        (design, data), some = pairs[each], rows[program == each]
+        found.append(Batch(design, data, _hypers(members, some), some))
+    return found
 
 
 def _hypers(members: Grid, rows: np.ndarray) -> Hyper:

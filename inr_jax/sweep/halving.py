@@ -135,7 +135,7 @@ def fit_halving(
         lost = np.flatnonzero(~stays)
         if len(lost):
             ended, _ = of_all(lost, plan, partial(rung.outcome, now))
-            whole = ended._replace(curves=Curves(*(_until(curve, len(read)) for curve in ended.curves)))
+            whole = ended._replace(curves=Curves(*(_until(np.asarray(curve), len(read)) for curve in ended.curves)))
             ends.append((alive[lost], np.full(len(lost), stop, np.int32), whole))
             now, alive = members_of(now, stays), alive[stays]
     rows, steps, outcomes = joined(ends)

@@ -98,7 +98,7 @@ def halved(plan: Plan) -> Plan:
 
 
 def devices() -> int:
-    """How many devices a chunk may lie over; one where JAX was told which."""
+    """How many of this process's devices a chunk may lie over; one where JAX was told which."""
     config: Any = jax.config  # its options have no types
     return 1 if config.jax_default_device else jax.local_device_count()
 

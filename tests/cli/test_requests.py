@@ -12,7 +12,7 @@ from experiments import render, report, sweep
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import Command, told
 from inr_jax.runs import study
-from inr_jax.settings import FIELDS, Refused
+from inr_jax.settings import Refused
 from inr_jax.sweep import grid
 
 SCALE = "experiments/configs/scale.py"
@@ -95,7 +95,7 @@ def test_no_study_at_all_is_said(capsys):
 def test_help_lists_every_field_with_its_default(capsys):
     assert asked("--help") == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in (*FIELDS, "chunk", "axes.NAME"))
+    assert all(name in said for name in (*grid.fields().every, "chunk", "axes.NAME"))
 
 
 @pytest.mark.parametrize("text", ["1,2", "1.,2.", "[1, 2]", "(1.0, 2)", "1, 2, 1"])
@@ -190,7 +190,7 @@ AWKWARD = [
     ),
     *("gaussian", "auto", "--help", "=", "../..", "~", "synthetic:", "\n", "1\n2", "é", "🙂", "x" * 5000, "1" * 5000),
 ]
-AXES = [f"{group}.{name}" for group in ("axes", "second") for name in FIELDS]
+AXES = [f"{group}.{name}" for group in ("axes", "second") for name in grid.fields().every]
 # Sizes are left small: whatever is right is also made.
 texts = st.sampled_from(AWKWARD) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30

@@ -25,6 +25,8 @@ from inr_jax.runs import study
 from inr_jax.runs.view import view_run
 from tests.slow import browser
 
+pytestmark = pytest.mark.figures
+
 SMALL = ["--config=scale:quick", "--config.size=32", "--config.design.steps=20", "--config.design.width=32"]
 AXES = ["--config.axes.scale=1,4,16,64", "--config.axes.seed=0,1"]
 

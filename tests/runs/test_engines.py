@@ -230,6 +230,6 @@ def test_a_wrong_share_or_engine_is_refused(tmp_path, capsys, wrong, said):
 
 
 def test_no_engine_is_imported_before_it_is_asked_for():
-    engines = ("ray", "submitit", "fsspec")
+    engines = ("ray", "fsspec")
     code = f"import sys; from experiments import sweep; print([name for name in {engines} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -16,7 +16,7 @@ from tests.comparison import same
 
 ray = pytest.importorskip("ray")
 # One cluster, not one for each of the processes that run tests.
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 
 @pytest.fixture(scope="module")

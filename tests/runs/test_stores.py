@@ -1,12 +1,9 @@
 """Runs in object stores: in memory, and in a server that speaks S3 on this machine."""
 
 import os
-import re
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -65,46 +62,12 @@ def test_a_damaged_object_is_set_aside_and_made_again(alone, capsys):
     assert members(out) == members(alone)
 
 
-@pytest.fixture
-def hurried(monkeypatch) -> None:
-    """Leases of a second."""
-    monkeypatch.setattr(stores, "RENEWED", 0.1)
-    monkeypatch.setattr(stores, "EXPIRED", 1.0)
-
-
-def test_a_lease_is_one_process_s_as_long_as_it_is_renewed(hurried):
-    path, inside = stores.place("memory://leases/one"), threading.Event()
-    leave = threading.Event()
-
-    def hold() -> None:
-        with stores.owned(path):
-            inside.set()
-            leave.wait()
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    inside.wait()
-    time.sleep(1.5)  # longer than a lease that nobody renews
-    me = f"process {os.getpid()} on {socket.gethostname()}"
-    with pytest.raises(BlockingIOError, match=f"in use by {re.escape(me)}"), stores.owned(path):
-        pass
-    began = time.monotonic()
-    threading.Timer(0.5, leave.set).start()
-    with stores.owned(path, wait=60.0):
-        assert 0.3 < time.monotonic() - began < 30
-    holder.join()
-    assert not list(stores.place("memory://leases").glob("*"))
-
-
-@pytest.mark.parametrize(
-    ("holder", "at_once"),
-    [(f"process 4194305 on {socket.gethostname()} since then", True), ("process 1 on elsewhere since then", False)],
-)
-def test_a_lease_whose_holder_died_is_taken_over(hurried, holder, at_once):
-    path, began = stores.place(f"memory://died/{at_once}"), time.monotonic()
-    path.with_name(f".{path.name}.lock").write_bytes(f"{holder}\n3".encode())
-    with stores.owned(path):
-        assert (time.monotonic() - began < 1.0) == at_once
+def test_an_object_store_has_no_locks_and_shards_need_none(alone):
+    out = "memory://shards/run"
+    with stores.owned(Record(out).directory / "run.json"), stores.owned(Record(out).directory / "run.json"):
+        for number in range(2):
+            assert told(sweep.main, [*FEW, f"--out={out}", f"--shard={number}/2"]) == 0
+    same(out, alone)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +111,7 @@ def ended(started: subprocess.Popen) -> str:
     return said[1]
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("s3")
 def test_shards_of_several_processes_meet_in_a_bucket(bucket, alone):
     out = "s3://there/shards"
@@ -158,6 +122,7 @@ def test_shards_of_several_processes_meet_in_a_bucket(bucket, alone):
     same(out, alone)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("s3")
 def test_a_killed_process_goes_on_from_its_checkpoint_in_a_bucket(bucket, tmp_path):
     out, long = "s3://there/killed", ["--config.design.steps=20000", "--config.run.checkpoint_seconds=0"]
@@ -173,6 +138,7 @@ def test_a_killed_process_goes_on_from_its_checkpoint_in_a_bucket(bucket, tmp_pa
     same(out, tmp_path / "alone")
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("s3")
 def test_a_bucket_that_is_not_there_is_one_line(bucket, tmp_path):
     refused = start(bucket, "s3://elsewhere/run")

@@ -160,6 +160,7 @@ def without_account(home) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if "WANDB" not in k} | {"HOME": str(home), "TERM": "xterm"}
 
 
+@pytest.mark.slow
 def test_weights_and_biases_asks_at_a_terminal_who_one_is_before_anything_is_fitted(tmp_path):
     pytest.importorskip("wandb")
     command = [sys.executable, "-m", "experiments.sweep", *SMALL, f"--out={tmp_path / 'run'}"]
@@ -179,6 +180,7 @@ def test_weights_and_biases_asks_at_a_terminal_who_one_is_before_anything_is_fit
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*"))
 
 
+@pytest.mark.slow
 def test_weights_and_biases_without_account_or_terminal_is_left_before_anything_is_fitted(tmp_path):
     pytest.importorskip("wandb")
     code = f"from inr_jax.runs.trackers import Sinks; print(Sinks('wandb,tensorboard', {str(tmp_path)!r}, {{}}).waiting.keys())"
@@ -187,19 +189,13 @@ def test_weights_and_biases_without_account_or_terminal_is_left_before_anything_
     assert "sink wandb is left" in done.stderr and done.stdout == "dict_keys(['tensorboard'])\n"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_weights_and_biases_gets_a_sweep_or_its_members_without_account_or_network(tmp_path, monkeypatch):
+def test_weights_and_biases_gets_a_sweep_without_account_or_network(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    swept(tmp_path / "run", "--config.run.sinks=wandb,wandb-members")
-    found = {run: "\n".join(history(run)) for run in (tmp_path / "run" / "wandb").glob("offline-run-*")}
-    assert len(found) == 4
-    (whole,) = (text for text in found.values() if "members table" in text)
-    assert "psnr_against_scale" in whole and "best psnr" in whole and "psnr_heldout/member 2" in whole
-    members = [text for text in found.values() if text is not whole]
-    assert all("psnr_heldout" in text and "picture" in text for text in members)
-    assert {name for text in members for name in ("member 0", "member 1", "member 2") if name in text} == {
-        "member 0",
-        "member 1",
-        "member 2",
-    }
+    swept(tmp_path / "run", "--config.run.sinks=wandb")
+    (run,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
+    whole = "\n".join(history(run))
+    assert "members table" in whole and "psnr_against_scale" in whole
+    assert "best psnr" in whole and "psnr_heldout/member 2" in whole

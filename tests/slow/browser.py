@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ from typing import Any
 import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needed = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+def needed(test: Callable) -> Callable:
+    """Mark a test that needs a browser: slow, and skipped where there is none."""
+    return pytest.mark.slow(pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")(test))
 
 
 def opened(page: Path, *flags: str) -> subprocess.CompletedProcess:

@@ -1,8 +1,9 @@
 """What a sweep survives past one machine, tried: python -m tests.slow.cluster_faults
 
 On a Ray cluster of three nodes workers, nodes and drivers are killed at random moments; shards are killed and started
-again beside each other; jobs are preempted; and the two processes of one program are. After each, the same command goes
-on, no finished chunk is written again, and the run must be, to the bit, what one process makes of it.
+again beside each other; tasks of a SLURM array are preempted; and one of two processes that joined is killed. After
+each, the same command resumes, no finished chunk is written again, and the run must be, to the bit, what one process
+makes of it.
 """
 
 import argparse
@@ -21,7 +22,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from inr_jax.runs import jobs
 from tests.comparison import same
 
 SWEEP = [sys.executable, "-m", "experiments.sweep", "--config=experiments/configs/scale.py:quick"]
@@ -64,14 +64,14 @@ def on(made) -> list[str]:
     return ["--engine=ray", f"--ray_address={made.address}"]
 
 
-def working(out: Path) -> list[int]:
-    """The processes that fit a chunk now and have a checkpoint of it."""
-    found = []
+def working(out: Path, process: int = 0) -> list[int]:
+    """The processes that fit a chunk now and have a checkpoint of it, or that one of them."""
+    found: list[int] = []
     for lock in (out / "members").glob(".*.lock"):
         if list(out.glob(f"checkpoints/{lock.name[1:].partition('.')[0]}-*.npz")):
             with suppress(FileNotFoundError):
                 found += map(int, re.findall(r"process (\d+) on", lock.read_text()))
-    return found
+    return [each for each in found if process in (0, each)]
 
 
 def kept(out: Path) -> dict[Path, int]:
@@ -153,39 +153,50 @@ class Trials:
         return []
 
     def job(self, out: Path) -> list[str]:
-        """A job is preempted, queued again, and ends."""
-        command = [*SWEEP, f"--out={out}", self.steps, "--shard=0/1"]
-        (job,) = jobs.submitted([["env", "NPROC=1", *command]], "local", str(self.folder / "jobs"), timeout_min=10)
-        while not (victims := working(out)):
-            assert job.state == "RUNNING", job.stderr()
-            time.sleep(0.02)
-        parent = subprocess.run(["ps", "-o", "ppid=", "-p", str(victims[0])], capture_output=True, text=True).stdout
-        os.kill(int(parent), signal.SIGUSR2)
-        job.result()
+        """A task of an array is preempted, queued again, and ends."""
+        command = [*SWEEP[3:], f"--out={out}", self.steps]
+        task = array_task(self.folder, 0, 1, *command)
+        self.moment(task, out)
+        task.terminate()
+        said = task.communicate()
+        assert task.returncode == 143, said
+        assert (self.folder / "requeued").exists(), said
+        (self.folder / "requeued").unlink()
+        ended(array_task(self.folder, 0, 1, *command))
         return []
 
     def host(self, out: Path) -> list[str]:
-        """One of the two processes of a program is killed, and with it the other ends."""
+        """One of two processes that joined is killed; the other fits its own share to the end."""
         both = pair(out, self.steps)
         self.moment(both[0], out)
-        both[self.chance.randrange(2)].kill()
-        for each in both:
-            with suppress(subprocess.TimeoutExpired):
-                each.wait(20)
-            each.kill()  # it would wait longer for the other
-            each.communicate()
-        for each in pair(out, self.steps):
-            ended(each)
+        victim = self.chance.randrange(2)
+        both[victim].kill()
+        both[victim].communicate()
+        ended(both[1 - victim])
         return []
 
 
 def pair(out: Path, *more: str, **environment: str) -> list[subprocess.Popen]:
-    """Two processes of one program."""
+    """Two processes that join, each with a share."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"} | environment
     return [start(out, "--distributed", *more, **told, JAX_PROCESS_ID=str(each)) for each in range(2)]
+
+
+def array_task(folder: Path, number: int, of: int, *arguments: str) -> subprocess.Popen:
+    """A task of a SLURM array by its script; what it asks `scontrol` for goes to `folder/requeued`."""
+    commands = folder / "bin"
+    commands.mkdir(exist_ok=True)
+    scripts = {"scontrol": f'echo "$@" >> {folder}/requeued', "python": f'exec {sys.executable} "$@"'}
+    for name, line in scripts.items():
+        (commands / name).write_text(f"#!/bin/sh\n{line}\n")
+        (commands / name).chmod(0o755)
+    task = {"SLURM_ARRAY_TASK_ID": str(number), "SLURM_ARRAY_TASK_COUNT": str(of), "SLURM_JOB_ID": f"12{number}"}
+    environment = ONE_CORE | task | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(["bash", "experiments/launch/slurm.sbatch", *arguments], env=environment, **pipes)
 
 
 def main() -> int:
@@ -199,8 +210,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         trials = Trials(Path(folder), asked.seed, asked.steps)
         trials.trial("a shard killed, and started again beside the other", asked.times, trials.shard)
-        trials.trial("a job preempted and queued again", asked.times, trials.job)
-        trials.trial("one of two processes of one program killed", asked.times, trials.host)
+        trials.trial("a task of an array preempted and queued again", asked.times, trials.job)
+        trials.trial("one of two processes that joined killed", asked.times, trials.host)
         with cluster() as made:
             trials.trial("a worker of a Ray cluster killed", asked.times, partial(trials.worker, made))
             trials.trial("a node of a Ray cluster lost", asked.times, partial(trials.node, made))

@@ -4,12 +4,15 @@ import re
 import runpy
 from pathlib import Path
 
-import jupytext
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
 from tests.slow import browser
+
+jupytext = pytest.importorskip("jupytext")
+
+pytestmark = pytest.mark.figures
 
 NOTEBOOKS = sorted(Path("notebooks").glob("*.py"))
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -1,7 +1,5 @@
-"""One program over two processes of two devices each, by gloo: what one process makes of it, each writing its own."""
+"""Two processes of two devices each that join over gloo: each fits a share, and together they make what one makes."""
 
-import re
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -32,37 +30,35 @@ def ended(started: list[subprocess.Popen]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("more", [["--config.design.steps=300"], ["--config.design.steps=64", "--config.run.keep=0.5"]])
 def test_two_processes_make_what_one_makes(tmp_path, more):
-    """Nine members in chunks of four: the last has one, and the second process nobody. Large scales diverge."""
+    """An odd number of members, of which large rates diverge; where they are halved all of them are in one share."""
     more = [*more, "--config.design.optimizer=sgd", "--config.axes.learning_rate=0.1,1e30"]
     ended([start(tmp_path / "alone", *more)])
-    (first, _), (second, _) = ended(pair(tmp_path / "run", *more))
+    outputs = [out for out, _ in ended(pair(tmp_path / "run", *more))]
     same(tmp_path / "run", tmp_path / "alone")
     assert "diverged" in set(pd.read_csv(tmp_path / "run" / "results.csv")["status"])
-    assert "report: " in first and "report: " not in second
+    assert any("report: " in out for out in outputs), "the last to finish writes the results"
 
 
-def test_each_process_writes_its_own_members(tmp_path):
+def test_each_process_fits_its_share_on_its_own_devices(tmp_path):
     ended(pair(tmp_path, "--config.design.steps=5"))
     sizes = sorted(len(records.said_of(path)["keys"]) for path in (tmp_path / "members").glob("[!.]*.npz"))
-    assert sizes == [1, 2, 2, 2, 2]
+    assert sizes == [1, 2, 2, 2, 2], "four and five members, two at a time"
     (plan,) = records.Record(tmp_path).run["plans"].values()
-    assert (plan["chunk"], plan["devices"]) == (4, 4)
+    assert (plan["chunk"], plan["devices"]) == (2, 2)
 
 
-def test_both_stop_when_one_is_asked_to_and_go_on_from_their_checkpoints(tmp_path):
-    steps = "--config.design.steps=20000"
+def test_a_killed_process_costs_the_other_nothing_and_the_same_command_goes_on_from_its_checkpoint(tmp_path):
+    steps, out = "--config.design.steps=10000", tmp_path / "run"
     ended([start(tmp_path / "alone", steps)])
-    out = tmp_path / "run"
-    both = pair(out, steps)
-    while len(list(out.glob("checkpoints/[!.]*.npz"))) < 2:
-        assert all(each.poll() is None for each in both), [each.communicate() for each in both]
+    killed, other = pair(out, steps)
+    while not cluster_faults.working(out, killed.pid):
+        assert killed.poll() is None and other.poll() is None, (killed.communicate(), other.communicate())
         time.sleep(0.02)
-    both[1].send_signal(signal.SIGTERM)
-    said = [each.communicate(timeout=240)[1] for each in both]
-    assert [each.returncode for each in both] == [143, 143], said
-    assert all("To go on: python -m experiments.sweep" in err for err in said)
-    again = ended(pair(out, steps))
-    assert all(re.search(r"go on at step [1-9]", err) for _, err in again)
+    killed.kill()
+    killed.communicate()
+    ended([other])
+    ((_, err),) = ended([start(out, steps)])
+    assert "go on at step" in err
     same(out, tmp_path / "alone")
     assert len(members(out)) == 9
 
@@ -74,7 +70,7 @@ def test_without_others_it_is_refused_in_one_line(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("more", ["--shard=0/2", "--engine=ray", "--config.run.sinks=tensorboard"])
+@pytest.mark.parametrize("more", ["--shard=0/2", "--engine=ray"])
 def test_what_does_not_go_together_is_refused(tmp_path, more):
     refused = start(tmp_path / "run", "--distributed", more)
     err = refused.communicate(timeout=120)[1]
