@@ -62,7 +62,7 @@ def problem(member: Member) -> Problem:
     return member.data, member.design.replace(**defaults)
 
 
-def varying_settings(table: pd.DataFrame) -> list[str]:
+def varying_columns(table: pd.DataFrame) -> list[str]:
     """The settings that vary over the rows of a forecast."""
     settings = table.drop(columns=[name for name in NUMBERS if name in table])
     return [name for name in settings.columns if settings[name].nunique(dropna=False) > 1]

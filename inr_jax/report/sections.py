@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from inr_jax.kernel import spectrum as spectra
 from inr_jax.kernel.regression import NotConverged
+from inr_jax.kernel.spectrum import eigenvalues, predict_curves
 from inr_jax.report import plots_members as figures
 from inr_jax.report import plots_sweep as charts
 from inr_jax.report import summary as tables
@@ -52,8 +52,8 @@ class Plate(NamedTuple):
 
 def of(view: RunView) -> list[Plate]:
     """The figures of a study: its scores, then the curves and pictures of members that represent it."""
-    table, baselines, foreseen = view.table, view.baselines, view.prediction
-    made = [_scores(table, baselines, None if foreseen is None or foreseen.empty else foreseen)]
+    table, baselines, forecast = view.table, view.baselines, view.prediction
+    made = [_scores(table, baselines, None if forecast is None or forecast.empty else forecast)]
     if kind := charts.kinds_of_frequencies(table):
         made.append(
             Plate(
@@ -69,7 +69,7 @@ def of(view: RunView) -> list[Plate]:
     if not rows:
         return made
     few = representative(table, MOST_COMPARED if charts.main_axis(table) else MOST_PICTURED)
-    theory = _settings(table, MOST_PICTURED) if foreseen is not None else []
+    theory = _settings(table, MOST_PICTURED) if forecast is not None else []
     by = tables.told_apart(tables.summary(table))
     curves: dict[int, Curve] = {}
     pictured: dict[int, Pictured] = {}
@@ -132,7 +132,7 @@ def _settings(table: pd.DataFrame, most: int) -> list[int]:
     return each.index.tolist() if len(each) <= most else representative(table, most)
 
 
-def _scores(table: pd.DataFrame, baselines: pd.DataFrame, foreseen: pd.DataFrame | None) -> Plate:
+def _scores(table: pd.DataFrame, baselines: pd.DataFrame, forecast: pd.DataFrame | None) -> Plate:
     """The figure of the scores that fits what varies."""
     axis, plane = charts.main_axis(table), charts.surface_axes(table)
     if plane:
@@ -147,12 +147,12 @@ def _scores(table: pd.DataFrame, baselines: pd.DataFrame, foreseen: pd.DataFrame
     if axis:
         lines = len(charts.lines_of(table, axis)[1])
         fewer = f" Of {lines} lines the {charts.MOST_LINES} that reach most." if lines > charts.MOST_LINES else ""
-        theory = "" if foreseen is None else f" {KERNEL}"
+        theory = "" if forecast is None else f" {KERNEL}"
         bars = " Bars: published values, as their source defines them." if "published" in table else ""
         return Plate(
             f"psnr_against_{axis}",
             f"PSNR against {axis}",
-            charts.against(table, axis, baselines, foreseen),
+            charts.against(table, axis, baselines, forecast),
             f"{len(table)} members; {charts.band_said(table)}. Solid: held-out pixels; dotted: training pixels; "
             "grey: interpolation of the training pixels without a network. Settings that only the training pixels "
             f"like are overfitted.{fewer}{bars}{theory}",
@@ -197,11 +197,11 @@ def _theory(shown: Sequence[tuple[Outcome, Curve]]) -> list[Plate]:
     for outcome, curve in shown:
         design, hyper, task = outcome.design, outcome.hyper, outcome.task
         with suppress(Refused, NotConverged):
-            line = Eigenvalues(curve.name, *spectra.eigenvalues(design, hyper, task.grid, task.channels))
+            line = Eigenvalues(curve.name, *eigenvalues(design, hyper, task.grid, task.channels))
             # Members that differ in what no kernel reads share a line.
             if not any(np.array_equal(line.values, each.values) for each in lines):
                 lines.append(line)
-            curves.append(curve._replace(predicted=spectra.curves(design, hyper, task, curve.steps)))
+            curves.append(curve._replace(predicted=predict_curves(design, hyper, task, curve.steps)))
     return [*(_eigenvalues(lines) if lines else []), *(_predicted(curves) if curves else [])]
 
 
