@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from experiments.analysis.initial_spectrum import mismatch
 from inr_jax.data.problem import Data, load_task
@@ -21,7 +20,6 @@ from inr_jax.fit.design import Design, hypers
 from inr_jax.kernel.of_study import problem
 from inr_jax.kernel.prediction import SHORT_RIDGE, predict, validate
 from inr_jax.kernel.scale_curves import RIDGES, calibrate
-from inr_jax.report.plots_members import COLORS, plain
 from inr_jax.settings import Refused, catalogue
 from inr_jax.sweep.grid import Member
 
@@ -224,22 +222,3 @@ def verdict(summed: pd.DataFrame) -> str:
             f"no gain here: {constants.idxmin()} loses {constants.min():.2f} dB, {kernels.idxmin()} {kernels.min():.2f}"
         )
     return f"{kernels.idxmin()} loses {kernels.min():.2f} dB, {gained:.2f} less than {constants.idxmin()}"
-
-
-def chart(choices: pd.DataFrame) -> Figure:
-    """Plot the regret of every way of choosing a scale: every problem, and their mean; a panel for each length."""
-    lengths, choosers = sorted(choices["steps"].unique()), list(choices["chooser"].unique())[::-1]
-    figure = Figure(figsize=(3.2 + 3.4 * len(lengths), 0.9 + 0.42 * len(choosers)), layout="constrained")
-    for axes, steps in zip(figure.subplots(1, len(lengths), squeeze=False, sharey=True)[0], lengths, strict=True):
-        plain(axes)
-        for row, chooser in enumerate(choosers):
-            regrets = choices[(choices["steps"] == steps) & (choices["chooser"] == chooser)]["regret"]
-            # Side by side where several lose the same.
-            shifts = np.linspace(-0.22, 0.22, max(len(regrets), 2))[: len(regrets)]
-            axes.plot(np.sort(regrets), row + shifts, ".", color=COLORS[0], markersize=4, alpha=0.6)
-            axes.plot(regrets.mean(), row, marker="|", color=COLORS[1], markersize=16, markeredgewidth=2.5)
-        axes.set_yticks(range(len(choosers)), choosers)
-        axes.set_title(f"{steps} steps", fontsize=9)
-        axes.set_xlabel("lost against the best scale (dB); bar: mean")
-        axes.set_xlim(left=-0.05)
-    return figure

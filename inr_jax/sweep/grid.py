@@ -27,7 +27,7 @@ OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds")
 # What a custom setting may not be called: it is a column or a dimension of the results already.
 RESERVED = (
     *(*REMARKS, *OUTCOMES),
-    *("members", "behind", "failed", "diverged", "pruned", "case", "member", "step", "octave", "side"),
+    *("members", "gap", "failed", "diverged", "pruned", "case", "member", "step", "octave", "side"),
 )
 # What a custom function may take besides settings.
 PROVIDED = ("side",)
