@@ -145,9 +145,7 @@ def judge(
     return pd.DataFrame(rows)
 
 
-def _ways(
-    each: Problem, predicted: Predictions, known: Sequence[tuple[Problem, Predictions]], steps: int
-) -> list[Way]:
+def _ways(each: Problem, predicted: Predictions, known: Sequence[tuple[Problem, Predictions]], steps: int) -> list[Way]:
     """Every way of choosing a scale for this problem that what is known allows."""
     known = [(p, v) for p, v in known if steps in p.trained and np.array_equal(p.scales, each.scales)]
     alike = [(p, v) for p, v in known if p.condition == each.condition]

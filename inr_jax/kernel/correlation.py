@@ -1,8 +1,8 @@
 """Correlation of the encoded features of two pixels, as a function of their difference alone.
 
-Fourier features have the same norm at every pixel, and their inner product depends only on the difference of two pixels.
-On a signal the same may hold for a custom encoding, which is checked on its features. They are computed in 64 bits where
-that gives the same features, else in 32, which leaves their products 7 digits.
+Fourier features have the same norm at every pixel, and their inner product depends only on the difference of two
+pixels. On a signal the same may hold for a custom encoding, which is checked on its features. They are computed in 64
+bits where that gives the same features, else in 32, which leaves their products 7 digits.
 """
 
 import importlib

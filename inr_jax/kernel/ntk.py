@@ -1,7 +1,7 @@
 """The neural tangent kernel (NTK) of an encoding and a ReLU network, as a function of pixel differences.
 
-The features' correlation depends on the difference of two pixels alone (`correlation.py`), and so does the kernel of the
-network behind them in the limit of infinite width (`recursion.py`). In float64, by NumPy or JAX.
+The features' correlation depends on the difference of two pixels alone (`correlation.py`), and so does the kernel of
+the network behind them in the limit of infinite width (`recursion.py`). In float64, by NumPy or JAX.
 """
 
 from functools import partial

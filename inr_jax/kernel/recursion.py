@@ -1,9 +1,9 @@
 """Kernels of a ReLU network of infinite width, from the correlation of its input features, layer by layer.
 
-The arc-cosine recursion (Cho and Saul 2009; Jacot et al. 2018, Lee et al. 2019) for the network before its last sigmoid:
-the theory is of a network that is linear in its parameters, and the sigmoid's slope would scale the kernel, hence the
-ridge, and clip the colours. The statistics of each layer are those of infinite width, weighted by the layer's actual
-width: in the standard parameterisation a layer's share of the kernel grows with its number of inputs.
+The arc-cosine recursion (Cho and Saul 2009; Jacot et al. 2018, Lee et al. 2019) for the network before its last
+sigmoid: the theory is of a network that is linear in its parameters, and the sigmoid's slope would scale the kernel,
+hence the ridge, and clip the colours. The statistics of each layer are those of infinite width, weighted by the layer's
+actual width: in the standard parameterisation a layer's share of the kernel grows with its number of inputs.
 
 The functions take arrays of NumPy or, in `double_precision()`, of JAX, and return the same kind. In float64: next to
 zero difference the kernel goes as the root of 1 - correlation, which would leave float32 three digits.

@@ -39,8 +39,8 @@ class Regression(NamedTuple):
     """A kernel fit: its colours at every pixel, unclipped, and how well its equations are solved.
 
     `weights` are those of the kernel at every pixel, 0 where it is not trained on; `mean` is added. `residual` is that
-    of the worst colour, relative to the training colours without their mean. Of several times, all
-    but the mean with a leading axis.
+    of the worst colour, relative to the training colours without their mean. For several times, all but the mean have a
+    leading axis.
     """
 
     image: Float[AnyArray, "*grid c"]
@@ -75,10 +75,7 @@ def ridge_operators(
     inner = extended[tuple(slice(p - n, p + n - 1) for p, n in zip(lattice.period, lattice.shape, strict=True))]
     product = convolution(inner, lattice.shape)
     column = circulant(extended)
-    if lattice.filled:
-        inverse = filled_inverse(column, inner, ridge)
-    else:
-        inverse = scattered_inverse(column, mask, ridge)
+    inverse = filled_inverse(column, inner, ridge) if lattice.filled else scattered_inverse(column, mask, ridge)
     return lambda x: mask * product(x) + ridge * x, inverse
 
 

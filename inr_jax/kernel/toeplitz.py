@@ -1,4 +1,4 @@
-"""Matrices whose entries depend on the difference of two grid points only: products with them, and approximate inverses.
+"""Matrices whose entries depend only on the difference of two grid points: products, and approximate inverses.
 
 On a grid such a matrix is a convolution, by FFTs in O(n log n), and conjugate gradients need nothing else but a
 preconditioner. Pure functions of arrays, in the arrays' precision.
