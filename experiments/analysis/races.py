@@ -138,15 +138,15 @@ def lines(table: pd.DataFrame, curves: xr.Dataset, on: str = "train", seconds: p
     steps = curves["step"].to_numpy()
     if np.isfinite(psnr[last.index]).sum(axis=1).max(initial=0) < 2:
         raise Refused(f"this run has no training curves of {on} pixels")
-    found = []
+    result = []
     for (way, image), group in last.groupby([ways_of(last), last["image"]], sort=False):
         mine = psnr[group.index]
         # A member that failed has no curve, so its way has none here either; one that diverged stays where it was.
         seen = np.isfinite(mine).any(axis=0)
         if not seen.any():
             continue
-        found.append(Line(way, image, steps[seen] * seconds[group.index].median(), mine[:, seen].mean(axis=0)))
-    return found
+        result.append(Line(way, image, steps[seen] * seconds[group.index].median(), mine[:, seen].mean(axis=0)))
+    return result
 
 
 def seconds_to(line: Line, target: float) -> float:

@@ -3,7 +3,7 @@
 A row's defaults name the initialisation and the last layer of networks that leave them to their activation ("auto").
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 from jaxtyping import Array, Float
@@ -12,7 +12,7 @@ from inr_jax.fit import sines
 from inr_jax.settings import Registry, about
 
 ACTIVATIONS = Registry("activation")
-Omega = Annotated[float, about("factor inside SIREN's sines", "radians", above=0.0)]
+Omega = Annotated[Any, about("factor inside SIREN's sines", "radians", above=0.0)]
 
 
 @ACTIVATIONS.register(init="flax", output="sigmoid")

@@ -23,7 +23,7 @@ from inr_jax.settings import Refused, Registry, about
 FAMILIES = Registry("family")
 Frequencies = Annotated[int, about("rows of B", low=1)]
 Scale = Annotated[
-    float,
+    Any,
     about("standard deviation of B's rows (positional: highest exponent)", "cycles per image side", low=0.0),
 ]
 Octaves = Annotated[int, about("k = 0 ... octaves - 1 in dyadic and octaves", low=1, high=24)]
@@ -104,11 +104,11 @@ def random_frequencies(
     *,
     frequencies: Frequencies = 256,
     family: Annotated[
-        str,
+        Any,
         about("distribution of B's rows, scale is the standard deviation of each", choices=FAMILIES),
     ] = "gaussian",
     scale: Scale = 10.0,
-    anisotropy: Annotated[float, about("the columns' scale over the rows', in two dimensions", above=0.0)] = 1.0,
+    anisotropy: Annotated[Any, about("the columns' scale over the rows', in two dimensions", above=0.0)] = 1.0,
     learn_frequencies: Learned = False,
 ) -> Variables:
     """B with rows drawn from the family, independent along each axis, with standard deviation `scale`.
@@ -117,8 +117,7 @@ def random_frequencies(
     """
     axes = jnp.ones(dims, jnp.float32) * scale
     axes = axes * jnp.stack([jnp.ones_like(axes[0]), jnp.asarray(anisotropy, jnp.float32)]) if dims == 2 else axes
-    draw: Any = family  # bound: a function
-    return _frequencies(draw(key, (frequencies, dims)) * axes, learn_frequencies)
+    return _frequencies(family(key, (frequencies, dims)) * axes, learn_frequencies)
 
 
 def identity(variables: Variables, coords: Float[Array, "n d"]) -> Float[Array, "n d"]:
@@ -126,7 +125,7 @@ def identity(variables: Variables, coords: Float[Array, "n d"]) -> Float[Array, 
     return coords
 
 
-def fourier(variables: Variables, coords: Float[Array, "n d"], *, side: float) -> Float[Array, "n 2*m"]:
+def fourier(variables: Variables, coords: Float[Array, "n d"], *, side: float) -> Float[Array, "n f"]:
     """[sin 2πBx, cos 2πBx] (Tancik et al. 2020, eq. 5, with a = 1)."""
     return jnp.concatenate(sines.turned(_turns(coords / side, variables.get("B")))).T
 
