@@ -9,7 +9,8 @@ Cost      On two CPU cores: image_cpu 3 minutes, line_cpu 5, quick half a minute
           line 34 minutes (estimated).
 Finding   Only the width matters. On the astronaut the four families reach within 0.35 dB of each other at their best
           scales (21.38 to 21.73 dB held out) and lie on one curve, except that the log-uniform family falls first. On
-          signals the best width halves with each 0.5 of exponent (16, 8, 4 cycles for 0.5, 1, 1.5) in every family.
+          signals the best width about halves with each 0.5 of exponent (16, 8, 4 cycles for 0.5, 1, 1.5), in every
+          family.
 """
 
 from ml_collections import ConfigDict

@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from inr_jax.fit import sines
@@ -23,7 +24,7 @@ from inr_jax.settings import Refused, Registry, about
 FAMILIES = Registry("family")
 Frequencies = Annotated[int, about("rows of B", low=1)]
 Scale = Annotated[
-    Any,
+    ArrayLike,
     about("standard deviation of B's rows (positional: highest exponent)", "cycles per image side", low=0.0),
 ]
 Octaves = Annotated[int, about("k = 0 ... octaves - 1 in dyadic and octaves", low=1, high=24)]
@@ -48,7 +49,7 @@ class Encoding(NamedTuple):
     apply: Callable[..., Float[Array, "n f"]]
 
 
-def fixed(function: Callable[..., Array]) -> Encoding:
+def fixed(function: Callable[..., Array] | Encoding) -> Encoding:
     """The encoding of a function `f(coords, key, *, ...)`, where the key is the member's; an `Encoding` as it is."""
     if isinstance(function, Encoding):
         return function
@@ -108,7 +109,7 @@ def random_frequencies(
         about("distribution of B's rows, scale is the standard deviation of each", choices=FAMILIES),
     ] = "gaussian",
     scale: Scale = 10.0,
-    anisotropy: Annotated[Any, about("the columns' scale over the rows', in two dimensions", above=0.0)] = 1.0,
+    anisotropy: Annotated[ArrayLike, about("the columns' scale over the rows', in two dimensions", above=0.0)] = 1.0,
     learn_frequencies: Learned = False,
 ) -> Variables:
     """B with rows drawn from the family, independent along each axis, with standard deviation `scale`.
@@ -117,7 +118,8 @@ def random_frequencies(
     """
     axes = jnp.ones(dims, jnp.float32) * scale
     axes = axes * jnp.stack([jnp.ones_like(axes[0]), jnp.asarray(anisotropy, jnp.float32)]) if dims == 2 else axes
-    return _frequencies(family(key, (frequencies, dims)) * axes, learn_frequencies)
+    draw: Any = family  # bound: a function
+    return _frequencies(draw(key, (frequencies, dims)) * axes, learn_frequencies)
 
 
 def identity(variables: Variables, coords: Float[Array, "n d"]) -> Float[Array, "n d"]:

@@ -172,8 +172,9 @@ NETWORKS |= {
     "siren": preset(
         mlp, "SIREN: sin(ω0 (Wx + b)) in every hidden layer (Sitzmann et al. 2020, eq. 4).", activation="sine"
     ),
-    "mlp": mlp,
 }
+# Of activations that have no defaults of their own.
+NETWORKS.register(init="flax", output="sigmoid")(mlp)
 
 
 def init(module: nn.Module, key: Array, features: Float[Array, "n f"]) -> Variables:

@@ -19,7 +19,7 @@ from experiments import report, sweep
 from inr_jax.cli.arguments import told
 from inr_jax.data import images
 from inr_jax.fit import metrics
-from inr_jax.fit.metrics import Metric
+from inr_jax.fit.metrics import METRICS
 from inr_jax.report.page import render_report
 from inr_jax.report.page_data import page_data, spread_evenly
 from inr_jax.runs import record as records
@@ -247,7 +247,7 @@ def test_a_page_survives_infinite_scores_and_names_that_are_html(tmp_path):
     table = pd.read_csv(out / "results.csv")
     table["psnr_heldout"] = np.inf
     _, (made, keys) = study.restore(record)
-    found = page_data(replace(view_run(record, made.members, keys), table=table))
+    found = page_data(replace(view_run(record, made, keys), table=table))
     assert all(each["scores"][1] is None for each in found["members"])
 
 
@@ -314,9 +314,9 @@ def test_a_run_of_signals_has_a_chart_and_a_table_and_no_pictures(tmp_path):
 def test_a_further_metric_is_on_the_page_and_in_its_script(run):
     record = records.Record(run)
     _, (made, keys) = study.restore(record)
-    view = view_run(record, made.members, keys)
+    view = view_run(record, made, keys)
     table = view.table.assign(lpips=np.linspace(0.1, 0.8, len(view.table)))
-    view = replace(view, table=table, metrics={**view.metrics, "lpips": Metric("nats", 3, "LPIPS")})
+    view = replace(view, table=table, metrics={**view.metrics, "lpips": METRICS["ssim"]._replace(unit="nats", digits=3, label="LPIPS")})
     page = dict(render_report(view))["report.html"].decode()
     assert "<button>LPIPS (nats)</button>" in page and 'value="lpips"> LPIPS (nats)' in page
     found = data(page)

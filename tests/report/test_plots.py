@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from inr_jax.fit.member import Curves
+from inr_jax.fit.curves import Curves
 from inr_jax.report.plots_members import Prediction, TrainingCurves, plot_bands, plot_gallery, plot_signals
 from inr_jax.report.plots_sweep import plot_curves, plot_frequencies, plot_surface
 from inr_jax.report.selection import frequency_setting, lines_along

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from inr_jax.fit.metrics import METRICS, Metric
+from inr_jax.fit.metrics import METRICS
 from inr_jax.report.summary import (
     best_row,
     distinguishing_settings,
@@ -165,7 +165,7 @@ def test_what_chose_the_settings_is_named_and_else_it_is_an_oracle():
 
 def test_a_further_metric_is_summarised_and_shown_with_its_unit_and_digits():
     members = drawn(1, 2).assign(lpips=[0.25, 0.5, 0.75, 1.0])
-    metrics = {**METRICS, "lpips": Metric("nats", 3, "LPIPS")}
+    metrics = {**METRICS, "lpips": METRICS["ssim"]._replace(unit="nats", digits=3, label="LPIPS")}
     summary = summarize(members, metrics)
     assert summary.settings == ["scale"] and summary.table["lpips"].tolist() == [0.375, 0.875]
     assert "0.375 ± 0.125" in format_table(summary, None) and heading("lpips", metrics) == "LPIPS (nats)"
