@@ -168,7 +168,7 @@ def _ways(each: Problem, predicted: Predictions, known: Sequence[tuple[Problem, 
     spectra = -mismatch(each.design, each.scales, load_task(each.data))
     ways.append(Way("spectrum of the start (FreSh)", spectra, time.perf_counter() - start))
     for length, name in (
-        (min(each.validated, default=None), "short training, validated"),
+        (min(each.validated, default=0), "short training, validated"),
         (steps, "training, validated"),
     ):
         if length in each.validated and not (name.startswith("short") and length == steps):
