@@ -1,5 +1,6 @@
 """Choice of a scale by the spectrum of the network before training, after FreSh (Kania et al. 2024)."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -25,7 +26,8 @@ def mismatch(design: Design, scales: Sequence[float] | np.ndarray, task: Task) -
     Spectra of power as distributions over the radial frequencies but zero, their Wasserstein distance, means over four
     seeds. The image is interpolated from the training pixels.
     """
-    grid = tuple(round(len(task.train) ** (1 / len(task.grid))) for _ in task.grid)
+    part = (len(task.train) / math.prod(task.grid)) ** (1 / len(task.grid))
+    grid = tuple(max(2, round(n * part)) for n in task.grid)
     known = interpolate(task, "linear")
     target = _spectrum(known[tuple(slice(None, None, max(1, n // m)) for n, m in zip(task.grid, grid, strict=True))])
     members = hypers(scale=np.asarray(scales), seed=list(range(SEEDS)))
