@@ -114,7 +114,7 @@ def complete(design: Design, members: Hyper) -> Hyper:
     for name in members:
         if name not in known:
             raise Refused(f"hyper {name!r} is not known; {nearest(name, known)}")
-    shape = np.broadcast_shapes(*(np.shape(value) for value in members.values()))
+    shape = np.shape(members.seed)
     return Hyper(
         **{
             name: members[name] if name in members else np.full(shape, setting.default, _dtype(name))

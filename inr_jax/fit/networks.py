@@ -164,7 +164,7 @@ def mlp(
 ) -> nn.Module:
     """A chain of layers with any activation between them."""
     # Bound: activation, init and output are functions here.
-    return Mlp(channels, width, depth, activation, init, output, precision)
+    return Mlp(channels, width, depth, activation, init, output, precision)  # type: ignore[arg-type]
 
 
 NETWORKS |= {
