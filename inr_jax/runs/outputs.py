@@ -8,7 +8,7 @@ import pandas as pd
 from inr_jax.data import interpolate
 from inr_jax.data.problem import load_task
 from inr_jax.fit import metrics
-from inr_jax.kernel import of_study
+from inr_jax.kernel.of_study import forecast
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.report.page import render_report
 from inr_jax.runs.members import Members
@@ -41,7 +41,7 @@ def write_outputs(record: Record, members: Members, study: Study) -> None:
     write_table(record, baselines(made), "baselines.csv")
     if study.run.theory:
         try:
-            write_table(record, of_study.foresee(made).table.reset_index(names="member"), "prediction.csv")
+            write_table(record, forecast(made).table.reset_index(names="member"), "prediction.csv")
         except NotConverged as error:
             print(f"no prediction: {error}", file=sys.stderr)
     write_report(record, members)

@@ -11,7 +11,8 @@ import numpy as np
 
 from inr_jax.data import images
 from inr_jax.data.problem import load_task
-from inr_jax.kernel import of_study, scale_curves
+from inr_jax.kernel.of_study import problem
+from inr_jax.kernel.scale_curves import best_scale
 from inr_jax.runs import engines, stores
 from inr_jax.runs.engines import Where
 from inr_jax.runs.environment import provenance
@@ -200,8 +201,8 @@ def centre_scales(study: Study) -> Study:
         return study
     if "scale" not in study.axes:
         raise Refused("run.centre=True needs axes.scale: multiples of the scale that the kernel chooses")
-    problems = dict.fromkeys(of_study.problem(kind.like) for kind in grid(study).kinds)
-    chosen = [scale_curves.best_scale(design, load_task(data)).scale for data, design in problems]
+    problems = dict.fromkeys(problem(kind.like) for kind in grid(study).kinds)
+    chosen = [best_scale(design, load_task(data)).scale for data, design in problems]
     centre = float(f"{np.exp(np.mean(np.log(chosen))):.3g}")
     _print([f"scales are multiples of {centre:g} cycles, which the kernel chooses from the training pixels"])
     values = tuple(float(f"{multiple * centre:.3g}") for multiple in study.axes["scale"])
