@@ -32,8 +32,10 @@ def main(argv: Sequence[str]) -> int:
     loaded = configuration.load(request.config, request.fields)
     from inr_jax.kernel import of_study, scale_curves
     from inr_jax.kernel.regression import NotConverged
-    from inr_jax.report import plots_members, plots_theory, summary
+    from inr_jax.report.plots_theory import plot_predicted_scores
     from inr_jax.report.predictions import best_scales
+    from inr_jax.report.style import png
+    from inr_jax.report.text import format_baselines
     from inr_jax.runs import stores, study
 
     start = time.perf_counter()
@@ -56,8 +58,8 @@ def main(argv: Sequence[str]) -> int:
     stores.write(directory / "prediction.csv", table[names].to_csv(index=False).encode())
     baselines = study.interpolated(members)
     if "scale" in table and table["scale"].notna().any():
-        stores.write(directory / "prediction.png", plots_members.png(plots_theory.foreseen(table, baselines)))
-    print("\n".join([*best_scales(table), summary.baseline_text(baselines)]))
+        stores.write(directory / "prediction.png", png(plot_predicted_scores(table, baselines)))
+    print("\n".join([*best_scales(table), format_baselines(baselines)]))
     print(f"{len(table)} members in {time.perf_counter() - start:.1f} s, none trained; {directory / 'prediction.csv'}")
     return 0
 

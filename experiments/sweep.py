@@ -14,7 +14,6 @@ from inr_jax.cli.arguments import Command, Print, console, run, shard
 
 if TYPE_CHECKING:
     from inr_jax.runs import study
-    from inr_jax.runs.record import Record
 
 
 def command() -> Command:
@@ -40,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
     engine = [("run.engine", request.engine)] if request.engine else []
     loaded = configuration.load(request.config, request.fields + engine)
     from inr_jax.runs import engines, environment, study
+    from inr_jax.runs.view import results_text
 
     share = engines.Shard(*request.shard)
     where = engines.where(loaded.study.run, share, request.ray_address, request.distributed)
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     if ended.lacking:
         print(_share(ended, *share))
     else:
-        print(_outcome(ended.record))
+        print(f"{results_text(ended.record)}\nreport: {ended.record.directory / 'report.html'}")
     for line in ended.failed:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if ended.failed else 0
@@ -66,17 +66,6 @@ def _share(ended: "study.Ended", index: int, count: int) -> str:
         f"shard {index} of {count} is done; {ended.lacking} members are left to the others. The last to "
         f"finish writes the results; then, and at any time: {report}"
     )
-
-
-def _outcome(record: "Record") -> str:
-    """The table, the best setting, the baselines, and where the report is."""
-    from inr_jax.report import summary as tables
-
-    table = record.csv("results.csv")
-    summed, winner, said = tables.found(table, tables.chooser(table))
-    baselines = record.csv("baselines.csv")
-    lines = [tables.as_text(summed, winner), f"({tables.spread_said(table)})", tables.baseline_text(baselines)]
-    return "\n".join([*filter(None, [*lines, said]), f"report: {record.directory / 'report.html'}"])
 
 
 entry = partial(console, main)

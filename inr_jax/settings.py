@@ -11,6 +11,7 @@ is the package's setting of that name, or something that the caller provides. Wh
 `module:function` brings pass through the same door.
 """
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
@@ -131,6 +132,8 @@ class Registry(dict[str, Any]):
     def find(self, name: Any) -> Any:
         """The row of this name, or that of `module:function`, or of a function itself. Raises Refused."""
         if not isinstance(name, str):
+            if not callable(name) and not isinstance(name, tuple):
+                raise Refused(f"{self.kind}={name!r} is not text")
             return self.adapt(name)
         if name in self:
             return self[name]
@@ -212,7 +215,9 @@ def settle(entry: Any, given: Mapping[str, Any]) -> tuple[dict[str, Setting], di
                 return []
             row = setting.registry.find(value)  # type: ignore[union-attr]
             for function in row if isinstance(row, tuple) else (row,):
-                automatic |= getattr(function, "defaults", {}) | automatic
+                # Those of an activation come after those of its network, and replace them.
+                defaults = getattr(function, "defaults", {})
+                automatic |= {name: default for name, default in defaults.items() if default != AUTO}
             return [row]
 
         for setting in walk(entry, chosen):
@@ -250,7 +255,10 @@ def bind(entry: Any, settings: Mapping[str, Any], **provided: Any) -> Any:
 def _parameters(function: Callable) -> list[Parameter]:
     """The keyword-only parameters of a function, or of a dataclass."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        signature = inspect.signature(function)
     except (TypeError, ValueError):  # some that are not written in Python
         raise Refused(f"{function!r} does not tell its parameters; wrap it in a Python function") from None
-    return [each for each in parameters if each.kind is each.KEYWORD_ONLY]
+    # Annotations may be text, and may then hold names that only a type checker knows.
+    with contextlib.suppress(Exception):
+        signature = inspect.signature(function, eval_str=True)
+    return [each for each in signature.parameters.values() if each.kind is each.KEYWORD_ONLY]

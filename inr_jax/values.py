@@ -14,13 +14,12 @@ class Settings(dict[str, Any]):
             raise AttributeError(f"{type(self).__name__} has no setting {name!r}; it has {', '.join(self)}")
         return self[name]
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Raises AttributeError: settings are immutable."""
-        raise AttributeError(f"{type(self).__name__} is immutable; replace({name}=...) returns another")
+    def _immutable(self, *_: Any, **__: Any) -> Any:
+        """Raises AttributeError: what changes a dictionary in place changes no settings."""
+        raise AttributeError(f"{type(self).__name__} is immutable; replace(NAME=VALUE) returns another")
 
-    def __setitem__(self, name: str, value: Any) -> None:
-        """Raises AttributeError: settings are immutable."""
-        setattr(self, name, value)
+    __setattr__ = __setitem__ = __delitem__ = __ior__ = _immutable  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = _immutable  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         """Whether type and settings are the same."""

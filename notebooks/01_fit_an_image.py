@@ -16,11 +16,11 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/01_fit_an_image.ipynb)
 #
-# A small network that is fed with nothing but a pixel's coordinates learns the image. What it is fed with decides how
-# well. A minute on two CPU cores, seconds on a GPU.
+# A small network whose only input is a pixel's coordinates learns an image. How well depends on how the coordinates are
+# encoded. A minute on two CPU cores.
 
 # %%
-# Where the package is not there yet, on Colab: this adds what is missing, and leaves Colab's own jax as it is.
+# Install the package where it is missing, as on Colab; an installed jax is kept.
 import importlib.util
 import subprocess
 import sys
@@ -39,14 +39,14 @@ import numpy as np
 import inr_jax as inr
 
 plt.rcParams |= {"figure.dpi": 72, "figure.constrained_layout.use": True}
-# The tests run all cells at a size for tests.
+# The tests run every cell with small shapes.
 FAST = bool(os.environ.get("INR_JAX_FAST"))
 inr.use_every_core()
 
 # %% [markdown]
 # ## The image
 #
-# A photograph that comes with scikit-image; set `path` to one of your own, or on Colab set `UPLOAD = True` and choose.
+# A photograph from scikit-image. Set `path` to use another, or `UPLOAD = True` to choose one on Colab.
 
 # %%
 path, UPLOAD = "astronaut", False
@@ -59,9 +59,9 @@ task = inr.tasks.split(image, "quarter")  # trained on every second pixel of eve
 print(f"{image.shape[1]}x{image.shape[0]} pixels: {len(task.train)} to train on, {len(task.heldout)} held out")
 
 # %% [markdown]
-# ## Two networks
+# ## Two encodings
 #
-# The same network on plain coordinates, and on Gaussian Fourier features of three scales, all three at once.
+# The same network on plain coordinates, and on Gaussian Fourier features of three scales, which are fitted together.
 
 # %%
 steps = 20 if FAST else 300
@@ -82,8 +82,8 @@ for place in axes:
     place.set_axis_off()
 
 # %% [markdown]
-# Too small a scale blurs, too large a one turns to noise between the pixels that it was trained on, and of that the
-# training pixels tell nothing:
+# Too small a scale blurs; too large a scale turns to noise between the training pixels, and the training pixels give no
+# warning:
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True)
@@ -96,10 +96,10 @@ axes[0].set_ylabel("PSNR (dB)")
 _ = axes[0].legend(frameon=False)
 
 # %% [markdown]
-# ## Any size, and kept
+# ## Draw it at any size, and save it
 #
-# A fitted network is an image of any size. Four times as many pixels along each side, of a corner; and a file that
-# holds the network with its settings.
+# A fitted network can be drawn at any size: here a corner of it, with four times as many pixels along each side. It is
+# saved with its settings in one file.
 
 # %%
 best = int(np.argmax(features.psnr_heldout))

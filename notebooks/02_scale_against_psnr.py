@@ -16,11 +16,11 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/02_scale_against_psnr.ipynb)
 #
-# Which scale of Fourier features does an image want? All scales and seeds are one compiled program. A minute on two CPU
-# cores.
+# Which scale of Fourier features suits an image? All scales and seeds are fitted by one compiled program. A minute on
+# two CPU cores.
 
 # %%
-# Where the package is not there yet, on Colab: this adds what is missing, and leaves Colab's own jax as it is.
+# Install the package where it is missing, as on Colab; an installed jax is kept.
 import importlib.util
 import subprocess
 import sys
@@ -39,7 +39,7 @@ import inr_jax as inr
 
 plt.rcParams |= {"figure.dpi": 72, "figure.constrained_layout.use": True, "axes.spines.top": False}
 plt.rcParams |= {"axes.spines.right": False, "legend.frameon": False}
-# The tests run all cells at a size for tests.
+# The tests run every cell with small shapes.
 FAST = bool(os.environ.get("INR_JAX_FAST"))
 inr.use_every_core()
 
@@ -53,7 +53,7 @@ fits = inr.fit_many(design, inr.hypers(scale=scales, seed=seeds), task)
 psnr = {name: getattr(fits, name).reshape(len(scales), len(seeds)) for name in ("psnr_train", "psnr_heldout")}
 
 # %% [markdown]
-# The mean over the seeds, and how far they lie apart. Dashed: the neural tangent kernel, which trains nothing.
+# The mean over the seeds, and their range. Dashed: the prediction of the neural tangent kernel, without training.
 
 # %%
 theory = inr.scale_curve(design, scales, task)
@@ -72,22 +72,22 @@ oracle = scales[psnr["psnr_heldout"].mean(1).argmax()]
 chosen = inr.best_scale(design, task)
 print(f"best on the held-out pixels (oracle): scale {oracle:.3g}")
 print(f"chosen by the kernel from the training pixels alone: {chosen.scale:.3g}")
-print(f"as good to it: {chosen.low:.3g} to {chosen.high:.3g}")
+print(f"within 0.2 dB of that: {chosen.low:.3g} to {chosen.high:.3g}")
 
 # %% [markdown]
 # ## Slide through the scales
 #
-# Where the notebook runs, the slider shows what each scale has made of the image, and where it errs.
+# In a running notebook, the slider shows the image at each scale, and its error.
 
 
 # %%
 def predicted(place):
-    """The image at one scale, with the first seed."""
+    """Return the image at one scale, for the first seed."""
     return fits.predict(place * len(seeds), image.shape[:2]).clip(0, 1)
 
 
 def show(place):
-    """The image at one scale, and its error."""
+    """Show the image at one scale, and its error."""
     picture = predicted(place)
     _, axes = plt.subplots(1, 2, figsize=(6, 3.1))
     axes[0].imshow(picture)
@@ -110,5 +110,5 @@ for axis, place in zip(axes, shown, strict=True):
     axis.set_axis_off()
 
 # %% [markdown]
-# The same from the command line, with a report: `inr-sweep --config=scale:quick`. A run's results come back with
-# `inr.open_run(DIR)`, labelled with the axes.
+# The same from the command line, with a report: `inr-sweep --config=scale:quick`. `inr.open_run(DIR)` opens the results
+# of a run, labelled with the axes.

@@ -16,12 +16,12 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/03_why_it_works.ipynb)
 #
-# Why does a network that is fed with Fourier features learn what it learns, in that order, and why is there a best
-# scale? A very wide network is kernel regression, and of that everything can be computed. This is the way there, in
-# steps of a few lines; a minute on two CPU cores.
+# What does a network with Fourier features learn, in which order, and why is there a best scale? A very wide network is
+# kernel regression, for which everything can be computed. This notebook derives that in steps of a few lines. A minute
+# on two CPU cores.
 
 # %%
-# Where the package is not there yet, on Colab: this adds what is missing, and leaves Colab's own jax as it is.
+# Install the package where it is missing, as on Colab; an installed jax is kept.
 import importlib.util
 import subprocess
 import sys
@@ -41,22 +41,22 @@ from inr_jax.fit import curves, member, metrics
 from inr_jax.fit.task import pixel_coordinates
 from inr_jax.kernel import ntk, regression, spectrum
 
-# The tests run all cells at a size for tests.
+# The tests run every cell with small shapes.
 FAST = bool(os.environ.get("INR_JAX_FAST"))
 plt.rcParams |= {"figure.dpi": 72, "figure.constrained_layout.use": True, "axes.spines.top": False}
 plt.rcParams |= {"axes.spines.right": False, "legend.frameon": False, "legend.fontsize": 9}
 
 
 def panels(count, width=3.2, height=2.6):
-    """Some axes beside each other."""
+    """Return a row of axes."""
     return plt.subplots(1, count, figsize=(width * count, height), squeeze=False)[1][0]
 
 
 # %% [markdown]
 # ## Kernel regression
 #
-# A signal of 64 samples, of which every second is known. Put a bump on every known sample and choose their heights so
-# that the sum goes through all of them: that is kernel regression, and the bump's width decides what lies between.
+# A signal has 64 samples, every other one known. Put a bump on each known sample, and choose the heights so that the
+# sum passes through all of them. That is kernel regression, and the width of the bump decides the values in between.
 
 # %%
 signal = inr.images.load("synthetic:power_law:0", size=64)  # (64, 1), in [0, 1]
@@ -66,13 +66,13 @@ known, held = task.train, task.heldout
 
 
 def gaussian_kernel(width):
-    """exp(-d²/2w²) of any two samples, on a circle."""
+    """Return exp(-d²/2w²) for every pair of samples, where d is their distance on a circle."""
     apart = np.abs(x[:, None] - x)
     return np.exp(-((np.minimum(apart, 1 - apart) / width) ** 2) / 2)
 
 
 def through(matrix, ridge=1e-6):
-    """What goes through the known samples, at all samples."""
+    """Return the regression through the known samples, at all samples."""
     inner = matrix[np.ix_(known, known)] + ridge * np.eye(len(known))
     return y[known].mean() + matrix[:, known] @ np.linalg.solve(inner, y[known] - y[known].mean())
 
@@ -85,11 +85,11 @@ for axes, width in zip(panels(3), (0.003, 0.02, 0.2), strict=True):
     axes.set_title(f"width {width}: {metrics.psnr(fitted[held], y[held]):.1f} dB between", fontsize=9)
 
 # %% [markdown]
-# ## The same, seen as features
+# ## The same, in terms of features
 #
-# The mean of cos 2πb(x - x') over random frequencies b of standard deviation s is a Gaussian of width 1/2πs. So a
-# linear fit of the features [sin 2πbx, cos 2πbx] is kernel regression with that kernel: a larger scale is a narrower
-# bump. The more frequencies, the closer the products of features come to it.
+# The mean of cos 2πb(x - x') over random frequencies b with standard deviation s is a Gaussian of width 1/2πs. A linear
+# fit of the features [sin 2πbx, cos 2πbx] is therefore kernel regression with that kernel: a larger scale gives a
+# narrower bump. The more frequencies there are, the closer the inner products of features come to the Gaussian.
 
 # %%
 design = inr.Design(encoding="gaussian", frequencies=64, init="glorot", output="linear", width=1024)
@@ -103,26 +103,26 @@ for m in (16, 256, 4096):
 # %% [markdown]
 # ## The kernel of a network
 #
-# A network's output moves along its gradient, and how much a step on one pixel moves another is the product of their
-# gradients: the neural tangent kernel (NTK). In a very wide network it is fixed, and follows from the features'
-# products layer by layer: the means of relu(u) relu(v) and relu'(u) relu'(v) over Gaussians are known in closed form
-# (the arc-cosine kernels). In units where every layer keeps the mean square:
+# A gradient step on one pixel changes the output at another in proportion to the inner product of their gradients: the
+# neural tangent kernel (NTK). In a very wide network it is fixed, and follows layer by layer from the inner products of
+# the features: the means of relu(u) relu(v) and relu'(u) relu'(v) over Gaussians have a closed form (the arc-cosine
+# kernels). In units in which every layer preserves the mean square:
 
 # %%
 rho = np.linspace(-1, 1, 201)
-ntk, covariance = rho, rho
+tangent, covariance = rho, rho
 for layers in range(1, 9):
     product, square, slopes = ntk.relu_moments(covariance, 1.0)
     covariance = product / square
-    ntk = covariance + 2 * slopes * ntk
+    tangent = covariance + 2 * slopes * tangent
     if layers in (1, 2, 4, 8):
         plt.gcf().set_size_inches(4.2, 2.8)
-        plt.plot(rho, ntk / ntk[-1], label=f"{layers} hidden layers")
+        plt.plot(rho, tangent / tangent[-1], label=f"{layers} hidden layers")
 plt.xlabel("correlation of the features")
 plt.ylabel("NTK, 1 where they agree")
 _ = plt.legend()
 # %% [markdown]
-# `ntk.on_grid` does this with the initial variances of the network at hand. Against the gradients of an actual
+# `ntk.on_grid` does this with the initial variances of a design. Here it is compared with the gradients of an actual
 # network:
 
 # %%
@@ -140,10 +140,11 @@ _ = plt.legend()
 # %% [markdown]
 # ## Its spectrum
 #
-# On a grid a kernel of differences is a convolution: its eigenvectors are waves, and gradient descent shrinks the error
-# of each wave at a rate that is its eigenvalue. One wave around the circle ("basic") feeds a network that falls
-# steeply: it learns low frequencies hundreds of times faster than high ones. A larger scale levels the spectrum.
-# With the plain coordinate it is steeper still, and no function of differences: of a network's own gradients, sorted.
+# On a grid, a kernel that depends only on differences is a convolution: its eigenvectors are waves, and gradient
+# descent reduces the error of each wave at a rate equal to its eigenvalue. With one wave around the circle ("basic")
+# the spectrum falls steeply: low frequencies are learned hundreds of times faster than high ones. A larger scale
+# flattens it. With the plain coordinate it is steeper still. That kernel depends on more than differences, so its
+# eigenvalues are computed from the gradients of a network, and sorted.
 
 # %%
 first, second = panels(2, 4.2, 3.0)
@@ -166,9 +167,10 @@ _ = first.set_ylabel("eigenvalue")
 # %% [markdown]
 # ## An image
 #
-# Two axes, 64x64 pixels, a quarter of them known: the same regression, solved with FFTs. The scale is the width of the
-# bump again. Too large: each pixel stands alone. Too small: the details have small eigenvalues, and are learned late.
-# Solved to its end the regression hardly minds; stopped at a time, as every training is, it is blurred. At time 3:
+# Two axes, 64x64 pixels, a quarter of them known: the same regression, solved with FFTs. Again the scale sets the width
+# of the bump. If it is too large, each pixel stands alone. If it is too small, details have small eigenvalues and are
+# learned late: that hardly affects a regression solved to the end, but blurs one that is stopped early, as training is.
+# At time 3:
 
 # %%
 photograph = inr.images.load("astronaut", size=64)
@@ -177,7 +179,7 @@ image_design = inr.Design(frequencies=256, width=256)
 
 
 def heldout_psnr(image):
-    """On the held-out pixels, in dB."""
+    """Return the PSNR on the held-out pixels, in dB."""
     pair = [np.asarray(part).reshape(-1, 3)[picture.heldout] for part in (image, picture.image)]
     return float(metrics.psnr(*pair))
 
@@ -193,7 +195,7 @@ for place in axes:
     place.set_axis_off()
 
 # %% [markdown]
-# `inr.scale_curve` gives the whole curve without training anything:
+# `inr.scale_curve` computes the whole curve, without training:
 
 # %%
 scales = 2.0 ** np.arange(-4, 6)
@@ -210,8 +212,9 @@ _ = plt.legend()
 # %% [markdown]
 # ## Over time
 #
-# Nobody trains to the end. Gradient flow stopped early has learned the waves with large eigenvalues and not the others:
-# spectral bias. What is left of each octave of frequency:
+# Training is never run to the end. Gradient flow that is stopped early has learned the waves with large eigenvalues,
+# and not the others. This is spectral bias, shown here by images, and by the error that remains in each octave of
+# frequency:
 
 # %%
 times = np.geomspace(0.1, 1000, 13)
@@ -224,7 +227,8 @@ for place, at in zip(axes, (0, 4, 8, 12), strict=True):
 
 # %%
 left = [
-    curves.pixel_curve_point(picture, image.astype(np.float32).reshape(-1, 3).__getitem__).history_bands for image in flow.image
+    curves.pixel_curve_point(picture, image.astype(np.float32).reshape(-1, 3).__getitem__).history_bands
+    for image in flow.image
 ]
 plt.figure(figsize=(4.6, 2.8))
 for band, low in enumerate(metrics.bands(64)):
@@ -235,10 +239,10 @@ plt.xlabel("time")
 plt.ylabel("error's power over the target's")
 _ = plt.legend(fontsize=7)
 # %% [markdown]
-# ## A trained network beside it
+# ## A trained network for comparison
 #
-# Gradient descent on a network of width 1,024, on the signal, beside gradient flow with its ntk. Two amplitudes of
-# the same sixteen frequencies: all equal, or falling as 1/j, which is what the signal does.
+# Gradient descent on a network of width 1,024 is compared with gradient flow under its NTK, on the signal from above.
+# The amplitudes of the sixteen frequencies are all equal, or fall as 1/j like those of the signal.
 
 # %%
 steps = 20 if FAST else 400
@@ -261,9 +265,9 @@ _ = axes.legend(loc="lower right")
 # %% [markdown]
 # ## What the theory misses
 #
-# The kernel was held fixed. In a network of finite width it moves while it learns: the features themselves are learned,
-# the more the narrower the network is. How far the NTK on 64 pixels of the photograph has turned after 200 steps of
-# Adam, and what each network reaches:
+# So far the kernel was fixed. In a network of finite width it changes during training, because features are learned
+# too: the narrower the network, the more. This is how far the NTK on 64 pixels of the photograph turns in 200 steps of
+# Adam, and the PSNR of each network:
 
 # %%
 some = pixel_coordinates(picture.train[:: len(picture.train) // 64], (64, 64))
@@ -282,5 +286,5 @@ for width in (32, 128, 512):
 print(f"the kernel's best: {curve.psnr_heldout.max():.2f} dB at scale {scales[curve.psnr_heldout.argmax()]:g}")
 
 # %% [markdown]
-# So the kernel says where too small and too large a scale lie, and what is learned first; of a short training by Adam,
-# with a sigmoid and moving features, it is a picture and not a measurement.
+# The kernel thus shows which scales are too small or too large, and what is learned first. For short training by Adam,
+# with a sigmoid and features that change, it is a qualitative picture, not a measurement.

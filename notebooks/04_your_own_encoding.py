@@ -12,15 +12,15 @@
 # ---
 
 # %% [markdown]
-# # Your own encoding, your own network
+# # Custom encodings and networks
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/04_your_own_encoding.ipynb)
 #
-# Both are plain functions. Their keyword-only parameters (those after `*`) are settings: those of the package by their
-# names, and others with defaults, which are yours, and may be swept like any.
+# Both are plain functions. Their keyword-only parameters (those after `*`) are settings: those of the package, by name,
+# and new ones, which have defaults and can be swept like any other.
 
 # %%
-# Where the package is not there yet, on Colab: this adds what is missing, and leaves Colab's own jax as it is.
+# Install the package where it is missing, as on Colab; an installed jax is kept.
 import importlib.util
 import subprocess
 import sys
@@ -42,20 +42,20 @@ from inr_jax.fit import networks
 
 plt.rcParams |= {"figure.dpi": 72, "figure.constrained_layout.use": True, "axes.spines.top": False}
 plt.rcParams |= {"axes.spines.right": False, "legend.frameon": False}
-# The tests run all cells at a size for tests.
+# The tests run every cell with small shapes.
 FAST = bool(os.environ.get("INR_JAX_FAST"))
 inr.use_every_core()
 
 # %% [markdown]
 # ## An encoding
 #
-# It takes coordinates, (n, d), and a key, for whatever it draws: the same for a member always. Here: waves whose
-# directions are spread evenly over the half circle and whose frequencies are drawn, up to `most` cycles.
+# A function of coordinates, (n, d), and of a key for random numbers, which is fixed for each member. Here: waves whose
+# directions are spread evenly over the half circle, and whose frequencies are drawn uniformly up to `most` cycles.
 
 
 # %%
 def rings(coords, key, *, frequencies: int, most: float = 16.0):
-    """sin and cos of waves in evenly spread directions, their frequencies uniform up to `most` cycles."""
+    """Return sin and cos of waves in evenly spread directions, with frequencies uniform up to `most` cycles."""
     angle = jnp.pi * jnp.arange(frequencies) / frequencies
     cycles = most * jax.random.uniform(key, (frequencies, 1))
     waves = 2 * jnp.pi * coords @ (cycles * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)).T
@@ -65,13 +65,13 @@ def rings(coords, key, *, frequencies: int, most: float = 16.0):
 # %% [markdown]
 # ## A network
 #
-# It gives a Flax module that maps features, (n, f), to colours, (n, c). Here: Gaussian activations, whose width is a
-# setting of its own.
+# A function that returns a Flax module, which maps features, (n, f), to colours, (n, c). Here: Gaussian activations,
+# whose width is a new setting.
 
 
 # %%
 def gauss(channels, *, width: int, depth: int, spread: float = 0.5):
-    """A network with exp(-(x / spread)²) after each hidden layer."""
+    """Return a network with exp(-(x / spread)²) after each hidden layer."""
 
     def bump(x):
         return jnp.exp(-((x / spread) ** 2))
@@ -80,28 +80,28 @@ def gauss(channels, *, width: int, depth: int, spread: float = 0.5):
 
 
 class Gated(nn.Module):
-    """Flax as you know it: one hidden layer, one half of it gating the other."""
+    """A plain Flax module: one hidden layer, half of which gates the other half."""
 
     channels: int
     width: int
 
     @nn.compact
     def __call__(self, features):
-        """The colours of the features."""
+        """Return the colours of the features."""
         value, gate = jnp.split(nn.Dense(2 * self.width)(features), 2, axis=-1)
         return nn.sigmoid(nn.Dense(self.channels)(value * nn.sigmoid(gate)))
 
 
 def gated(channels, *, width: int):
-    """One gated hidden layer."""
+    """Return a network with one gated hidden layer."""
     return Gated(channels, width)
 
 
 # %% [markdown]
-# ## Swept, beside what is built in
+# ## Sweep them next to the built-in ones
 #
-# Floats are traced: axes of `hypers`, which knows them by the design, all in one program. All else fixes a shape or a
-# branch and is part of the `Design`.
+# Floats are traced: they are axes of `hypers`, which looks them up in the design, and all their values share one
+# program. Every other setting fixes a shape or a branch, and belongs to the `Design`.
 
 # %%
 image = inr.images.load("chelsea", size=32 if FAST else 64)
@@ -126,7 +126,7 @@ plt.ylabel("held-out PSNR (dB)")
 _ = plt.legend()
 
 # %% [markdown]
-# Two settings of one's own at once, of the encoding and of the network:
+# Two custom settings at once, one of the encoding and one of the network:
 
 # %%
 spread = np.geomspace(0.1, 3, 3 if FAST else 7)
@@ -141,5 +141,5 @@ plt.ylabel("highest frequency")
 _ = plt.colorbar(mesh, label="held-out PSNR (dB)")
 
 # %% [markdown]
-# In a study file or on the command line the same functions go by `module:function`, and their settings are fields:
+# In a study file or on the command line the same functions are named `module:function`, and their settings are fields:
 # `--config.design.encoding=my.features:rings --config.axes.most=4,8,16`.

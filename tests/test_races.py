@@ -294,7 +294,7 @@ def test_what_is_no_finished_run_is_refused_in_a_line(run, tmp_path, capsys):
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "run.json").write_text((run / "run.json").read_text())
     for arguments, said in (
-        ([], "missing: RUN"),
+        ([], "required: RUN"),
         ([str(tmp_path)], "no run folder"),
         ([str(tmp_path / "begun")], "not finished"),
     ):

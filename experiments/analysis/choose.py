@@ -8,14 +8,15 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from experiments.analysis import choices
 from inr_jax.cli.arguments import Command, console, run
 from inr_jax.kernel.regression import NotConverged
-from inr_jax.report import plots_members as figures
-from inr_jax.report import plots_theory as theory_charts
-from inr_jax.report import summary as tables
+from inr_jax.report import style
+from inr_jax.report.text import format_baselines
 from inr_jax.runs import record as records
 from inr_jax.runs import stores, study
 
@@ -53,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     directory.mkdir(parents=True, exist_ok=True)
     stores.write(directory / "choices.csv", judged.to_csv(index=False).encode())
-    stores.write(directory / "choices.png", figures.png(theory_charts.regrets(judged)))
+    stores.write(directory / "choices.png", style.png(plot_regrets(judged)))
     print(_said(choices.summary(judged), record.csv("baselines.csv")))
     print(f"{directory / 'choices.csv'}")
     return 0
@@ -73,7 +74,26 @@ def _said(summed: pd.DataFrame, baselines: pd.DataFrame) -> str:
         parts.append(f"after {steps} steps, {group['problems'].max()} problems (dB, held-out pixels):")
         parts.append(shown.map(lambda value: "" if pd.isna(value) else f"{value:.2f}").to_string())
         parts.append(choices.verdict(group))
-    return "\n".join([*parts, tables.baseline_text(baselines[baselines["validation"] == 0])])
+    return "\n".join([*parts, format_baselines(baselines[baselines["validation"] == 0])])
+
+
+def plot_regrets(choices: pd.DataFrame) -> Figure:
+    """Plot how far each way of choosing a scale stays below the best scale: every problem, and the mean as a bar."""
+    lengths, choosers = sorted(choices["steps"].unique()), list(choices["chooser"].unique())[::-1]
+    figure = Figure(figsize=(3.2 + 3.4 * len(lengths), 0.9 + 0.42 * len(choosers)), layout="constrained")
+    for axes, steps in zip(figure.subplots(1, len(lengths), squeeze=False, sharey=True)[0], lengths, strict=True):
+        style.light_axes(axes)
+        for row, chooser in enumerate(choosers):
+            lost = choices[(choices["steps"] == steps) & (choices["chooser"] == chooser)]["regret"]
+            # Side by side where several lose the same.
+            shifts = np.linspace(-0.22, 0.22, max(len(lost), 2))[: len(lost)]
+            axes.plot(np.sort(lost), row + shifts, ".", color=style.COLORS[0], markersize=4, alpha=0.6)
+            axes.plot(lost.mean(), row, marker="|", color=style.COLORS[1], markersize=16, markeredgewidth=2.5)
+        axes.set_yticks(range(len(choosers)), choosers)
+        axes.set_title(f"{steps} steps", fontsize=9)
+        axes.set_xlabel("loss against the best scale (dB); bar: mean")
+        axes.set_xlim(left=-0.05)
+    return figure
 
 
 entry = partial(console, main)

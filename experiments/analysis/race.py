@@ -15,8 +15,9 @@ import pandas as pd
 
 from experiments.analysis import races
 from inr_jax.cli.arguments import Command, run
-from inr_jax.report import plots_members as figures
-from inr_jax.report import summary as tables
+from inr_jax.report.style import png
+from inr_jax.report.summary import MIN_FOR_INTERVAL
+from inr_jax.report.text import pixel_set
 from inr_jax.runs import record as records
 from inr_jax.runs import stores, study
 from inr_jax.settings import Refused, nearest
@@ -51,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     raced = races.raced(found, reference, request.psnr)
     directory = stores.place(request.out) if request.out else record.directory
     stores.write(directory / "race.csv", raced.to_csv(index=False, float_format="%.6g").encode())
-    stores.write(directory / "race.png", figures.png(races.chart(found, on)))
+    stores.write(directory / "race.png", png(races.chart(found, on)))
     print(_said(races.summary(raced, reference), found, reference, on))
     if not request.retimed:
         print("eight of ten fits took from {:.2f} to {:.2f} of their steps' median seconds".format(*races.noise(table)))
@@ -71,10 +72,10 @@ def _targets(text: str) -> list[float]:
 def _said(summed: pd.DataFrame, found: Sequence[races.Line], reference: str, on: str) -> str:
     """The table for a terminal, with what its figures are."""
     images = len({line.image for line in found})
-    kind = "95 % interval" if images >= tables.INTERVAL_FROM else "half the range"
+    kind = "95 % interval" if images >= MIN_FOR_INTERVAL else "half the range"
     spread = f", ×/÷ {kind} over {images} images" if images > 1 else ""
     return (
-        f"times to a PSNR on the {tables.pixels_of(f'psnr_{on}')} pixels, as multiples of those of {reference!r}\n"
+        f"times to a PSNR on the {pixel_set(f'psnr_{on}')} pixels, as multiples of those of {reference!r}\n"
         f"{races.as_text(summed, found)}\n"
         f"(geometric means{spread}, and seconds; 'on 1 of 2': not reached on all images where the reference is)"
     )

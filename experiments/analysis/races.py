@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 
 from inr_jax.data.problem import Problem, load_task
 from inr_jax.fit.design import Fit, member_of
-from inr_jax.report import summary as tables
-from inr_jax.report.plots_members import COLORS, MARKERS, canvas, in_decades, legend_above
+from inr_jax.report import style
+from inr_jax.report.summary import half_width, summarize
+from inr_jax.report.text import label_columns, pixel_set, row_label
+from inr_jax.runs.view import reported_members
 from inr_jax.settings import Refused, catalogue, nearest
 from inr_jax.sweep import ensemble
 from inr_jax.sweep.chunks import padded
@@ -120,8 +122,8 @@ def noise(table: pd.DataFrame) -> tuple[float, float]:
 
 def names(table: pd.DataFrame) -> pd.Series:
     """The way that each member goes: its label and what varies within one, or its settings; not its seed and image."""
-    apart = tables.told_apart(tables.summary(table))
-    return pd.Series([tables.named(row, apart) for _, row in table.iterrows()], table.index)
+    columns = label_columns(summarize(table))
+    return pd.Series([row_label(row, columns) for _, row in table.iterrows()], table.index)
 
 
 def lines(table: pd.DataFrame, curves: xr.Dataset, on: str = "train", seconds: pd.Series | None = None) -> list[Line]:
@@ -131,7 +133,7 @@ def lines(table: pd.DataFrame, curves: xr.Dataset, on: str = "train", seconds: p
     Raises Refused where there are no curves.
     """
     seconds = step_seconds(table) if seconds is None else seconds
-    last = tables.last_stage(table)
+    last, _ = reported_members(table)
     psnr = curves[f"history_{on}"].to_numpy().astype(float)
     steps = curves["step"].to_numpy()
     if np.isfinite(psnr[last.index]).sum(axis=1).max(initial=0) < 2:
@@ -203,7 +205,7 @@ def summary(races: pd.DataFrame, reference: str = "") -> pd.DataFrame:
         with np.errstate(divide="ignore", invalid="ignore"):
             seconds, ratios = (np.log(group[name]) for name in ("seconds", "ratio"))
             mean = {"seconds": seconds.mean(skipna=False), "ratio": ratios.mean(skipna=False)}
-            half = tables.half_interval(ratios) if ratios.notna().all() else float("nan")
+            half = half_width(ratios) if ratios.notna().all() else float("nan")
         counted = {"reached": int(group["seconds"].notna().sum()), "images": len(group)}
         means = {name: float(np.exp(value)) for name, value in {**mean, "spread": half}.items()}
         rows.append({"way": way, "target": target, "psnr": group["psnr"].mean(), **means, **counted})
@@ -231,7 +233,7 @@ def _cell(row: pd.Series) -> str:
 
 def chart(found: Sequence[Line], on: str = "train") -> Figure:
     """Median PSNR over images against seconds, a line for each way."""
-    figure, axes = canvas(7.2, 4.6)
+    figure, axes = style.canvas(7.2, 4.6)
     for number, way in enumerate(list(dict.fromkeys(line.way for line in found))[:MOST_LINES]):
         mine = [line for line in found if line.way == way]
         # Those that were not pruned on their way.
@@ -239,11 +241,10 @@ def chart(found: Sequence[Line], on: str = "train") -> Figure:
         # Images of other sizes take other seconds.
         seconds = np.median([line.seconds for line in mine], axis=0)
         psnr = np.median([line.psnr for line in mine], axis=0)
-        color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
-        style = "-" if number < len(COLORS) else "--"
-        axes.plot(seconds[1:], psnr[1:], style, color=color, marker=marker, markersize=4, markevery=4, label=way)
-    in_decades(axes)
+        dashes = "-" if number < len(style.COLORS) else "--"
+        axes.plot(seconds[1:], psnr[1:], dashes, markevery=4, label=way, **style.marked_line(number, 4))
+    style.log_axis(axes)
     axes.set_xlabel("seconds")
-    axes.set_ylabel(f"PSNR on {tables.pixels_of(f'psnr_{on}')} pixels (dB)")
-    legend_above(figure, axes, columns=2)
+    axes.set_ylabel(f"PSNR on {pixel_set(f'psnr_{on}')} pixels (dB)")
+    style.legend_above(figure, axes)
     return figure

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.optimize import least_squares
 
-from inr_jax.report import plots_members as figures
+from inr_jax.report import style
 from inr_jax.runs import stores
 
 
@@ -80,7 +80,7 @@ def written(directory: Path, found: dict[str, Any]) -> None:
     """Write bench.json and bench.png as far as they go."""
     told_all = found | {"ceiling_gflops": ceiling(found), "table": derived(found), "load_after": os.getloadavg()}
     stores.write(directory / "bench.json", json.dumps(told_all, indent=1).encode())
-    stores.write(directory / "bench.png", figures.png(drawn(derived(found))))
+    stores.write(directory / "bench.png", style.png(drawn(derived(found))))
 
 
 def drawn(rows: Sequence[dict[str, Any]]) -> Figure:
@@ -90,19 +90,19 @@ def drawn(rows: Sequence[dict[str, Any]]) -> Figure:
     base = "torch" if any(way == "torch" for _, way in timed) else next((way for _, way in timed), "")
     figure = Figure(figsize=(7.2, 0.5 + (0.24 * len(ways) + 0.45) * len(sizes)), layout="constrained")
     for axes, size in zip(figure.subplots(len(sizes), 1, squeeze=False, sharex=True)[:, 0], sizes, strict=True):
-        figures.plain(axes)
+        style.light_axes(axes)
         for place, way in enumerate(ways):
             if (row := timed.get((size, way))) and (size, base) in timed:
                 over = timed[size, base]["rate"]
                 low, value, high = (row[name] / over for name in ("low", "rate", "high"))
-                color = figures.COLORS[place % len(figures.COLORS)]
-                axes.barh(place, value, color=color, xerr=[[value - low], [high - value]], ecolor="#777777")
+                color = style.color(place)
+                axes.barh(place, value, color=color, xerr=[[value - low], [high - value]], ecolor=style.GREY)
                 axes.annotate(f" {value:.2f}", (high, place), va="center", fontsize=8)
         axes.set_yticks(range(len(ways)), ways, fontsize=8)
         axes.invert_yaxis()
         axes.margins(x=0.12)
         axes.set_axisbelow(True)
-        axes.axvline(1.0, color="#777777", linewidth=1)
+        axes.axvline(1.0, color=style.GREY, linewidth=1)
         axes.set_title(f"{size} (pixels x width)", fontsize=9)
     axes.set_xlabel(f"member-steps a second, over those of {base}; quartiles")
     return figure

@@ -1,11 +1,12 @@
 """Does positional encoding prefer the axes? (Tancik et al. 2020, figure 11)
 
-Question  Sinusoids at every angle: positional frequencies lie on the axes, Gaussian ones everywhere. Is what lies
-          between the axes fitted worse?
+Question  Positional frequencies lie on the axes, Gaussian ones point in every direction. Fitted to sinusoids at every
+          angle, does positional encoding do worse between the axes?
 Command   python -m experiments.sweep --config=experiments/configs/axis_aligned.py:cpu
-Cost      Two CPU cores: cpu 6 minutes, quick half a minute. paper 13 hours there, so a GPU.
-Finding   Yes: on the training pixels it reaches 48 to 52 dB on an axis and 37 to 42 beside it, Gaussian features 41 to
-          46 at every angle. On held-out pixels that shows at 10 cycles only (28 on an axis, 24 to 25 beside it).
+Cost      On two CPU cores: cpu 6 minutes, quick half a minute, paper 13 hours (estimated; use a GPU).
+Finding   Yes: on the training pixels positional encoding reaches 48 to 52 dB on an axis and 37 to 42 between the axes;
+          Gaussian features reach 41 to 46 at every angle. On held-out pixels the difference shows only at 10 cycles
+          (28 on an axis, 24 to 25 between).
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ VARIANTS = {
 
 
 def get_config(variant: str) -> ConfigDict:
-    """The settings of a variant. The paper's last tanh on [-1, 1] is our sigmoid on [0, 1], its slope halved."""
+    """Return the settings of a variant. A sigmoid on [0, 1], half as steep, replaces the paper's final tanh."""
     config = base(image="synthetic:wave")
     config.size = 512
     config.design.init, config.design.depth, config.design.width, config.design.steps = "glorot", 1, 256, 500
@@ -39,12 +40,12 @@ def get_config(variant: str) -> ConfigDict:
 
 
 def cases(add: Callable, variant: str) -> None:
-    """The paper's two encodings at its scales; smaller ones where the training pixels are fewer."""
+    """Add the paper's two encodings at its scales; `quick`, with fewer training pixels, has smaller scales."""
     quick = variant == "quick"
     add(encoding="positional", scale=3.0 if quick else 5.0)
     add(encoding="gaussian", scale=4.0 if quick else 10.0)
 
 
 def angles(count: int) -> tuple[float, ...]:
-    """Evenly from one axis to the other, in degrees."""
+    """Return evenly spaced angles from one axis to the other, in degrees."""
     return tuple(float(angle) for angle in np.linspace(0, 90, count))

@@ -1,10 +1,10 @@
 """Can depth stand in for frequencies? (Tancik et al. 2020, figure 6)
 
-Question  Networks of 2, 4 and 8 layers on B of 8 to 1,024 rows: does a deeper network need fewer frequencies?
+Question  Networks of 2, 4 and 8 layers with 8 to 1,024 rows of B: does a deeper network need fewer frequencies?
 Command   python -m experiments.sweep --config=experiments/configs/depth_by_length.py:cpu
-Cost      Two CPU cores: cpu 5 minutes, quick a minute. paper 7 hours there, so a GPU.
-Finding   Yes: on 64x64, 8 layers on 8 rows reach what 2 layers reach on 128 (24.3 and 24.2 dB over all pixels). More
-          rows add 0.5 dB to deep networks; the paper's larger images gain 3 dB there.
+Cost      On two CPU cores: cpu 5 minutes, quick a minute, paper 7 hours (estimated; use a GPU).
+Finding   Yes: at 64x64, 8 layers with 8 rows reach what 2 layers reach with 128 (24.3 and 24.2 dB over all pixels).
+          More rows add 0.5 dB to deep networks; in the paper, whose images are larger, they add 3 dB.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ VARIANTS = {
     "quick": "64x64, width 64, 60 steps, scale 2, B of 8 and 64 rows",
 }
 LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
-# The paper's figure, read to 0.3 dB: means over 16 photographs at 512x512, over all pixels, by hidden layers. The paper
-# counts the last layer too.
+# Read from the paper's figure to within 0.3 dB: PSNR over all pixels, means over 16 photographs at 512x512, by number
+# of hidden layers (the paper counts the last layer too).
 PRINTED = {
     1: (17.6, 21.8, 23.9, 25.1, 26.2, 27.1, 27.8, 28.0),
     3: (22.6, 24.6, 25.6, 26.2, 27.1, 27.5, 28.1, 28.3),
@@ -29,7 +29,7 @@ PRINTED = {
 
 
 def get_config(variant: str) -> ConfigDict:
-    """The settings of a variant."""
+    """Return the settings of a variant."""
     config = base()
     config.design.init, config.design.width = "glorot", 256
     if variant == "paper":
@@ -42,7 +42,7 @@ def get_config(variant: str) -> ConfigDict:
 
 
 def cases(add: Callable, variant: str) -> None:
-    """Every depth on every length, beside what the paper's figure shows, which is over all pixels."""
+    """Add every depth with every length, and the paper's value, which is over all pixels."""
     for depth, printed in PRINTED.items():
         for frequencies, published in zip(LENGTHS, printed, strict=True):
             if variant != "quick" or frequencies in (8, 64):

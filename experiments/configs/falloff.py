@@ -1,14 +1,15 @@
 """Which amplitudes should the frequencies have? (Tancik et al. 2020, figures 2, 3 and 5, in one dimension)
 
-Question  Every frequency 1, 2, 3, ... with amplitude 1/j^power, fitted to signals whose spectrum falls as
-          1/f^exponent, by plain gradient descent as the theory has it: which power fits which signal best, and in what
-          order are the frequencies learned?
+Question  Features of every frequency 1, 2, 3, ... with amplitude 1/j^power are fitted to signals whose spectrum falls
+          as 1/f^exponent, by plain gradient descent, as the theory assumes. Which power fits which signal best, and in
+          what order are the frequencies learned?
 Command   python -m experiments.sweep --config=experiments/configs/falloff.py:powers_cpu
           python -m experiments.sweep --config=experiments/configs/falloff.py:fit_cpu
-Cost      Two CPU cores: powers_cpu 2 minutes, fit_cpu 1, quick half a minute. powers an hour there, fit 10 minutes.
-Finding   Amplitudes that fall a little slower than the signal's own: powers 0.75, 1 and 1.5 are best for exponents 1,
-          1.5 and 2 (the paper: 0.75, 1, 1.25). Without a falloff all frequencies are learned together and the samples
-          between are noise; with too steep a one the high frequencies are not reached.
+Cost      On two CPU cores: powers_cpu 2 minutes, fit_cpu 1, quick half a minute; powers an hour and fit 10 minutes
+          (estimated).
+Finding   The best amplitudes fall a little more slowly than the signal's own: powers 0.75, 1 and 1.5 are best for
+          exponents 1, 1.5 and 2 (the paper: 0.75, 1, 1.25). Without a falloff all frequencies are learned at once and
+          the samples in between are noise; with too steep a falloff the high frequencies are never reached.
 """
 
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ VARIANTS = {
     "powers": "figure 5: 256 samples, width 1,024, 18 powers x 3 exponents x 8 signals, 1,000 steps; for a GPU",
     "powers_cpu": "the same at width 256 with 10 powers and 4 signals",
     "fit": "figures 2 and 3: 64 samples, width 1,024, 50,000 steps, one signal; for a GPU",
-    "fit_cpu": "the same at width 256 with 4 signals, 5,000 larger steps",
+    "fit_cpu": "the same at width 256 with 4 signals and 5,000 larger steps",
     "quick": "64 samples, width 128, 5 powers, 500 steps, one signal",
 }
 
@@ -30,18 +31,18 @@ VARIANTS = {
 def harmonics(
     coords: Float[Array, "n 1"], key: Array, *, frequencies: int, power: float = 1.0
 ) -> Float[Array, "n 2*m"]:
-    """[a_j sin 2πjx, a_j cos 2πjx] for j = 1 ... m with a_j = 1/j^power, over the norm of a."""
+    """Return [a_j sin 2πjx, a_j cos 2πjx] for j = 1 ... m, where a_j = 1/j^power, divided by the norm of a."""
     j = jnp.arange(1, frequencies + 1, dtype=jnp.float32)
     amplitude = j**-power
     return jnp.concatenate(sines.turned(coords * j), axis=-1) * jnp.tile(amplitude / jnp.linalg.norm(amplitude), 2)
 
 
 def get_config(variant: str) -> ConfigDict:
-    """The settings of a variant.
+    """Return the settings of a variant.
 
-    The kernel of this parameterisation grows with the width, the paper's does not, and its loss is a sum where ours is
-    a mean: its rates mean nothing here. `powers` steps about as far as is stable, a thousand times; `fit` takes steps
-    so small that the order in which frequencies are learned can be seen.
+    The paper's learning rates do not carry over: the kernel of this parameterisation grows with the width, the paper's
+    does not, and the paper's loss is a sum where this one is a mean. `powers` takes a thousand steps, each about as
+    large as is stable; `fit` takes steps small enough to show the order in which frequencies are learned.
     """
     config = base(image="synthetic:power_law", encoding="experiments.configs.falloff:harmonics")
     powers = variant.startswith("powers")

@@ -1,15 +1,16 @@
 """Does the distribution of the frequencies matter, or only how wide it is? (Tancik et al. 2020, figures 4 and 9)
 
-Question  Gaussian, uniform, log-uniform and Laplacian rows of B, against the root mean square of what was drawn: does
-          the shape of the distribution change what is reached? On an image, and on signals whose amplitude falls as
-          1/f^exponent.
+Question  The rows of B are Gaussian, uniform, log-uniform or Laplacian. Against the root mean square of the entries
+          that were drawn, does the shape of the distribution change the PSNR? On an image, and on signals whose
+          amplitude falls as 1/f^exponent.
 Command   python -m experiments.sweep --config=experiments/configs/families.py:image_cpu
           python -m experiments.sweep --config=experiments/configs/families.py:line_cpu
-Cost      Two CPU cores: image_cpu 3 minutes, line_cpu 5, quick half a minute. image 29 hours there, so a GPU; line 34
-          minutes.
-Finding   The width alone. On the astronaut the four families reach within 0.35 dB of each other at their best scales
-          (21.38 to 21.73 dB held out), and lie on one curve but for the log-uniform one, which falls first. On signals
-          the best width halves with each half of exponent (16, 8, 4 cycles for 0.5, 1, 1.5), whatever the family.
+Cost      On two CPU cores: image_cpu 3 minutes, line_cpu 5, quick half a minute; image 29 hours (estimated; use a GPU),
+          line 34 minutes (estimated).
+Finding   Only the width matters. On the astronaut the four families reach within 0.35 dB of each other at their best
+          scales (21.38 to 21.73 dB held out) and lie on one curve, except that the log-uniform family falls first. On
+          signals the best width about halves with each 0.5 of exponent (16, 8, 4 cycles for 0.5, 1, 1.5), in every
+          family.
 """
 
 from ml_collections import ConfigDict
@@ -19,14 +20,14 @@ from inr_jax.cli.config import base
 VARIANTS = {
     "image": "figure 9: 512x512, 256 frequencies, 3 hidden layers of 256, 2,000 steps, 3 seeds; for a GPU",
     "image_cpu": "64x64, 128 frequencies, 3 hidden layers of 128, 400 steps, 4 seeds",
-    "line": "figure 4: 2,048 samples, 16 frequencies, 3 hidden layers of 256, 1,000 steps, 4 signals of each exponent",
-    "line_cpu": "512 samples, 16 frequencies, 3 hidden layers of 128, 1,000 steps, 4 signals of each exponent",
+    "line": "figure 4: 2,048 samples, 16 frequencies, 3 hidden layers of 256, 1,000 steps, 4 signals per exponent",
+    "line_cpu": "512 samples, 16 frequencies, 3 hidden layers of 128, 1,000 steps, 4 signals per exponent",
     "quick": "64x64, 64 frequencies, 2 hidden layers of 64, 100 steps, one seed",
 }
 
 
 def get_config(variant: str) -> ConfigDict:
-    """The settings of a variant."""
+    """Return the settings of a variant."""
     config = base(image="synthetic:power_law") if variant.startswith("line") else base()
     config.axes.family = ("gaussian", "uniform", "loguniform", "laplace")
     config.design.init = "glorot"

@@ -1,18 +1,18 @@
 """Which way of optimising reaches a given PSNR in the fewest seconds?
 
-Question  Adam or Muon, a constant or a falling learning rate, all pixels a step or a few of them: which is the fastest
-          to a given PSNR, in seconds, when each way is tuned with the same budget?
+Question  Adam or Muon, a constant or a decaying learning rate, all pixels or a sample of them at each step: when each
+          way is tuned with the same budget, which reaches a given PSNR first?
 Command   python -m experiments.sweep --config=experiments/configs/faster.py:cpu
-          python -m experiments.analysis.race RUN --retimed, with the folder that it names: seconds to a PSNR, as
-          multiples of those of the first way.
-          A way's budget: the same six learning rates on the same images, of which that of the highest mean PSNR on
-          training pixels after the last step is reported, on other images. Ways that draw pixels take so many more
-          steps that all fits are about the same work. A cosine that ends sooner is faster at first: "short" ways take a
-          quarter of the steps.
-Cost      cpu 11 minutes and quick 1 on two cores; gpu, which nobody has run, is 30 PFLOP and 16 in its second stage.
-Finding   A quarter of the pixels a step, four times as many steps, under a cosine: half of the seconds of constant Adam
-          on all pixels to what that ends at, on every image. Muon with as many pixels nearly so, and further after it.
-          On all pixels nothing beats constant Adam on every image, and on held-out pixels nothing does at all.
+          python -m experiments.analysis.race RUN --retimed, where RUN is the folder that the sweep prints: seconds to
+          a PSNR, as multiples of the first way's.
+          Every way is tuned over the same six learning rates on the same images. The rate with the highest mean PSNR
+          on training pixels after the last step is then reported on other images. Ways that sample pixels take
+          proportionally more steps, so that all fits are about the same work. Since a shorter cosine schedule is faster
+          at first, "short" ways take a quarter of the steps.
+Cost      On two CPU cores: cpu 11 minutes, quick 1. gpu is 30 PFLOP in its first run and 16 in its second (not run).
+Finding   A quarter of the pixels per step for four times as many steps, with a cosine schedule, reaches the final PSNR
+          of constant Adam on all pixels in half the time, on every image. Muon with as many pixels is nearly as fast
+          and then goes higher. On all pixels no way beats constant Adam on every image; on held-out pixels no way does.
 """
 
 from collections.abc import Callable
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 VARIANTS = {
     "cpu": "photographs, text and noise at 96x96, 2,000 steps of all pixels; 4 images to tune on, 8 to report on",
     "gpu": "photographs at 512x512, 256 frequencies, 3 hidden layers of 256, 2,000 steps of all pixels; for a GPU",
-    "quick": "an image to tune on and two to report on at 32x32, 100 steps of all pixels, narrower networks",
+    "quick": "one image to tune on and two to report on at 32x32, 100 steps of all pixels, narrower networks",
 }
-# Images to tune on, and to report on.
+# Images to tune on and to report on.
 SEARCH = ("astronaut", "chelsea", "retina", "synthetic:text:0")
 PHOTOGRAPHS = ("coffee", "rocket", "camera", "hubble_deep_field", "clock")
 REPORT = (*PHOTOGRAPHS, "synthetic:text:1", "synthetic:text:2", "synthetic:natural_noise:1")
-# From where no way has finished to where every way is too fast, each two and a half times the one before.
+# From a rate too small for every way to one too large for every way, each about 2.5 times the previous one.
 RATES = (1e-3, 2.5e-3, 6e-3, 1.5e-2, 4e-2, 1e-1)
 SIZES = {"cpu": 96, "gpu": 512, "quick": 32}
 SCALES = {32: 1.5, 96: 3.0, 512: 10.0}
 STEPS = {"cpu": 2000, "gpu": 2000, "quick": 100}
-# The update rule, the schedule, the part of the training pixels a step, and the steps over those of the first way,
-# which is what the others are compared with.
+# The update rule, the schedule, the divisor of the training pixels per step, and the number of steps relative to the
+# first way, with which the others are compared.
 WAYS: dict[str, tuple[str, str, int, float]] = {
     "adam constant, all pixels": ("adam", "constant", 1, 1),
     "adam exponential, all pixels": ("adam", "exponential", 1, 1),
@@ -57,7 +57,7 @@ WAYS: dict[str, tuple[str, str, int, float]] = {
 
 
 def get_config(variant: str) -> ConfigDict:
-    """The settings of a variant: one network, whatever the way of fitting it."""
+    """Return the settings of a variant: the same network for every way of fitting it."""
     config = base()
     config.size, config.split = SIZES[variant], "quarter"
     config.hyper.scale = SCALES[config.size]
@@ -65,7 +65,7 @@ def get_config(variant: str) -> ConfigDict:
     config.run.history = 32
     config.axes.image, config.second.image = SEARCH, REPORT
     config.axes.learning_rate = RATES
-    # A pair of seeds: members are fitted two at a time on two cores, and one alone would seem to take twice as long.
+    # Two seeds: members are fitted two at a time on two cores, so a single one would seem to take twice as long.
     config.second.seed = (0, 1)
     if variant == "gpu":
         config.axes.image, config.second.image = SEARCH[:3], PHOTOGRAPHS
@@ -77,13 +77,13 @@ def get_config(variant: str) -> ConfigDict:
 
 
 def cases(add: Callable, variant: str) -> None:
-    """Every way, to be tuned."""
+    """Add every way, for tuning."""
     for name in WAYS:
         add(label=f"tuning: {name}", **settings(name, variant))
 
 
 def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
-    """Every way on the other images, at the learning rate of its best mean over the first; a diverged one is none."""
+    """Add every way on the other images, at its best mean learning rate on the first, ignoring diverged fits."""
     scores = results["psnr_train"].where(results["status"] == "ok", -float("inf"))
     means = scores.groupby([results["label"], results["learning_rate"]]).mean()
     for name in WAYS:
@@ -92,7 +92,7 @@ def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
 
 
 def settings(name: str, variant: str) -> dict[str, Any]:
-    """The settings of a way."""
+    """Return the settings of a way."""
     optimizer, schedule, part, longer = WAYS[name]
     pixels = 0 if part == 1 else SIZES[variant] ** 2 // 4 // part
     return {"optimizer": optimizer, "schedule": schedule, "pixels": pixels, "steps": round(STEPS[variant] * longer)}

@@ -1,15 +1,16 @@
 """What does the kernel know about the trained network's best scale, and what does it miss?
 
-Question  Choosing the scale without training all of them: what is lost against the best one by kernel regression, with
-          and without the held-out pixels; by the best constant of other images; by a spectrum; by short trainings?
+Question  How much PSNR is lost, compared with training at every scale, by choosing the scale without doing so: by
+          kernel regression, with and without the held-out pixels; by the best constant of other images; by a spectrum;
+          by short training?
 Command   python -m experiments.sweep --config=experiments/configs/kernel_against_training.py:cpu --out=runs/judged
           python -m experiments.analysis.choose runs/judged
-          with --config.axes.image='kodak/*.png' for other pictures, and --calibration=RUN for what is known of others
-Cost      Two CPU cores: cpu 35 minutes, and choose 4; quick a minute. gpu 2 days there, so a GPU.
-Finding   Seeing the held-out pixels, and calibrated by other images, the kernel's curve lies within 1 dB of the trained
-          one on 83 to 96 % of the problems and its best scale loses 0.08 to 0.22 dB. From training pixels alone it
-          loses 0.17 to 0.34: less than the best constant over sizes and splits (0.39 to 0.47), but not less than the
-          best constant of the same size and split on images it was not designed on (0.20 and 0.27): no gain there.
+          Add --config.axes.image='kodak/*.png' for other images, and --calibration=RUN to calibrate on those of RUN.
+Cost      On two CPU cores: cpu 35 minutes and choose 4, quick a minute, gpu 2 days (estimated; use a GPU).
+Finding   Given the held-out pixels and a calibration on other images, the kernel's curve lies within 1 dB of the
+          trained one on 83 to 96 % of the problems, and its best scale loses 0.08 to 0.22 dB. From training pixels
+          alone it loses 0.17 to 0.34: less than the best constant over all sizes and splits (0.39 to 0.47), but no less
+          than the best constant of the same size and split on images it was not designed on (0.20 and 0.27): no gain.
 """
 
 from collections.abc import Callable
@@ -23,12 +24,12 @@ VARIANTS = {
     "cpu": "64x64 and 96x96, 3 hidden layers of 128, 128 frequencies, 8 images, 150 and 600 steps",
     "quick": "32x32, 2 hidden layers of 64, 2 images, 50 and 200 steps",
 }
-# Pictures that come along: photographs, text, and patterns. Others by --config.axes.image.
+# Built-in images: photographs, text and patterns. --config.axes.image sets others.
 PICTURES = (
     *("astronaut", "chelsea", "coffee", "rocket"),
     *("synthetic:text:0", "synthetic:text:1", "synthetic:natural_noise:0", "synthetic:siemens_star"),
 )
-# What is trained on, so that best scales differ: a lattice, scattered pixels.
+# Training pixels on a lattice and scattered ones, so that best scales differ.
 CONDITIONS = {
     "gpu": [
         {"size": 256, "split": "quarter"},
@@ -46,7 +47,7 @@ SEEDS = (0, 1, 2)
 
 
 def get_config(variant: str) -> ConfigDict:
-    """The settings of a variant."""
+    """Return the settings of a variant."""
     config = base()
     config.design.init = "glorot"
     config.axes.image = PICTURES[:2] if variant == "quick" else PICTURES
@@ -65,7 +66,7 @@ def get_config(variant: str) -> ConfigDict:
 
 
 def cases(add: Callable, variant: str) -> None:
-    """Every condition with each seed; and once with a fifth of the training pixels put apart, to choose by."""
+    """Add every condition with each seed, and once with a fifth of the training pixels held out for validation."""
     for condition in CONDITIONS[variant]:
         for seed in SEEDS:
             add(seed=seed, validation=0.0, **condition)

@@ -1,13 +1,13 @@
 """How does the held-out PSNR depend on the scale of Gaussian Fourier features?
 
-Question  At which standard deviation of B (cycles per image side) does a network see the pixels it was not shown best?
+Question  At which standard deviation of B (cycles per image side) does a network predict held-out pixels best?
 Command   python -m experiments.sweep --config=experiments/configs/scale.py
           python -m experiments.sweep --config=experiments/configs/scale.py:quick
-Cost      6 minutes on two CPU cores (326 s of fitting, 20 members), the quick variant half a minute.
+Cost      On two CPU cores: 6 minutes (326 s of fitting, 20 members), quick half a minute.
 Finding   On the astronaut at 512x512, quarter split, after 1,000 steps of 4,096 pixels (2 seeds): a broad optimum from
-          8 to 20 cycles, 26.80 dB at 14 (oracle), 21.24 at 1 where the fit is too smooth, 10.76 at 64 where it is
-          noise between the training pixels. Linear and cubic interpolation give 27.15 and 27.18: no scale beats them
-          after so short a training. The training pixels like 20 best and do not tell of the collapse.
+          8 to 20 cycles, 26.80 dB at 14 (oracle); 21.24 at 1, where the fit is too smooth; 10.76 at 64, where it is
+          noise between the training pixels. Linear and cubic interpolation give 27.15 and 27.18: after such short
+          training no scale beats them. On training pixels 20 is best, and they give no warning of the collapse.
 """
 
 from ml_collections import ConfigDict
@@ -21,7 +21,7 @@ VARIANTS = {
 
 
 def get_config(variant: str) -> ConfigDict:
-    """The settings of a variant."""
+    """Return the settings of a variant."""
     config = base()
     config.image, config.split = "astronaut", "quarter"
     config.design.encoding, config.design.init = "gaussian", "glorot"

@@ -1,15 +1,15 @@
-"""The whole surface of scale against learning rate, and of SIREN's omega_0 against it.
+"""How do scale and learning rate interact, for Gaussian features and for SIREN's omega_0?
 
-Question  Papers tune the scale at one learning rate. How do the two depend on each other: is there one best scale, and
-          how far may either be off?
+Question  Papers tune the scale at one learning rate. Is there one best scale for all rates, and how far from its best
+          may either be?
 Command   python -m experiments.sweep --config=experiments/configs/scale_by_rate.py
           python -m experiments.sweep --config=experiments/configs/scale_by_rate.py:siren
-Cost      Two CPU cores, beside other work: 16 minutes; siren 9; quick half a minute.
-Finding   On the astronaut, 64x64, they trade: the best scale falls from 3.1 cycles at a learning rate of 7e-5 to 1.1 at
-          2.5e-3, where the maximum lies (21.96 dB held out). From 0.5 to 2.5 cycles some rate comes within 0.5 dB.
-          Above 0.03 every network collapses to one colour; above 8 cycles held-out pixels suffer at any rate.
-          SIREN's ridge is longer: from omega_0 20 at 5.5e-5 to 1.6 at 2e-2 within 0.65 dB of its best, 21.45. Nothing
-          diverged. One seed, so a tenth of a dB is noise. Linear interpolation gives 20.69.
+Cost      On two CPU cores, shared with other work: 16 minutes, siren 9, quick half a minute.
+Finding   On the astronaut at 64x64 they trade off: the best scale falls from 3.1 cycles at a learning rate of 7e-5 to
+          1.1 at 2.5e-3, where the maximum lies (21.96 dB held out). For scales from 0.5 to 2.5 cycles some rate comes
+          within 0.5 dB. Above a rate of 0.03 every network collapses to one colour; above 8 cycles held-out pixels
+          suffer at any rate. SIREN's ridge is longer: from omega_0 20 at 5.5e-5 to 1.6 at 2e-2, within 0.65 dB of its
+          best, 21.45. Nothing diverged. One seed, so a tenth of a dB is noise. Linear interpolation gives 20.69.
 """
 
 from ml_collections import ConfigDict
@@ -24,7 +24,7 @@ VARIANTS = {
 
 
 def get_config(variant: str) -> ConfigDict:
-    """The settings of a variant."""
+    """Return the settings of a variant."""
     config = base()
     config.size = 64
     config.design.frequencies, config.design.width, config.design.depth, config.design.steps = 128, 128, 3, 400
@@ -40,5 +40,5 @@ def get_config(variant: str) -> ConfigDict:
 
 
 def spaced(low: float, high: float, points: int) -> tuple[float, ...]:
-    """Evenly spaced on a logarithmic axis, to three digits."""
+    """Return points evenly spaced on a logarithmic axis, to three digits."""
     return tuple(float(f"{low * (high / low) ** (place / (points - 1)):.3g}") for place in range(points))

@@ -1,18 +1,18 @@
-"""The table of the seed's README, by its own protocol, and what tuning adds to it.
+"""The table of the exercise that this project began with, by its own protocol, and what tuning adds to it.
 
-Question  What do plain coordinates, positional encoding, Fourier features and SIREN reach on a 512x512 photograph of
-          which every second row is trained on? The seed printed 17.448, 24.74 and 31.96 dB over the whole image and
-          nothing for SIREN. And what do such networks reach with settings chosen on a part of the training pixels?
+Question  What do plain coordinates, positional encoding, Fourier features and SIREN reach on a 512x512 photograph, when
+          trained on every second row? The exercise printed 17.448, 24.74 and 31.96 dB over the whole image, and nothing
+          for SIREN. And what do such networks reach with settings chosen on a part of the training pixels?
 Command   python -m experiments.sweep --config=experiments/configs/seed_table.py
           python -m experiments.sweep --config=experiments/configs/seed_table.py:tuned
-          with --config.image=PATH for another image; the seed's is not ours to ship.
+          Add --config.image=PATH for another image; the exercise's photograph is not ours to distribute.
           python -m experiments.sweep --config=experiments/configs/seed_table.py:siren
-Cost      Two CPU cores: 33 minutes beside other work (the row of B length 1024: 20); tuned 17 minutes; siren 3.
-Finding   On the seed's photograph: 17.49, 25.06, 32.43 (B length 1024) and SIREN 22.67 dB over the whole image. Half of
-          that image was trained on: on the other half the best is 29.74, and cubic interpolation of the training rows
-          gives 34.54. Tuned, Fourier features reach 36.97 and SIREN 36.96 over the whole image (34.28 and 34.04 held
-          out) with less than a tenth of the parameters; cubic interpolation's 37.55 they do not pass.
-          SIREN's low row is the protocol's: coordinates in [-1, 1] instead of [0, 1) give 24.67, and 100 epochs
+Cost      On two CPU cores: 33 minutes, shared with other work (20 of them for B length 1024); tuned 17; siren 3.
+Finding   On the exercise's photograph: 17.49, 25.06, 32.43 (B length 1024) and SIREN 22.67 dB over the whole image.
+          Half of that image was trained on: on the other half the best is 29.74, and cubic interpolation of the
+          training rows gives 34.54. Tuned, Fourier features reach 36.97 and SIREN 36.96 over the whole image (34.28 and
+          34.04 held out) with less than a tenth of the parameters, still below cubic interpolation's 37.55.
+          SIREN's low row is due to the protocol: coordinates in [-1, 1] instead of [0, 1) give 24.67, and 100 epochs
           instead of 60 add 0.3 dB to either (22.97 and 24.96).
 """
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VARIANTS = {
-    "full": "the seed's protocol: 60 epochs of 512 steps of 256 pixels",
-    "tuned": "Fourier features and SIREN, settings chosen on a validation part of the training rows",
-    "siren": "why SIREN stays so low there: for longer, and on coordinates in [-1, 1]",
-    "quick": "the seed's rows in a minute: 64x64, 600 steps, B's length at most 256",
+    "full": "the exercise's protocol: 60 epochs of 512 steps of 256 pixels",
+    "tuned": "Fourier features and SIREN, with settings chosen on a validation part of the training rows",
+    "siren": "why SIREN scores so low there: longer training, and coordinates in [-1, 1]",
+    "quick": "the exercise's rows in a minute: 64x64, 600 steps, B's length at most 256",
 }
 PRINTED = {"plain coordinates": 17.448, "positional, L = 10": 24.74, "octaves, B length 1024": 31.96}
 RELU = {"network": "relu", "init": "torch"}
-# Their sizes are set by hand, only the rest is searched: 491,011 and 528,387 parameters. The seed's best
-# network, octaves with B length 1024, has 5,637,635.
+# Sizes are set by hand (491,011 and 528,387 parameters); only the rest is searched. The exercise's best network,
+# octaves with B length 1024, has 5,637,635 parameters.
 FOURIER = {"encoding": "gaussian", "frequencies": 700, "network": "relu", "learning_rate": 3e-3}
 SIREN = {"encoding": "identity", "network": "siren", "width": 512, "domain": "signed"}
 
 
 def get_config(variant: str) -> ConfigDict:
-    """The settings of a variant."""
+    """Return the settings of a variant."""
     config = base()
     config.size, config.resize, config.split = 512, "stretch", "rows"
     if variant == "tuned":
@@ -60,7 +60,7 @@ def get_config(variant: str) -> ConfigDict:
 
 
 def cases(add: Callable, variant: str) -> None:
-    """The rows of the table; under `tuned`, the settings to choose from."""
+    """Add the rows of the table or, under `tuned`, the settings to choose from."""
     if variant == "tuned":
         return search(add)
     if variant == "siren":
@@ -72,16 +72,17 @@ def cases(add: Callable, variant: str) -> None:
     for length in (256,) if variant == "quick" else (256, 512, 1024):
         rows[f"octaves, B length {length}"] = {"encoding": "octaves", "octaves": 10, "frequencies": length}
     for label, settings in rows.items():
-        # The seed's figures are for its own size and steps.
+        # The exercise's figures hold for its own size and number of steps.
         published = {"published": PRINTED[label]} if variant == "full" and label in PRINTED else {}
         add(label=label, **settings, **published, **RELU)
     add(label="SIREN", encoding="identity", network="siren", init="siren")
 
 
 def search(add: Callable) -> None:
-    """Half of the columns of the training rows are held out: gaps like those between the rows, turned by 90 degrees.
+    """Add settings that are scored on half of the columns of the training rows.
 
-    So the scales of rows and columns change places here, and `chosen` turns them back.
+    The gaps between those columns are like the gaps between the rows, turned by 90 degrees. The scales of rows and
+    columns are therefore swapped here, and swapped back by `chosen`.
     """
     for rows in (7.0, 10.0, 14.0):
         for columns in (20.0, 30.0, 45.0):
@@ -95,7 +96,7 @@ def search(add: Callable) -> None:
 
 
 def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
-    """Under `tuned`, the best of either kind on the validation part, fitted for longer on all the training pixels."""
+    """Under `tuned`, add the best of either kind on the validation part, fitted for longer on all training pixels."""
     if variant != "tuned":
         return
     steps = int(results["steps"].max()) * 25 // 3  # 5,000 after a search of 600

@@ -3,10 +3,10 @@
 Question  Which encoding fits held-out pixels best, when the scale is chosen on other images than those reported?
 Command   python -m experiments.sweep --config=experiments/configs/table3.py:natural_cpu
           python -m experiments.sweep --config=experiments/configs/table3.py:text_cpu
-          with --config.axes.image='kodak/kodim0[1-4].png' --config.second.image='kodak/kodim0[5-8].png' or other
-          photographs, to choose the scales on and to report on.
-Cost      Two CPU cores: natural_cpu 31 minutes, text_cpu 18, quick half a minute. natural and text are 56 and 224 fits
-          of 0.2 PFLOP each: 14 and 54 hours there, so a GPU.
+          Add --config.axes.image='kodak/kodim0[1-4].png' --config.second.image='kodak/kodim0[5-8].png', for
+          example, for other photographs to choose the scales on and to report on.
+Cost      On two CPU cores: natural_cpu 31 minutes, text_cpu 18, quick half a minute. natural and text are 56 and 224
+          fits of 0.2 PFLOP each: 14 and 54 hours (estimated; use a GPU).
 Finding   The paper's order holds, its distances do not. On Kodak's photographs at 128x128 none 21.17, basic 22.72,
           positional 23.29, Gaussian 23.41 dB held out; Gaussian over positional 0.11 ± 0.15 on the same images. Linear
           interpolation: 23.33. On text 13.35, 14.02, 14.75, 14.87, linear 15.16: its strokes are too fine for 128x128.
@@ -27,11 +27,11 @@ VARIANTS = {
     "text": "random strings on white at 512x512, the paper's protocol",
     "natural_cpu": "photographs at 128x128, 1,000 steps; 4 images to search on, 4 to report on with 3 seeds each",
     "text_cpu": "random strings at 128x128, 1,000 steps; 4 images to search on, 4 to report on",
-    "quick": "two photographs for each half at 64x64, 100 steps, narrower networks",
+    "quick": "two photographs to search on and two to report on at 64x64, 100 steps, narrower networks",
 }
-# Photographs that scikit-image carries: to choose scales on, and to report on.
+# Photographs from scikit-image: to choose scales on, and to report on.
 SEARCH, REPORT = ("astronaut", "chelsea", "retina", "clock"), ("coffee", "rocket", "hubble_deep_field", "camera")
-# What the paper prints: mean held-out PSNR over 16 images of its own at 512x512.
+# The paper's values: mean held-out PSNR over its 16 images at 512x512.
 PRINTED = {
     "natural": {"none": 19.32, "basic": 21.71, "positional": 24.95, "Gaussian": 25.57},
     "text": {"none": 18.40, "basic": 20.48, "positional": 27.57, "Gaussian": 30.47},
@@ -43,7 +43,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "positional": {"encoding": "positional"},
     "Gaussian": {"encoding": "gaussian"},
 }
-# Of positional encoding the scale is the highest exponent of 2.
+# For positional encoding the scale is the highest exponent of 2.
 SCALES: dict[int, dict[str, tuple[float, ...]]] = {
     512: {"positional": (4.0, 5.0, 6.0, 7.0, 8.0), "Gaussian": (4.0, 7.0, 10.0, 14.0, 20.0)},
     128: {"positional": (3.0, 4.0, 5.0), "Gaussian": (1.5, 2.5, 4.0, 6.0)},
@@ -52,7 +52,7 @@ SCALES: dict[int, dict[str, tuple[float, ...]]] = {
 
 
 def get_config(variant: str) -> ConfigDict:
-    """The settings of a variant: the paper's network, initialisation and split."""
+    """Return the settings of a variant: the paper's network, initialisation and split."""
     config = base()
     config.size, config.split = SIZES[variant], "quarter"
     config.design.frequencies, config.design.width, config.design.depth = 256, 256, 3
@@ -72,14 +72,14 @@ def get_config(variant: str) -> ConfigDict:
 
 
 def cases(add: Callable, variant: str) -> None:
-    """The scales to choose from."""
+    """Add the scales to choose from."""
     for method, scales in SCALES[SIZES[variant]].items():
         for scale in scales:
             add(label=f"search: {method}", scale=scale, learning_rate=rate(method, variant), **METHODS[method])
 
 
 def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
-    """All methods on the other images, at the scale of the best mean over the first, beside what the paper prints."""
+    """Add all methods on the other images, at the scale with the best mean on the first, and the paper's values."""
     means = results.groupby(["encoding", "scale"])["psnr_heldout"].mean()
     for method, settings in METHODS.items():
         found = {"scale": float(means[settings["encoding"]].idxmax())} if settings["encoding"] in means else {}
@@ -88,10 +88,10 @@ def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
 
 
 def rate(method: str, variant: str) -> float:
-    """The paper's learning rates: 1e-3, and 1e-2 for photographs without frequencies to choose."""
+    """Return the paper's learning rate: 1e-3, but 1e-2 on photographs for the methods without a scale to choose."""
     return 1e-2 if method in ("none", "basic") and kind(variant) == "natural" else 1e-3
 
 
 def kind(variant: str) -> str:
-    """Of which of the paper's two sets of images the variant is."""
+    """Return which of the paper's two sets of images the variant uses."""
     return "text" if variant.startswith("text") else "natural"

@@ -1,10 +1,10 @@
 """Does it help to learn the frequencies too? (Tancik et al. 2020, appendix A.3 and figure 8)
 
-Question  With B a parameter instead of data: does training find better frequencies than were drawn, at any scale?
+Question  With B a parameter instead of a constant, does training find better frequencies than were drawn, at any scale?
 Command   python -m experiments.sweep --config=experiments/configs/trainable_b.py:cpu
-Cost      Two CPU cores: cpu 4 minutes, quick half a minute. paper 11 hours there, so a GPU.
+Cost      On two CPU cores: cpu 4 minutes, quick half a minute, paper 11 hours (estimated; use a GPU).
 Finding   No. At every scale the difference on the same seed is at most a tenth of a dB (21.75 against 21.75 at the best
-          scale, 17.87 against 17.78 at scale 8), and B's width moves by 9 % at the smallest scale, less elsewhere.
+          scale, 17.87 against 17.78 at scale 8), and B's width changes by 9 % at the smallest scale, by less elsewhere.
 """
 
 from ml_collections import ConfigDict
@@ -19,7 +19,7 @@ VARIANTS = {
 
 
 def get_config(variant: str) -> ConfigDict:
-    """The settings of a variant."""
+    """Return the settings of a variant."""
     config = base()
     config.axes.learn_frequencies = (False, True)
     config.design.init, config.design.frequencies, config.design.width = "glorot", 256, 256

@@ -8,7 +8,7 @@ import ast
 import importlib.resources
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from inspect import Parameter
 from pathlib import Path
 from types import ModuleType
@@ -24,16 +24,9 @@ from inr_jax.fit.design import Fit
 from inr_jax.fit.metrics import METRICS
 from inr_jax.settings import AUTO, Refused, Registry, Setting, catalogue, declared, nearest
 from inr_jax.sweep.grid import Fields, fields
-from inr_jax.sweep.study import Run, Study
+from inr_jax.sweep.study import Loaded, Run, Study, collected
 
 GROUPS = ("design", "hyper", "run", "axes", "second")
-
-
-class Loaded(NamedTuple):
-    """A study as asked for, with what its file says of a second stage (None if nothing)."""
-
-    study: Study
-    chosen: Callable[..., None] | None
 
 
 def base(image: str = "", encoding: str = "", network: str = "") -> ConfigDict:
@@ -217,14 +210,6 @@ def _module(path: str) -> ModuleType:
         if not hasattr(module, name):
             raise Refused(f"--config={path} defines no {name}: it is no study file")
     return module
-
-
-def collected(add_to: Callable[..., None] | None, *arguments: Any) -> list[dict[str, Any]]:
-    """The settings that a study file's `cases` or `chosen` adds, each case's names without a prefix."""
-    cases: list[dict[str, Any]] = []
-    if add_to is not None:
-        add_to(lambda **case: cases.append(case), *arguments)
-    return cases
 
 
 def _bring(config: ConfigDict, settings: Sequence, axes: Sequence) -> dict[str, Setting]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from inr_jax.data import images
 from inr_jax.fit.task import TASKS, Task
-from inr_jax.settings import Registry, about, bind
+from inr_jax.settings import Refused, Registry, about, bind
 from inr_jax.values import Checked
 
 Size = Annotated[
@@ -36,6 +36,8 @@ class Sources(Registry):
 
     def find(self, name: Any) -> Callable:
         """The loader of an image, with the settings that it reads. Raises Refused where there is no such function."""
+        if not isinstance(name, str):
+            raise Refused(f"image={name!r} is not text")
         own = images.source(name)
         kind = "sample" if name in images.SAMPLES else "file" if own is None else "generated"
         return _loader(kind, name, own)

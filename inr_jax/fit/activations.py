@@ -6,13 +6,14 @@ A row's defaults name the initialisation and the last layer of networks that lea
 from typing import Annotated
 
 import jax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from inr_jax.fit import sines
 from inr_jax.settings import Registry, about
 
 ACTIVATIONS = Registry("activation")
-Omega = Annotated[float, about("factor inside SIREN's sines", "radians", above=0.0)]
+Omega = Annotated[ArrayLike, about("factor inside SIREN's sines", "radians", above=0.0)]
 
 
 @ACTIVATIONS.register(init="flax", output="sigmoid")

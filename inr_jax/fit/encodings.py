@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from inr_jax.fit import sines
@@ -23,7 +24,7 @@ from inr_jax.settings import Refused, Registry, about
 FAMILIES = Registry("family")
 Frequencies = Annotated[int, about("rows of B", low=1)]
 Scale = Annotated[
-    float,
+    ArrayLike,
     about("standard deviation of B's rows (positional: highest exponent)", "cycles per image side", low=0.0),
 ]
 Octaves = Annotated[int, about("k = 0 ... octaves - 1 in dyadic and octaves", low=1, high=24)]
@@ -48,7 +49,7 @@ class Encoding(NamedTuple):
     apply: Callable[..., Float[Array, "n f"]]
 
 
-def fixed(function: Callable[..., Array]) -> Encoding:
+def fixed(function: Callable[..., Array] | Encoding) -> Encoding:
     """The encoding of a function `f(coords, key, *, ...)`, where the key is the member's; an `Encoding` as it is."""
     if isinstance(function, Encoding):
         return function
@@ -104,11 +105,11 @@ def random_frequencies(
     *,
     frequencies: Frequencies = 256,
     family: Annotated[
-        str,
+        Any,
         about("distribution of B's rows, scale is the standard deviation of each", choices=FAMILIES),
     ] = "gaussian",
     scale: Scale = 10.0,
-    anisotropy: Annotated[float, about("the columns' scale over the rows', in two dimensions", above=0.0)] = 1.0,
+    anisotropy: Annotated[ArrayLike, about("the columns' scale over the rows', in two dimensions", above=0.0)] = 1.0,
     learn_frequencies: Learned = False,
 ) -> Variables:
     """B with rows drawn from the family, independent along each axis, with standard deviation `scale`.
@@ -126,7 +127,7 @@ def identity(variables: Variables, coords: Float[Array, "n d"]) -> Float[Array, 
     return coords
 
 
-def fourier(variables: Variables, coords: Float[Array, "n d"], *, side: float) -> Float[Array, "n 2*m"]:
+def fourier(variables: Variables, coords: Float[Array, "n d"], *, side: float) -> Float[Array, "n f"]:
     """[sin 2πBx, cos 2πBx] (Tancik et al. 2020, eq. 5, with a = 1)."""
     return jnp.concatenate(sines.turned(_turns(coords / side, variables.get("B")))).T
 

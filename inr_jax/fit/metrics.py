@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import dm_pix
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -102,6 +101,8 @@ def ssim(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -
 
     NaN for an image smaller than the window, and for a signal.
     """
+    import dm_pix  # a sixth of a second with what it imports
+
     prediction, target = jnp.asarray(prediction), jnp.asarray(target)
     if target.ndim != 3 or min(target.shape[:2]) < SSIM_WINDOW:
         return jnp.asarray(jnp.nan, jnp.float32)

@@ -149,17 +149,17 @@ class Mlp(nn.Module):
 def mlp(
     channels: int,
     *,
-    activation: Annotated[str, about("of the hidden layers", choices=ACTIVATIONS)] = "relu",
+    activation: Annotated[Any, about("of the hidden layers", choices=ACTIVATIONS)] = "relu",
     width: Annotated[int, about("units of a hidden layer", low=1)] = 256,
     depth: Annotated[int, about("hidden layers", low=1, high=256)] = 3,
     init: Annotated[
-        str,
+        Any,
         about(
             "of weights and biases; auto: flax (LeCun normal) for relu, siren for siren; glorot: as Tancik et al. 2020",
             choices=INITS,
         ),
     ] = AUTO,
-    output: Annotated[str, about("last layer; auto: sigmoid for relu, linear for siren", choices=OUTPUTS)] = AUTO,
+    output: Annotated[Any, about("last layer; auto: sigmoid for relu, linear for siren", choices=OUTPUTS)] = AUTO,
     precision: Annotated[str, about("of the hidden products", choices=("float32", *ROUNDED))] = "float32",
 ) -> nn.Module:
     """A chain of layers with any activation between them."""
@@ -172,8 +172,9 @@ NETWORKS |= {
     "siren": preset(
         mlp, "SIREN: sin(ω0 (Wx + b)) in every hidden layer (Sitzmann et al. 2020, eq. 4).", activation="sine"
     ),
-    "mlp": mlp,
 }
+# Of activations that have no defaults of their own.
+NETWORKS.register(init="flax", output="sigmoid")(mlp)
 
 
 def init(module: nn.Module, key: Array, features: Float[Array, "n f"]) -> Variables:

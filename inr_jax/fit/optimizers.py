@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from inr_jax.settings import Registry, about
@@ -30,7 +31,7 @@ def adam(learning_rate: Any) -> Rule:
 def adamw(
     learning_rate: Any,
     *,
-    weight_decay: Annotated[float, about("of adamw, times the learning rate", low=0.0)] = 1e-2,
+    weight_decay: Annotated[ArrayLike, about("of adamw, times the learning rate", low=0.0)] = 1e-2,
 ) -> Rule:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019), on weights and biases as in PyTorch."""
     return optax.adamw(learning_rate, weight_decay=weight_decay)

@@ -1,7 +1,6 @@
-"""One self-contained HTML page from a run, and its figures. Its templates are page.html and explorer.html."""
+"""The report as files: one self-contained HTML page, and its figures as PNG and SVG."""
 
 import base64
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -11,127 +10,138 @@ from typing import Any
 
 import pandas as pd
 
-from inr_jax.report import explorer
-from inr_jax.report import plots_members as figures
-from inr_jax.report import sections as plates
-from inr_jax.report import summary as tables
-from inr_jax.report.sections import Plate
+from inr_jax.fit.metrics import METRICS
+from inr_jax.report.page_data import page_data
+from inr_jax.report.sections import Section, make_sections
+from inr_jax.report.style import png, svg
+from inr_jax.report.summary import EXCLUDED, REPLICATES, baseline_means
+from inr_jax.report.text import (
+    Finding,
+    describe_images,
+    describe_spread,
+    find_best,
+    format_spread,
+    format_value,
+    heading,
+)
 from inr_jax.report.view import RunView
-from inr_jax.sweep.grid import SCORES
 
 PNG_DPI = 130
-PAIRED = "To the best: the mean difference on the same seed, or of several images on the same image. "
-HEADINGS = {
-    "psnr_train": "train (dB)",
-    "psnr_heldout": "held out (dB)",
-    "psnr_all": "all pixels (dB)",
-    "ssim": "SSIM",
-    "behind": "to the best (dB)",
-    "published": "published (dB)",
-}
+HEADINGS = {"gap": "to the best (dB)", "published": "published (dB)"}
 
 
 def render_report(view: RunView) -> Iterator[tuple[str, bytes]]:
     """Yield the report's files by name: figures/NAME.png and .svg for each figure, then report.html."""
-    drawn = plates.of(view)
-    pictures = {each.name: figures.png(each.figure, PNG_DPI) for each in drawn}
-    for each in drawn:
-        svg = io.BytesIO()
-        each.figure.set_layout_engine("none")  # laid out once, for the PNG
-        each.figure.savefig(svg, format="svg", metadata={"Date": None})
-        yield f"figures/{each.name}.svg", svg.getvalue()
-        yield f"figures/{each.name}.png", pictures[each.name]
-    parts = _parts(view, drawn, pictures) | _explorer(explorer.member_data(view))
-    yield "report.html", Template(_file("page.html")).substitute(parts).encode()
+    sections = make_sections(view)
+    pictures = {section.name: png(section.figure, PNG_DPI) for section in sections}
+    for section in sections:
+        yield f"figures/{section.name}.png", pictures[section.name]
+        yield f"figures/{section.name}.svg", svg(section.figure)
+    page = Template(_read("page.html")).substitute(_parts(view, sections, pictures) | _explorer_parts(view))
+    yield "report.html", page.encode()
 
 
-def _explorer(found: dict[str, Any]) -> dict[str, str]:
-    """The part of the page that its reader explores, and the script with its data behind it."""
-    scores = [n for place, n in enumerate(SCORES) if any(m["scores"][place] is not None for m in found["members"])]
-    radios = "".join(
-        f'<label><input type="radio" name="score" value="{n}"> {escape(HEADINGS.get(n, n))}</label>' for n in scores
-    )
-    axis = escape(found["axis"])
-    some = f"{found['axis']}>4" if found["axis"] != "member" else "member<10"
-    section = Template(_file("explorer.html")).substitute(scores=radios, axis=axis, example=escape(f"{some} status=ok"))
-    # No end of the script's element within its text.
-    data = json.dumps(found, allow_nan=False).replace("<", "\\u003c")
-    script = f'<script type="application/json" id="members">{data}</script>\n<script>\n{_file("explorer.js")}</script>'
-    return {"explore": section, "explorer": script}
-
-
-def _file(name: str) -> str:
-    return files("inr_jax.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _data(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-def _parts(view: RunView, drawn: Sequence[Plate], pictures: dict[str, bytes]) -> dict[str, str]:
-    table, (summed, winner, said) = view.table, tables.found(view.table, view.chosen_on)
-    counts = table["status"].value_counts()
-    sections = [
-        f'<h2>{escape(d.heading)}</h2><figure><div class="scroll"><img src="{_data(pictures[d.name])}" '
-        f'alt="{escape(d.alternative)}"></div>'
-        f"<figcaption>{escape(d.caption)}</figcaption></figure>"
-        for d in drawn
-    ]
-    bad = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "ok")
-    repeated = [name for name in tables.REPEATED if table[name].nunique() > 1]
-    note = f"Means over {' and '.join(repeated)}; {tables.spread_said(table)}" if repeated else "One member each"
+def _parts(view: RunView, sections: Sequence[Section], pictures: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the parts of the page's template that show the results."""
+    table, finding = view.table, find_best(view.table, view.chosen_on, view.metrics)
+    excluded = ", ".join(f"{n} {status}" for status, n in table["status"].value_counts().items() if status != "ok")
+    lead = f"{len(table)} members on {describe_images(table)}" + (f"; {excluded}" if excluded else "")
     return {
         "title": escape(view.title),
-        "lead": escape(f"{len(table)} members on {tables.images_of(table)}" + (f"; {bad}" if bad else "")),
-        "finding": escape(said) or "Nothing could be fitted.",
-        "figures": "\n".join(sections),
-        "table_note": f"{note}; PSNR is of clipped predictions. {PAIRED if 'behind' in summed else ''}"
-        "A header sorts. Every member is in results.csv.",
-        "table": _table(summed, winner),
-        "baselines": _baseline_table(view.baselines),
-        "run": _definitions(view.facts),
-        "settings": _definitions({name: tables.cell(value) for name, value in view.settings.items()}),
+        "lead": escape(lead),
+        "finding": escape(finding.text) or "Nothing could be fitted.",
+        "figures": "\n".join(_section_html(section, pictures[section.name]) for section in sections),
+        "table_note": escape(_table_note(table, finding)),
+        "table": _table_html(finding, view),
+        "baselines": _baselines_html(view.baselines),
+        "facts": _definitions_html(view.facts),
+        "settings": _definitions_html({name: format_value(value) for name, value in view.settings.items()}),
     }
 
 
-def _definitions(pairs: Mapping[str, str]) -> str:
-    return "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs.items())
+def _explorer_parts(view: RunView) -> dict[str, str]:
+    """Return the parts of the page's template that its script works on."""
+    data = page_data(view)
+    columns = zip(*(member["scores"] for member in data["members"]), strict=True)
+    scores = [name for name, column in zip(data["scores"], columns, strict=True) if set(column) != {None}]
+    radios = "".join(
+        f'<label><input type="radio" name="score" value="{name}"> {escape(heading(name, view.metrics))}</label>'
+        for name in scores
+    )
+    example = "member<10" if data["axis"] == "member" else f"{data['axis']}>4"
+    # The text must not end the script's element.
+    text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    return {
+        "scores": radios,
+        "axis": escape(data["axis"]),
+        "example": escape(f"{example} status=ok"),
+        "data": text,
+        "script": _read("page.js"),
+    }
 
 
-def _table(summed: pd.DataFrame, winner: tables.Best | None) -> str:
-    """The summary as a sortable HTML table, the best row marked."""
-    settings = tables.settings_of(summed)
-    remarks = [n for n in ("label",) if n in summed]
-    scores = [n for n in (*SCORES, "behind", "published") if n in summed and summed[n].notna().any()]
-    names = [*remarks, *scores, *settings] if remarks else [*settings, *scores]
-    names += ["members", *(bad for bad in tables.BAD if summed[bad].any())]
-    head = "".join(f'<th scope="col"><button>{escape(HEADINGS.get(n, n))}</button></th>' for n in names)
+def _read(name: str) -> str:
+    return files("inr_jax.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _section_html(section: Section, picture: bytes) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    return (
+        f'<h2>{escape(section.heading)}</h2><figure><div class="scroll"><img src="{source}" '
+        f'alt="{escape(section.alternative)}"></div><figcaption>{escape(section.caption)}</figcaption></figure>'
+    )
+
+
+def _table_note(table: pd.DataFrame, finding: Finding) -> str:
+    replicates = [name for name in REPLICATES if table[name].nunique() > 1]
+    means = f"Means over {' and '.join(replicates)}; {describe_spread(table)}" if replicates else "One member each"
+    gap = "To the best: the mean difference on the same image, or if there is one image on the same seed. "
+    return (
+        f"{means}; PSNR is of clipped predictions. {gap if 'gap' in finding.summary.table else ''}"
+        "Click a heading to sort. All members are in results.csv."
+    )
+
+
+def _table_html(finding: Finding, view: RunView) -> str:
+    """Return the summary as a sortable table, the best row marked."""
+    summary, table = finding.summary, finding.summary.table
+    scores = [name for name in (*summary.metrics, "gap", "published") if name in table and table[name].notna().any()]
+    names = ["label", *scores, *summary.settings] if "label" in table else [*summary.settings, *scores]
+    names += ["members", *(status for status in EXCLUDED if table[status].any())]
+    headings = [HEADINGS.get(name) or heading(name, view.metrics) for name in names]
+    head = "".join(f'<th scope="col"><button>{escape(text)}</button></th>' for text in headings)
     rows = []
-    for place, row in summed.iterrows():
+    for number, row in table.iterrows():
         cells = "".join(
-            f'<td data-value="{escape("" if pd.isna(row[n]) else str(row[n]))}">{escape(_shown(row, n))}</td>'
-            for n in names
+            f'<td data-value="{escape("" if pd.isna(row[name]) else str(row[name]))}">'
+            f"{escape(_cell(row, name, view))}</td>"
+            for name in names
         )
-        rows.append(f"<tr{' class=best' if winner and place == winner.place else ''}>{cells}</tr>")
+        rows.append(f"<tr{' class=best' if finding.best and number == finding.best.row else ''}>{cells}</tr>")
     return f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
 
 
-def _shown(row: pd.Series, name: str) -> str:
-    if name not in (*SCORES, "behind"):
-        return tables.cell(row[name])
-    return tables.spread(row[name], row[f"{name}_half"], 4 if name == "ssim" else 2)
+def _cell(row: pd.Series, name: str, view: RunView) -> str:
+    if name not in view.metrics and name != "gap":
+        return format_value(row[name])
+    metric = METRICS["psnr_all"] if name == "gap" else view.metrics[name]
+    return format_spread(row[name], row[f"{name}_half"], metric.digits)
 
 
-def _baseline_table(baselines: pd.DataFrame) -> str:
+def _baselines_html(baselines: pd.DataFrame) -> str:
+    """Return a table of the baselines; empty if there are none."""
     if baselines.empty:
         return ""
-    means = tables.baseline_means(baselines)
+    means = baseline_means(baselines)
+    head = "".join(f'<th scope="col">{escape(heading(name))}</th>' for name in means)
     rows = "".join(
-        f"<tr><td>{escape(str(method))} interpolation</td><td>{v.psnr_heldout:.2f}</td><td>{v.psnr_all:.2f}</td></tr>"
-        for method, v in means.iterrows()
+        f'<tr><th scope="row">{escape(str(method))} interpolation</th>'
+        + "".join(f"<td>{value:.{METRICS[name].digits}f}</td>" for name, value in scores.items())
+        + "</tr>"
+        for method, scores in means.iterrows()
     )
-    return (
-        "<h3>Without a network</h3><table><thead><tr><th></th><th>held out (dB)</th><th>all pixels (dB)</th></tr>"
-        "</thead>"
-        f"<tbody>{rows}</tbody></table>"
-    )
+    return f"<h3>Without a network</h3><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _definitions_html(pairs: Mapping[str, Any]) -> str:
+    return "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs.items())

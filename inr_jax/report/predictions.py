@@ -4,7 +4,7 @@ import pandas as pd
 
 from inr_jax.kernel.of_study import READ, SCORES, swept
 from inr_jax.kernel.scale_curves import PLATEAU
-from inr_jax.report.summary import named
+from inr_jax.report.text import row_label
 
 # The scores that name a best scale, and what such a choice is called.
 CHOOSERS = {"psnr_validated": "from training pixels alone", "psnr_heldout": "oracle"}
@@ -15,7 +15,7 @@ def best_scales(table: pd.DataFrame) -> list[str]:
     others = [name for name in swept(table) if name not in (*READ, "steps", "learning_rate")]
     lines = []
     for values, group in table.groupby(others, sort=False, dropna=False) if others else [((), table)]:
-        problem = named(pd.Series(dict(zip(others, values, strict=True))), others) + ": " if others else ""
+        problem = row_label(pd.Series(dict(zip(others, values, strict=True))), others) + ": " if others else ""
         if "scale" not in group or group["scale"].nunique() < 2:
             lines.append(f"{problem}{group['psnr_heldout'].mean():.2f} dB on held-out pixels")
             continue

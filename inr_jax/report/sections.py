@@ -1,4 +1,4 @@
-"""Which figures a study's report shows, and what is said of each."""
+"""The sections of a report: which figures a study has, and their captions."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,40 +8,53 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from inr_jax.kernel import spectrum as spectra
+from inr_jax.fit.metrics import METRICS
+from inr_jax.kernel import spectrum
 from inr_jax.kernel.regression import NotConverged
-from inr_jax.report import plots_members as figures
-from inr_jax.report import plots_sweep as charts
-from inr_jax.report import summary as tables
-from inr_jax.report.plots_members import Curve, Eigenvalues, Pictured
-from inr_jax.report.view import Outcome, RunView
+from inr_jax.report.plots_members import (
+    Eigenvalues,
+    Prediction,
+    TrainingCurves,
+    plot_bands,
+    plot_eigenvalues,
+    plot_enlarged,
+    plot_gallery,
+    plot_predicted_training,
+    plot_signals,
+    plot_spectra,
+    plot_training,
+)
+from inr_jax.report.plots_sweep import (
+    MOST_LINES,
+    MOST_PANELS,
+    describe_bands,
+    plot_curves,
+    plot_frequencies,
+    plot_settings,
+    plot_surface,
+)
+from inr_jax.report.selection import (
+    frequency_setting,
+    lines_along,
+    main_axis,
+    representative_rows,
+    setting_rows,
+    surface_axes,
+)
+from inr_jax.report.style import literal
+from inr_jax.report.summary import summarize
+from inr_jax.report.text import describe_spread, label_columns, row_label
+from inr_jax.report.view import MemberView, RunView, magnify_centre
 from inr_jax.settings import Refused
 
-# Members shown side by side: of a curve its ends and its best point, in the gallery also some between.
-MOST_PICTURED, MOST_COMPARED = 6, 3
-# The part of a picture that is shown enlarged: so many pixels along each side.
+# Members in the gallery, and in figures that compare some: of a curve its ends and its best point.
+MOST_SHOWN, MOST_COMPARED = 6, 3
+# The part of an image that is enlarged, in pixels along each side.
 ENLARGED = 48
-# Name, figure, dimensions of what it shows, caption.
-GALLERIES = (
-    (
-        "gallery",
-        figures.gallery,
-        2,
-        "Each row one member: the target, what was fitted, the signed error (red: too bright; mean over channels), and "
-        "the power at each frequency on a logarithmic scale, zero in the middle.",
-    ),
-    ("signals", figures.signals, 1, "Each panel one member: the signal, what was fitted, and the samples trained on."),
-)
-
-KERNEL = (
-    "Dashed: kernel regression with the network's neural tangent kernel and its own frequencies, which is not trained: "
-    "what a network of infinite width learns in endless time. It sees where the scale is too large; it does not see "
-    "that a short training leaves small scales unfinished, nor what a network gains by learning features."
-)
 
 
-class Plate(NamedTuple):
-    """A figure with its file name, heading, caption, and what a screen reader says."""
+class Section(NamedTuple):
+    """A figure with its file name, heading, caption, and alternative text for screen readers."""
 
     name: str
     heading: str
@@ -50,253 +63,227 @@ class Plate(NamedTuple):
     alternative: str
 
 
-def of(view: RunView) -> list[Plate]:
-    """The figures of a study: its scores, then the curves and pictures of members that represent it."""
-    table, baselines, foreseen = view.table, view.baselines, view.prediction
-    made = [_scores(table, baselines, None if foreseen is None or foreseen.empty else foreseen)]
-    if kind := charts.kinds_of_frequencies(table):
-        made.append(
-            Plate(
-                "psnr_over_frequencies",
-                "PSNR over the frequencies that were used",
-                charts.over_frequencies(table, kind, baselines),
-                "Each mark one member, at the root mean square of its B: as drawn, or where B is learned as it ended."
-                f" At most {charts.MOST_PANELS} panels.",
-                f"Scatter chart of PSNR in dB against the root mean square of the frequencies, by {kind}.",
-            )
-        )
-    rows = representative(table, MOST_PICTURED)
-    if not rows:
-        return made
-    few = representative(table, MOST_COMPARED if charts.main_axis(table) else MOST_PICTURED)
-    theory = _settings(table, MOST_PICTURED) if foreseen is not None else []
-    by = tables.told_apart(tables.summary(table))
-    curves: dict[int, Curve] = {}
-    pictured: dict[int, Pictured] = {}
-    outcomes: dict[int, Outcome] = {}
-    for row in dict.fromkeys([*rows, *theory]):
-        name = figures.literal(tables.named(table.loc[row], by))
-        each = outcomes[row] = view.outcome(row)
-        curves[row] = Curve(name, each.steps, each.curves)
-        if row in rows:
-            image = each.predict(each.task.grid, ())
-            pictured[row] = Pictured(name, np.asarray(each.task.image), image, np.asarray(each.task.train))
+def make_sections(view: RunView) -> list[Section]:
+    """Return the sections of a study: its scores, then training curves and images of members that represent it."""
+    # The figures are of the package's own metrics.
+    table = view.table.drop(columns=[name for name in view.metrics if name not in METRICS])
+    scores = [_scores(view, table), *_frequencies(view, table)]
+    shown = representative_rows(table, MOST_SHOWN)
+    if not shown:
+        return scores
+    compared = representative_rows(table, MOST_COMPARED if main_axis(table) else MOST_SHOWN)
+    theory = setting_rows(table, MOST_SHOWN) if view.prediction is not None else []
+    members = {row: view.member(row) for row in dict.fromkeys([*shown, *theory])}
+    columns = label_columns(summarize(table))
+    titles = {row: literal(row_label(table.loc[row], columns)) for row in members}
+    curves = {row: TrainingCurves(titles[row], member.steps, member.curves) for row, member in members.items()}
+    predictions = {row: _predict(titles[row], members[row]) for row in shown}
     return [
-        *made,
-        *_theory([(outcomes[row], curves[row]) for row in theory]),
-        *_curves([curves[row] for row in few]),
-        *_pictures(list(pictured.values())),
-        *_enlarged([(pictured[row], outcomes[row]) for row in few]),
-        _spectra([pictured[row] for row in few]),
+        *scores,
+        *_theory([(members[row], curves[row]) for row in theory]),
+        *_training([curves[row] for row in compared]),
+        *_images(list(predictions.values())),
+        *_enlarged([(predictions[row], members[row]) for row in compared]),
+        _spectra([predictions[row] for row in compared]),
     ]
 
 
-def representative(table: pd.DataFrame, most: int) -> list[int]:
-    """At most so many rows of results.csv that show what a study found: points of its best curve, or its settings.
-
-    Of a curve they are the lowest, the best and the highest, and what lies evenly between.
-    """
-    good = table[(table["status"] == "ok")]
-    if good.empty:
-        return []
-    axis = charts.main_axis(good)
-    by = [name for name in tables.varying(table) if name not in tables.REPEATED]
-    if axis is None:
-        # What was searched on the way to a second stage is in the table.
-        shown = tables.last_stage(good)
-        told_by = [*by, *(n for n in ("label",) if n in good)]
-        return (shown.drop_duplicates(told_by) if told_by else shown).index.tolist()[: most if told_by else 1]
-    curve = best_curve(good, axis)
-    best = curve.index.get_loc(good[tables.criterion(good)].idxmax())
-    even = np.linspace(0, len(curve) - 1, most - 1).round().astype(int)
-    return curve.index[np.unique([*even, best])].tolist()
+def _predict(title: str, member: MemberView) -> Prediction:
+    task = member.task
+    train = np.asarray(task.train if task.pixelwise else [], int)
+    return Prediction(title, np.asarray(task.image), member.network.predict(task.grid), train)
 
 
-def best_curve(good: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """The members that differ from the best one only along the axis, in its order."""
-    winner = good.loc[good[tables.criterion(good)].idxmax()]
-    by = [name for name in tables.varying(good) if name not in (*tables.REPEATED, axis)]
-    same = np.full(len(good), True)
-    for name in (*by, *tables.REPEATED):
-        codes, values = pd.factorize(good[name])
-        alike = [tables.cell(value) == tables.cell(winner[name]) for value in values]
-        same &= np.asarray([*alike, pd.isna(winner[name])])[codes]  # of a blank one the code is -1
-    return good[same].sort_values(axis)
-
-
-def _settings(table: pd.DataFrame, most: int) -> list[int]:
-    """A row of results.csv for each setting, or where these are more than so many, those that represent them."""
-    good = table[table["status"] == "ok"]
-    by = [name for name in tables.varying(table) if name not in tables.REPEATED]
-    each = good.drop_duplicates(by) if by else good[:1]
-    return each.index.tolist() if len(each) <= most else representative(table, most)
-
-
-def _scores(table: pd.DataFrame, baselines: pd.DataFrame, foreseen: pd.DataFrame | None) -> Plate:
-    """The figure of the scores that fits what varies."""
-    axis, plane = charts.main_axis(table), charts.surface_axes(table)
-    if plane:
-        x, y = plane
-        return Plate(
+def _scores(view: RunView, table: pd.DataFrame) -> Section:
+    """The figure of the scores that suits what varies: a surface, curves, or a list of settings."""
+    axis, surface = main_axis(table), surface_axes(table)
+    if surface:
+        x, y = surface
+        return Section(
             f"psnr_over_{x}_and_{y}",
             f"PSNR over {x} and {y}",
-            charts.surface(table, x, y),
-            f"{len(table)} members. Star: the best setting; crosses: a member diverged or failed; points: pruned.",
+            plot_surface(table, x, y, view.units),
+            f"{len(table)} members. Star: the best setting; crosses: a member diverged or failed; dots: pruned.",
             f"Heat map of PSNR in dB over {x} and {y}; the values are those of the table below.",
         )
     if axis:
-        lines = len(charts.lines_of(table, axis)[1])
-        fewer = f" Of {lines} lines the {charts.MOST_LINES} that reach most." if lines > charts.MOST_LINES else ""
-        theory = "" if foreseen is None else f" {KERNEL}"
-        bars = " Bars: published values, as their source defines them." if "published" in table else ""
-        return Plate(
-            f"psnr_against_{axis}",
-            f"PSNR against {axis}",
-            charts.against(table, axis, baselines, foreseen),
-            f"{len(table)} members; {charts.band_said(table)}. Solid: held-out pixels; dotted: training pixels; "
-            "grey: interpolation of the training pixels without a network. Settings that only the training pixels "
-            f"like are overfitted.{fewer}{bars}{theory}",
-            f"Line chart of PSNR in dB against {axis}; the values are those of the table below.",
-        )
-    return Plate(
+        return _curves(view, table, axis)
+    return Section(
         "psnr_compared",
         "PSNR of each setting",
-        charts.compared(table, baselines),
-        f"{len(table)} members; {tables.spread_said(table)}. "
-        "Grey: interpolation of the training pixels without a network.",
+        plot_settings(table, view.baselines),
+        f"{len(table)} members; {describe_spread(table)}. "
+        "Grey: interpolation of the training pixels, without a network.",
         "Dot chart of PSNR in dB of each setting; the values are those of the table below.",
     )
 
 
-def _curves(curves: Sequence[Curve]) -> list[Plate]:
-    """What was seen of these members on the way."""
-    names = ", ".join(curve.name for curve in curves)
-    return [
-        Plate(
-            "training",
-            "Training curves",
-            figures.training(curves),
-            "PSNR over the steps, on an even sample of the pixels of either kind; one seed each.",
-            f"Line chart of PSNR in dB over training steps for {names}.",
-        ),
-        Plate(
-            "bands",
-            "Which frequencies are learned when",
-            figures.bands(curves),
-            "The error's power over the target's in octaves of frequency, along some rows and columns of all pixels: "
-            "at 1 nothing of a band is learned. Low bands fall first; a band that never falls is out of reach.",
-            f"Line charts of relative error power over training steps, a line for each octave, for {names}.",
-        ),
+def _curves(view: RunView, table: pd.DataFrame, axis: str) -> Section:
+    prediction = None if view.prediction is None or view.prediction.empty else view.prediction
+    caption = [
+        f"{len(table)} members; {describe_bands(table)}.",
+        "Solid: held-out pixels; dotted: training pixels; grey: interpolation of the training pixels, without a "
+        "network. A setting that is good on the training pixels only is overfitted.",
     ]
-
-
-def _theory(shown: Sequence[tuple[Outcome, Curve]]) -> list[Plate]:
-    """What the kernel says of those of these members that have one."""
-    lines: list[Eigenvalues] = []
-    curves: list[Curve] = []
-    for outcome, curve in shown:
-        design, hyper, task = outcome.design, outcome.hyper, outcome.task
-        with suppress(Refused, NotConverged):
-            line = Eigenvalues(curve.name, *spectra.eigenvalues(design, hyper, task.grid, task.channels))
-            # Members that differ in what no kernel reads share a line.
-            if not any(np.array_equal(line.values, each.values) for each in lines):
-                lines.append(line)
-            curves.append(curve._replace(predicted=spectra.curves(design, hyper, task, curve.steps)))
-    return [*(_eigenvalues(lines) if lines else []), *(_predicted(curves) if curves else [])]
-
-
-def _eigenvalues(lines: Sequence[Eigenvalues]) -> list[Plate]:
-    """The kernels' spectra."""
-    return [
-        Plate(
-            "ntk_spectra",
-            "How fast each frequency is learned, by the kernel",
-            figures.eigenvalues(lines),
-            "Eigenvalues of the neural tangent kernel between all pixels, over the frequency of their waves; the mean "
-            "over all frequencies is 1. Gradient descent shrinks the error of each at a rate in proportion.",
-            f"Line chart of the kernel's eigenvalues against frequency for {', '.join(line.name for line in lines)}.",
+    lines = len(lines_along(table, axis)[1])
+    if lines > MOST_LINES:
+        caption.append(f"Of {lines} lines, the {MOST_LINES} with the highest PSNR.")
+    if "published" in table:
+        caption.append("Bars: published values, as defined by their source.")
+    if prediction is not None:
+        caption.append(
+            "Dashed: kernel regression with the network's neural tangent kernel and initial frequencies, without "
+            "training: what a network of infinite width learns in infinite time. It shows where the scale is too "
+            "large, but not that short training leaves small scales unfinished, nor what a network gains by learning "
+            "features."
         )
-    ]
-
-
-def _predicted(curves: Sequence[Curve]) -> list[Plate]:
-    """The training that the kernel predicts beside that which was observed."""
-    said = (
-        "Dashed: gradient flow from 0 with the neural tangent kernel, the mean over networks of infinite width. Marks: "
-        "one network, which starts at a random function instead."
+    return Section(
+        f"psnr_against_{axis}",
+        f"PSNR against {axis}",
+        plot_curves(table, axis, view.baselines, prediction, view.units),
+        " ".join(caption),
+        f"Line chart of PSNR in dB against {axis}; the values are those of the table below.",
     )
-    names = ", ".join(curve.name for curve in curves)
-    return [
-        Plate(
-            "predicted_training",
-            "Training as the kernel predicts it",
-            figures.predicted(curves),
-            said,
-            f"Line charts of PSNR in dB over training steps, predicted and observed, for {names}.",
-        ),
-        Plate(
-            "predicted_bands",
-            "Which frequencies are learned when, as the kernel predicts it",
-            figures.bands(curves),
-            f"The error's power over the target's in octaves of frequency. {said}",
-            f"Line charts of relative error power over training steps, predicted and observed, for {names}.",
-        ),
-    ]
 
 
-def _pictures(pictured: Sequence[Pictured]) -> list[Plate]:
-    """What came out of these members: images and signals apart."""
-    made = []
-    for name, draw, dims, said in GALLERIES:
-        shown = [p for p in pictured if p.target.ndim - 1 == dims]
-        if shown:
-            about = f"{'; '.join(p.title for p in shown)}: target and prediction"
-            made.append(Plate(name, name.capitalize(), draw(shown), said, about))
-    return made
-
-
-def _enlarged(shown: Sequence[tuple[Pictured, Outcome]]) -> list[Plate]:
-    """The middle of these members' pictures, drawn by them at two and at four times the size."""
-    rows = []
-    for each, outcome in shown:
-        if each.target.ndim != 3:
-            continue
-        whole = each.target.shape[:2]
-        starts = [max(0, (side - ENLARGED) // 2) for side in whole]
-        middle = tuple(slice(start, start + ENLARGED) for start in starts)
-        sizes: list[tuple[str, np.ndarray]] = []
-        for times, said in ((4, "at 4x"), (2, "at 2x"), (1, "fitted")):
-            if sizes and outcome.design.domain == "unit":
-                # Every second pixel of the larger grid is the smaller one's.
-                drawn = sizes[0][1][:: 4 // times, :: 4 // times]
-            else:
-                cuts = zip(middle, whole, strict=True)
-                part = tuple(slice(times * cut.start, times * min(cut.stop, side)) for cut, side in cuts)
-                drawn = outcome.predict((times * whole[0], times * whole[1]), part)
-            sizes.append((said, drawn))
-        rows.append((each.title, [("target", each.target[middle]), *sizes[::-1]]))
-    if not rows:
+def _frequencies(view: RunView, table: pd.DataFrame) -> list[Section]:
+    kind = frequency_setting(table)
+    if kind is None:
         return []
     return [
-        Plate(
-            "enlarged",
-            "Between the pixels",
-            figures.enlarged(rows),
-            "The middle of the picture, as it is and as the network draws it at two and four times the size: what it "
-            "makes of places that no pixel has told it of.",
-            f"The picture's middle at one, two and four times the size for {', '.join(title for title, _ in rows)}.",
+        Section(
+            "psnr_over_frequencies",
+            "PSNR against the frequencies",
+            plot_frequencies(table, kind, view.baselines),
+            "Each mark is one member, at the root mean square of its frequencies B: as drawn, or if B is learned, at "
+            f"the end of training. At most {MOST_PANELS} panels.",
+            f"Scatter chart of PSNR in dB against the root mean square of the frequencies, by {kind}.",
         )
     ]
 
 
-def _spectra(compared: Sequence[Pictured]) -> Plate:
-    """The spectra of those that were fitted to what the first one was."""
-    same = [p for p in compared if np.array_equal(p.target, compared[0].target)]
-    return Plate(
+def _training(members: Sequence[TrainingCurves]) -> list[Section]:
+    titles = ", ".join(member.title for member in members)
+    return [
+        Section(
+            "training",
+            "Training curves",
+            plot_training(members),
+            "PSNR over training steps, on an even sample of the training pixels and of the held-out pixels; one seed "
+            "each.",
+            f"Line chart of PSNR in dB over training steps for {titles}.",
+        ),
+        Section(
+            "bands",
+            "Which frequencies are learned when",
+            plot_bands(members),
+            "Power of the error relative to that of the target, in octaves of frequency, along a sample of the rows "
+            "and columns. At 1, nothing of an octave is learned. Low frequencies are learned first; an octave that "
+            "stays at 1 is out of reach.",
+            f"Line charts of relative error power over training steps, a line for each octave, for {titles}.",
+        ),
+    ]
+
+
+def _theory(members: Sequence[tuple[MemberView, TrainingCurves]]) -> list[Section]:
+    """The spectra of the members' kernels, and training as these predict it, of the members that have a kernel."""
+    kernels: list[Eigenvalues] = []
+    curves: list[TrainingCurves] = []
+    for member, observed in members:
+        (design, hyper, *_), task = member.network, member.task
+        with suppress(Refused, NotConverged):
+            kernel = Eigenvalues(observed.title, *spectrum.eigenvalues(design, hyper, task.grid, task.channels))
+            # Members that differ in what no kernel reads share a line.
+            if not any(np.array_equal(kernel.values, other.values) for other in kernels):
+                kernels.append(kernel)
+            curves.append(observed._replace(predicted=spectrum.curves(design, hyper, task, observed.steps)))
+    return [*(_eigenvalues(kernels) if kernels else []), *(_predicted(curves) if curves else [])]
+
+
+def _eigenvalues(kernels: Sequence[Eigenvalues]) -> list[Section]:
+    titles = ", ".join(kernel.title for kernel in kernels)
+    return [
+        Section(
+            "ntk_spectra",
+            "How fast the kernel learns each frequency",
+            plot_eigenvalues(kernels),
+            "Eigenvalues of the neural tangent kernel between all pixels, against the frequency of their waves; the "
+            "mean over all frequencies is 1. Under gradient descent the error at a frequency decays at a rate "
+            "proportional to its eigenvalue.",
+            f"Line chart of the kernel's eigenvalues against frequency for {titles}.",
+        )
+    ]
+
+
+def _predicted(members: Sequence[TrainingCurves]) -> list[Section]:
+    caption = (
+        "Dashed: gradient flow from 0 with the neural tangent kernel, the mean over networks of infinite width. Marks: "
+        "one trained network, which starts from a random function instead."
+    )
+    titles = ", ".join(member.title for member in members)
+    return [
+        Section(
+            "predicted_training",
+            "Training as predicted by the kernel",
+            plot_predicted_training(members),
+            caption,
+            f"Line charts of PSNR in dB over training steps, predicted and observed, for {titles}.",
+        ),
+        Section(
+            "predicted_bands",
+            "Which frequencies are learned when, as predicted by the kernel",
+            plot_bands(members),
+            f"Power of the error relative to that of the target, in octaves of frequency. {caption}",
+            f"Line charts of relative error power over training steps, predicted and observed, for {titles}.",
+        ),
+    ]
+
+
+def _images(members: Sequence[Prediction]) -> list[Section]:
+    """The members' targets and predictions: a gallery of images, and a figure of signals."""
+    images = [member for member in members if member.target.ndim == 3]
+    signals = [member for member in members if member.target.ndim == 2]
+    sections = []
+    if images:
+        caption = (
+            "One member per row: the target, the prediction, the signed error (red: too bright; mean over channels), "
+            "and the power at each frequency on a logarithmic scale, zero frequency in the centre."
+        )
+        sections.append(Section("gallery", "Gallery", plot_gallery(images), caption, _image_titles(images)))
+    if signals:
+        caption = "One member per panel: the signal, the prediction, and the training samples."
+        sections.append(Section("signals", "Signals", plot_signals(signals), caption, _image_titles(signals)))
+    return sections
+
+
+def _image_titles(members: Sequence[Prediction]) -> str:
+    return f"Target and prediction for {'; '.join(member.title for member in members)}."
+
+
+def _enlarged(members: Sequence[tuple[Prediction, MemberView]]) -> list[Section]:
+    images = [(shown.title, magnify_centre(member, ENLARGED)) for shown, member in members if shown.target.ndim == 3]
+    if not images:
+        return []
+    return [
+        Section(
+            "enlarged",
+            "Between the pixels",
+            plot_enlarged(images),
+            "The centre of the image, and the network's prediction of it at one, two and four times the resolution: "
+            "what the network draws between the pixels that it was trained on.",
+            f"The image's centre at one, two and four times the resolution for {', '.join(t for t, _ in images)}.",
+        )
+    ]
+
+
+def _spectra(members: Sequence[Prediction]) -> Section:
+    """The spectra of the members that are fitted to the same image as the first."""
+    same = [member for member in members if np.array_equal(member.target, members[0].target)]
+    return Section(
         "spectra",
-        "Power at each frequency",
-        figures.spectra(same),
-        "Radially averaged, of the target, the predictions and their errors. Where an error reaches the "
-        "target, nothing of that frequency was fitted.",
-        f"Line chart of power against frequency for {', '.join(p.title for p in same)}.",
+        "Power spectra",
+        plot_spectra(same),
+        "Radially averaged power of the target, the predictions and their errors. Where the error reaches the target, "
+        "that frequency is not fitted.",
+        f"Line chart of power against frequency for {', '.join(member.title for member in same)}.",
     )

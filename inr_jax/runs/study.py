@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from inr_jax.cli.config import Loaded, collected
 from inr_jax.data import images
 from inr_jax.data import interpolate as baselines
 from inr_jax.data.problem import load_task
@@ -41,7 +40,7 @@ from inr_jax.settings import Refused
 from inr_jax.sweep import halving
 from inr_jax.sweep.fits import Network
 from inr_jax.sweep.grid import Batch, Grid, Kind, Member, batches, grid
-from inr_jax.sweep.study import Run, Study
+from inr_jax.sweep.study import Loaded, Run, Study, collected
 
 
 class Members(NamedTuple):

@@ -27,7 +27,7 @@ OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds")
 # What a custom setting may not be called: it is a column or a dimension of the results already.
 RESERVED = (
     *(*REMARKS, *OUTCOMES),
-    *("members", "behind", "failed", "diverged", "pruned", "case", "member", "step", "octave", "side"),
+    *("members", "gap", "failed", "diverged", "pruned", "case", "member", "step", "octave", "side"),
 )
 # What a custom function may take besides settings.
 PROVIDED = ("side",)
@@ -176,7 +176,8 @@ def grid(study: Study) -> Grid:
             read = np.asarray([name in kind.swept for kind in every])[number]
             columns[name] = np.where(read, along, np.nan)
     table = np.stack([number.ravel(), *(column.ravel() for column in columns.values())], axis=1)
-    _, rows, points = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    # NumPy holds no two NaN for equal here.
+    _, rows, points = np.unique(np.nan_to_num(table, nan=np.inf), axis=0, return_index=True, return_inverse=True)
     # In the order in which they first appear.
     order = np.argsort(rows, kind="stable")
     rank = np.empty_like(order)

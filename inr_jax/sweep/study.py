@@ -1,8 +1,8 @@
 """What a study asks for, and how it is carried out."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple
 
 from inr_jax.settings import about
 
@@ -62,3 +62,18 @@ class Study:
     cases: tuple[Mapping[str, Any], ...]
     run: Run
     second: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
+
+
+class Loaded(NamedTuple):
+    """A study as its file and the command line ask for it, and the file's `chosen`, if it names a run that follows."""
+
+    study: Study
+    chosen: Callable[..., None] | None
+
+
+def collected(add_to: Callable[..., None] | None, *arguments: Any) -> list[dict[str, Any]]:
+    """Collect the cases that a study file's `cases` or `chosen` adds: settings by name, without a prefix."""
+    cases: list[dict[str, Any]] = []
+    if add_to is not None:
+        add_to(lambda **case: cases.append(case), *arguments)
+    return cases

@@ -1,4 +1,4 @@
-"""Features: every encoding against its definition in float64, and what follows from the definition."""
+"""Encodings: every one against its definition in float64, and what follows from the definition."""
 
 from functools import partial
 
@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from inr_jax import functions
-from inr_jax.fit import encodings as features
 from inr_jax.fit import task as tasks
-from inr_jax.settings import Refused
+from inr_jax.fit.encodings import ENCODINGS, FAMILIES, Encoding, Variables, fourier
+from inr_jax.settings import Refused, bind, declared
 
-SETTINGS = dict(frequencies=16, octaves=10, family="gaussian", scale=4.0, anisotropy=1.0, side=1.0)
+SETTINGS = dict(frequencies=16, octaves=10, family="gaussian", scale=4.0, anisotropy=1.0)
 KEY = jax.random.key(3)
 
 
@@ -21,12 +20,16 @@ def points(dims=2, n=50, seed=0):
     return jnp.asarray(np.random.default_rng(seed).random((n, dims)), jnp.float32)
 
 
+def bound(name, side=1.0, **changed):
+    """The two functions of an encoding, bound to their settings as the package does it."""
+    return bind(ENCODINGS.find(name), SETTINGS | changed, side=side)
+
+
 def encoded(name, coords, key=KEY, **changed):
-    """The features and B, as the package makes them."""
-    values = SETTINGS | changed
-    encoding = features.lookup(name)
-    B = functions.call(encoding.draw, key, coords.shape[-1], values=values)
-    return np.asarray(functions.call(encoding.encode, coords, B, values=values)), np.asarray(B)
+    """The features and B."""
+    encoding = bound(name, **changed)
+    variables = encoding.init(key, coords.shape[-1])
+    return np.asarray(encoding.apply(variables, coords)), np.asarray(variables.get("B"))
 
 
 def waves(angle):
@@ -140,7 +143,7 @@ def test_scale_zero_sees_no_coordinates(name):
     np.testing.assert_array_equal(got, np.broadcast_to(got[:1], got.shape))
 
 
-@pytest.mark.parametrize("family", features.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_scale_only_multiplies_one_seeds_draw(family):
     (_, one), (_, ten) = (encoded("gaussian", points(), family=family, scale=s) for s in (1.0, 10.0))
     np.testing.assert_allclose(ten, 10 * one, rtol=1e-6)
@@ -164,7 +167,7 @@ DISTRIBUTIONS = {
 
 
 def test_every_family_has_its_distribution_here():
-    assert DISTRIBUTIONS.keys() == features.FAMILIES.keys()
+    assert DISTRIBUTIONS.keys() == FAMILIES.keys()
 
 
 @pytest.mark.parametrize("other", DISTRIBUTIONS)
@@ -176,7 +179,7 @@ def test_a_familys_draw_has_its_own_distribution_and_no_other(family, other):
 
 
 @pytest.mark.parametrize(("dims", "scale"), [(1, 0.5), (2, 10.0), (3, 10.0)])
-@pytest.mark.parametrize("family", features.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_standard_deviation_along_each_axis_is_the_scale(family, dims, scale):
     _, B = encoded("gaussian", points(dims, n=1), family=family, frequencies=20_000, scale=scale)
     np.testing.assert_allclose(B.std(0), scale, rtol=0.04)
@@ -185,7 +188,7 @@ def test_the_standard_deviation_along_each_axis_is_the_scale(family, dims, scale
         assert abs(np.corrcoef(B[:, 0], B[:, 1])[0, 1]) < 0.03
 
 
-@pytest.mark.parametrize("family", features.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_anisotropy_scales_the_columns_and_leaves_the_rows(family):
     (_, one), (_, two) = (encoded("gaussian", points(), family=family, anisotropy=a) for a in (1.0, 2.5))
     np.testing.assert_array_equal(two[:, 0], one[:, 0])
@@ -209,21 +212,21 @@ def test_a_unit_of_scale_is_a_cycle_per_image_side_in_both_domains(name):
 
 def test_one_cycle_ends_where_it_began_at_the_other_side_of_the_image():
     ends = jnp.asarray([[-1.0, 0.3], [0.0, 0.3], [1.0, 0.3]])
-    got = np.asarray(features.fourier(ends, jnp.asarray([[1.0, 0.0]]), side=2.0))
+    got = np.asarray(fourier(Variables({}, {"B": jnp.asarray([[1.0, 0.0]])}), ends, side=2.0))
     np.testing.assert_allclose(got[2], got[0], atol=1e-6)
     np.testing.assert_allclose(got[1], -got[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", features.ENCODINGS)
+@pytest.mark.parametrize("name", ENCODINGS)
 def test_encodings_are_the_same_under_jit_and_vmap_over_scales(name):
-    scales, coords, encoding = jnp.asarray([1.0, 4.0]), points(), features.lookup(name)
+    scales, coords = jnp.asarray([1.0, 4.0]), points()
 
     # Coordinates are arguments, as a task's are: of constants XLA makes nonsense in jax 0.7.2, where it folds them.
     @jax.jit
     @partial(jax.vmap, in_axes=(0, None))
     def member(scale, coords):
-        B = functions.call(encoding.draw, KEY, 2, values=SETTINGS | {"scale": scale})
-        return functions.call(encoding.encode, coords, B, values=SETTINGS)
+        encoding = bound(name, scale=scale)
+        return encoding.apply(encoding.init(KEY, 2), coords)
 
     for scale, got in zip(scales, member(scales, coords), strict=True):
         wanted, _ = encoded(name, coords, scale=scale)
@@ -231,67 +234,69 @@ def test_encodings_are_the_same_under_jit_and_vmap_over_scales(name):
         np.testing.assert_allclose(got, wanted, atol=1e-2 if name == "octaves" else 1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("name", features.ENCODINGS)
+@pytest.mark.parametrize("name", ENCODINGS)
 def test_gradients_to_coordinates_and_frequencies_are_finite(name):
-    encoding = features.lookup(name)
-    B = functions.call(encoding.draw, KEY, 2, values=SETTINGS)
+    encoding = bound(name)
 
-    def total(coords, B):
-        return functions.call(encoding.encode, coords, B, values=SETTINGS).sum()
+    def total(coords, variables):
+        return encoding.apply(variables, coords).sum()
 
-    for gradient in jax.grad(total, argnums=(0, 1))(points().at[0].set(0.0), B):
-        assert np.isfinite(gradient).all()
+    gradients = jax.grad(total, argnums=(0, 1))(points().at[0].set(0.0), encoding.init(KEY, 2))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_frequencies_are_data_and_parameters_only_where_they_are_learned(name):
+    learns = "learn_frequencies" in {setting.name for setting in declared(ENCODINGS[name])}
+    assert learns == (encoded(name, points())[1].dtype == np.float32)
+    fixed, learned = (bound(name, learn_frequencies=learn).init(KEY, 2) for learn in (False, True))
+    assert not fixed.params
+    if learns:
+        assert (list(fixed.data), list(learned.params), learned.data) == (["B"], ["B"], {})
+        np.testing.assert_array_equal(fixed.get("B"), learned.get("B"))
 
 
 def sharp(coords, key, *, sharpness=1.0, octaves):
-    """An encoding of one's own, which draws something and reads a setting of its own and one of ours."""
+    """A custom encoding, which draws something and reads a setting of its own and one of the package."""
     phase = jax.random.uniform(key, (coords.shape[-1],))
     return jnp.tanh(sharpness * octaves * (coords - phase[None]))
 
 
-OWN_SOURCE = """
-import jax, jax.numpy as jnp
-def sharp(coords, key, *, sharpness=1.0, octaves):
-    phase = jax.random.uniform(key, (coords.shape[-1],))
-    return jnp.tanh(sharpness * octaves * (coords - phase[None]))
-three = 3
-"""
-
-
-@pytest.fixture
-def own_module(tmp_path, monkeypatch):
-    (tmp_path / "own_encoding_of_a_test.py").write_text(OWN_SOURCE)
-    monkeypatch.syspath_prepend(tmp_path)
-    return "own_encoding_of_a_test"
-
-
-@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("function", [sharp, f"{__name__}:sharp"])
 @pytest.mark.parametrize("given", [{}, {"sharpness": 3.0}])
-def test_ones_own_function_gets_its_settings_and_the_members_key(own_module, named, given):
-    coords = points()
-    encoding = features.lookup(f"{own_module}:sharp" if named else sharp)
-    assert functions.reads(encoding.encode) == {"sharpness", "octaves"}
-    assert not functions.reads(encoding.draw)
-    got, B = encoded(f"{own_module}:sharp" if named else sharp, coords, octaves=2, **given)
-    assert B.dtype == np.uint32
+def test_a_custom_function_gets_its_settings_and_the_members_key(function, given):
+    coords, encoding = points(), ENCODINGS.find(function)
+    assert [setting.name for setting in declared(encoding.apply)] == ["sharpness", "octaves"]
+    assert not declared(encoding.init)
+    variables = bound(function).init(KEY, 2)
+    assert not variables.params and variables.get("key").dtype == np.uint32
+    got, _ = encoded(function, coords, octaves=2, **given)
     phase = np.asarray(jax.random.uniform(KEY, (2,)), np.float64)
     wanted = np.tanh(given.get("sharpness", 1.0) * 2 * (np.asarray(coords, np.float64) - phase))
     np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "path", ["no_such_module:f", "math:nope", "math:", ":f", "math", "gausian", ".relative:f", "math:pi"]
-)
-def test_what_cannot_be_imported_as_a_function_is_refused_by_its_name(path):
-    with pytest.raises(Refused, match=r"cannot be imported|function") as refusal:
-        features.lookup(path)
-    assert repr(path) in str(refusal.value)
+def drawn(key, dims, *, sharpness=1.0):
+    return Variables({"gain": jnp.full(dims, sharpness)}, {"phase": jax.random.uniform(key, (dims,))})
 
 
-def test_keyword_only_parameters_are_what_a_function_reads():
-    def function(a, b=1, *, c, d=2):
-        return (a, b, c, d)
+def shifted(variables, coords, *, sharpness=1.0):
+    return sharpness * variables.get("gain") * (coords - variables.get("phase"))
 
-    assert functions.reads(function) == {"c", "d"}
-    assert [p.default for p in functions.keywords(function) if p.name == "d"] == [2]
-    assert functions.call(function, 0, values={"a": 9, "b": 9, "c": 3, "e": 9}) == (0, 1, 3, 2)
+
+shifts = Encoding(drawn, shifted)
+
+
+@pytest.mark.parametrize("pair", [shifts, f"{__name__}:shifts"])
+def test_a_custom_pair_of_functions_shares_its_settings_and_has_learned_and_fixed_variables(pair):
+    assert [setting.name for setting in declared(ENCODINGS.find(pair))] == ["sharpness"]
+    got, _ = encoded(pair, points(), sharpness=2.0)
+    phase = np.asarray(jax.random.uniform(KEY, (2,)))
+    np.testing.assert_allclose(got, 4.0 * (np.asarray(points()) - phase), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["no_such_module:f", "gausian", "math:pi"])
+def test_what_is_no_encoding_is_refused_by_its_name(name):
+    with pytest.raises(Refused, match=r"encoding=.*(cannot be imported|not known|not callable)") as refusal:
+        ENCODINGS.find(name)
+    assert repr(name) in str(refusal.value)

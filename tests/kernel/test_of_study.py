@@ -77,7 +77,7 @@ def test_predict_writes_a_column_for_every_swept_axis_and_a_figure(tmp_path, cap
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ([], ["--out", "missing"]),
+        ([], ["required: --out"]),
         (["--ridge=0", "--out=x"], ["--ridge=0", "above 0"]),
         (["--ridge=much", "--out=x"], ["--ridge=much", "number"]),
         (["--time=-1", "--out=x"], ["--time=-1", "above 0"]),

@@ -19,7 +19,9 @@ from experiments import report, sweep
 from inr_jax.cli.arguments import told
 from inr_jax.data import images
 from inr_jax.fit import metrics
-from inr_jax.report import explorer
+from inr_jax.fit.metrics import METRICS
+from inr_jax.report.page import render_report
+from inr_jax.report.page_data import page_data, spread_evenly
 from inr_jax.runs import record as records
 from inr_jax.runs import study
 from inr_jax.runs.view import view_run
@@ -96,7 +98,7 @@ class Parts(HTMLParser):
             pass
 
 
-def test_every_picture_and_control_has_a_name_and_nothing_is_asked_of_a_network(run):
+def test_every_picture_and_control_has_a_name_and_nothing_is_loaded_from_a_network(run):
     page = Parts()
     page.feed((run / "report.html").read_text())
     figures = [image for image in page.images if image.get("class") not in ("left", "right")]
@@ -197,7 +199,7 @@ def test_the_points_are_walked_through_by_the_keyboard(run, tmp_path, side):
 
 @browser.needed
 @pytest.mark.parametrize("side", [375, 1200])
-def test_nothing_stands_out_of_the_page_on_a_phone_or_a_desk(run, tmp_path, side):
+def test_nothing_overflows_the_page_on_a_phone_or_a_desk(run, tmp_path, side):
     script = """
       const beyond = [...document.querySelectorAll("body *")].filter((node) =>
         !node.closest(".scroll") && !node.closest(".frame") && node.getBoundingClientRect().right > innerWidth + 1);
@@ -230,7 +232,7 @@ def test_sixty_four_members_of_256_pixels_squared_are_less_than_ten_megabytes(tm
     assert all(opened(each["picture"]).shape == (256, 256, 3) for each in found["members"])
 
 
-def test_a_page_survives_scores_without_end_and_names_that_are_html(tmp_path):
+def test_a_page_survives_infinite_scores_and_names_that_are_html(tmp_path):
     image = tmp_path / "a'b&<i>\".png"
     iio.imwrite(image, np.zeros((16, 16), np.uint8))
     small = ["--config=scale:quick", "--config.size=16", "--config.design.steps=2", "--config.design.width=4"]
@@ -245,7 +247,7 @@ def test_a_page_survives_scores_without_end_and_names_that_are_html(tmp_path):
     table = pd.read_csv(out / "results.csv")
     table["psnr_heldout"] = np.inf
     _, (made, keys) = study.restore(record)
-    found = explorer.member_data(replace(view_run(record, made.members, keys), table=table))
+    found = page_data(replace(view_run(record, made, keys), table=table))
     assert all(each["scores"][1] is None for each in found["members"])
 
 
@@ -278,7 +280,7 @@ def test_texts_that_mean_nothing_or_a_formula_elsewhere_are_texts(tmp_path):
     assert "$_{$" in (out / "figures" / "psnr_compared.svg").read_text()
 
 
-def test_the_report_of_a_run_that_is_not_finished_calls_nobody_failed(tmp_path):
+def test_the_report_of_an_unfinished_run_calls_no_member_failed(tmp_path):
     small = ["--config=scale:quick", "--config.size=16", "--config.design.steps=2", "--config.design.width=4"]
     out = tmp_path / "run"
     assert told(sweep.main, [*small, "--shard=0/2", *AXES, f"--out={out}"]) == 0
@@ -289,12 +291,12 @@ def test_the_report_of_a_run_that_is_not_finished_calls_nobody_failed(tmp_path):
     assert "4 missing" in page and "failed" not in page.partition("<script>")[0]
 
 
-def test_of_more_members_than_a_page_holds_the_best_and_its_curve_stay():
+def test_a_page_of_too_many_members_keeps_the_best_and_its_curve():
     rows = list(range(5000))
-    spread = explorer._spread(rows, [4321, 7, 9], 100)
+    spread = spread_evenly(rows, [4321, 7, 9], 100)
     assert len(spread) == 100 and {7, 9, 4321} <= set(spread) and spread == sorted(spread)
     assert max(np.diff(spread)) < 110
-    assert explorer._spread(rows, rows[:300], 50) == sorted(set(explorer._spread(rows, rows[:300], 50)))
+    assert spread_evenly(rows, rows[:300], 50) == sorted(set(spread_evenly(rows, rows[:300], 50)))
 
 
 def test_a_run_of_signals_has_a_chart_and_a_table_and_no_pictures(tmp_path):
@@ -307,3 +309,17 @@ def test_a_run_of_signals_has_a_chart_and_a_table_and_no_pictures(tmp_path):
     assert told(sweep.main, [*small, "--config.design.width=8", *AXES, f"--out={tmp_path / 'run'}"]) == 0
     found = data((tmp_path / "run" / "report.html").read_text())
     assert len(found["members"]) == 8 and not any("picture" in each for each in found["members"])
+
+
+def test_a_further_metric_is_on_the_page_and_in_its_script(run):
+    record = records.Record(run)
+    _, (made, keys) = study.restore(record)
+    view = view_run(record, made, keys)
+    table = view.table.assign(lpips=np.linspace(0.1, 0.8, len(view.table)))
+    view = replace(view, table=table, metrics={**view.metrics, "lpips": METRICS["ssim"]._replace(unit="nats", digits=3, label="LPIPS")})
+    page = dict(render_report(view))["report.html"].decode()
+    assert "<button>LPIPS (nats)</button>" in page and 'value="lpips"> LPIPS (nats)' in page
+    found = data(page)
+    assert found["metrics"]["lpips"] == {"label": "LPIPS", "unit": "nats", "digits": 3}
+    assert [each["scores"][-1] for each in found["members"]] == pytest.approx(table["lpips"].tolist())
+    assert found["settings"] == ["scale", "seed"]

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from inr_jax.fit.member import Curves
-from inr_jax.report import plots_members as figures
-from inr_jax.report import plots_sweep as charts
-from inr_jax.report.plots_members import Curve, Pictured
+from inr_jax.fit.curves import Curves
+from inr_jax.report.plots_members import Prediction, TrainingCurves, plot_bands, plot_gallery, plot_signals
+from inr_jax.report.plots_sweep import plot_curves, plot_frequencies, plot_surface
+from inr_jax.report.selection import frequency_setting, lines_along
 
 NONE = pd.DataFrame({"method": [], "psnr_heldout": [], "psnr_all": []})
 
@@ -26,9 +26,9 @@ def texts(axes) -> list[str]:
     return axes.get_legend_handles_labels()[1]
 
 
-def test_the_published_values_stand_at_their_setting_beside_our_own():
+def test_published_values_are_drawn_at_their_setting_beside_our_own():
     table = members(frequencies=[8, 16, 32], psnr_heldout=[20.0, 22.0, 23.0], published=[17.6, 21.8, 23.9])
-    (axes,) = charts.against(table, "frequencies", NONE).axes
+    (axes,) = plot_curves(table, "frequencies", NONE).axes
     lines = {line.get_label(): line for line in axes.get_lines()}
     (published,) = (line for label, line in lines.items() if "published" in label)
     np.testing.assert_array_equal(published.get_xydata(), [[8, 17.6], [16, 21.8], [32, 23.9]])
@@ -36,13 +36,13 @@ def test_the_published_values_stand_at_their_setting_beside_our_own():
 
 
 @pytest.mark.parametrize("kind", ["family", "learn_frequencies"])
-def test_members_of_each_kind_stand_at_the_frequencies_they_have_in_a_panel_for_each_problem(kind):
+def test_members_of_each_kind_are_drawn_at_their_own_frequencies_in_a_panel_for_each_problem(kind):
     values = ["gaussian", "laplace"] if kind == "family" else [False, True]
     columns = {"scale": [2.0, 2.0] * 2, kind: values * 2, "rms_frequency": [1.9, 2.3] * 2, "exponent": [1, 1, 2, 2]}
     table = members(**columns, psnr_heldout=[20.0, 21.0, 30.0, 31.0])
-    assert charts.kinds_of_frequencies(table) == kind
-    assert charts.kinds_of_frequencies(table[table[kind] == values[0]]) is None
-    panels = charts.over_frequencies(table, kind, NONE).axes
+    assert frequency_setting(table) == kind
+    assert frequency_setting(table[table[kind] == values[0]]) is None
+    panels = plot_frequencies(table, kind, NONE).axes
     assert [panel.get_title() for panel in panels] == ["exponent 1", "exponent 2"]
     marks = [[line.get_xydata().tolist() for line in panel.get_lines()] for panel in panels]
     assert marks == [[[[1.9, 20]], [[2.3, 21]]], [[[1.9, 30]], [[2.3, 31]]]]
@@ -52,7 +52,7 @@ def test_members_of_each_kind_stand_at_the_frequencies_they_have_in_a_panel_for_
 
 def test_a_kind_keeps_its_mark_where_another_is_missing():
     columns = {"family": ["gaussian", "laplace", "laplace"], "exponent": [1, 1, 2], "scale": [2.0] * 3}
-    first, second = charts.over_frequencies(members(**columns, psnr_heldout=[20.0, 21.0, 31.0]), "family", NONE).axes
+    first, second = plot_frequencies(members(**columns, psnr_heldout=[20.0, 21.0, 31.0]), "family", NONE).axes
     assert first.get_lines()[1].get_marker() == second.get_lines()[0].get_marker()
     assert texts(first) == ["family gaussian", "family laplace"] and texts(second) == []
 
@@ -63,7 +63,7 @@ def test_the_lines_that_are_shown_are_those_that_reach_most_and_what_went_wrong_
     )
     table.loc[table["width"] == 2, "status"] = "failed"
     table.loc[table["width"] == 4, "status"] = "diverged"
-    _, groups = charts.lines_of(table, "scale")
+    _, groups = lines_along(table, "scale")
     assert [int(group["width"].iloc[0]) for _, group in groups][:2] == [3, 1]
 
 
@@ -72,29 +72,41 @@ def test_no_star_stands_on_an_easier_problem():
     table = members(image="synthetic:wave", angle=angles, scale=[1.0, 2, 4, 8, 16] * 5, psnr_heldout=np.arange(25.0))
     other = table.rename(columns={"angle": "omega_0"})
     star = lambda figure: [line for line in figure.axes[0].get_lines() if line.get_marker() == "*"]  # noqa: E731
-    assert not star(charts.surface(table, "scale", "angle")) and star(charts.surface(other, "scale", "omega_0"))
+    assert not star(plot_surface(table, "scale", "angle")) and star(plot_surface(other, "scale", "omega_0"))
 
 
-def test_octaves_that_the_target_does_not_have_are_left_out():
+def test_octaves_that_the_target_lacks_are_left_out():
     left = np.stack([np.full(3, 0.5), np.full(3, np.nan), np.full(3, 0.1)], 1).astype(np.float32)
-    figure = figures.bands([Curve("it", np.arange(3), Curves(np.zeros(3), np.zeros(3), left))])
+    figure = plot_bands([TrainingCurves("it", np.arange(3), Curves(np.zeros(3), np.zeros(3), left))])
     assert texts(figure.axes[0]) == ["1", "4 and above"]
 
 
 def test_each_octave_has_its_line_over_the_steps():
     left = np.geomspace(1, [0.01, 0.1, 0.9], 4)[None].astype(np.float32)[0]
     curves = Curves(np.zeros(4), np.zeros(4), left)
-    figure = figures.bands([Curve("one", np.asarray([0, 1, 10, 100]), curves), Curve("two", np.arange(4), curves)])
+    figure = plot_bands(
+        [TrainingCurves("one", np.asarray([0, 1, 10, 100]), curves), TrainingCurves("two", np.arange(4), curves)]
+    )
     first = figure.axes[0]
     assert texts(first) == ["1", "2 to 3", "4 and above"] and first.get_title() == "one"
     for band, line in enumerate(first.get_lines()[:3]):
         np.testing.assert_array_equal(line.get_ydata(), left[:, band])
 
 
-def test_a_signals_panel_shows_target_fit_and_where_it_was_trained_on():
+def test_the_panel_of_a_signal_shows_target_prediction_and_training_samples():
     target, fitted = np.linspace(0, 1, 8)[:, None], np.linspace(1, 0, 8)[:, None]
-    (axes,) = figures.signals([Pictured("it", target, fitted, np.arange(0, 8, 2))]).axes
+    (axes,) = plot_signals([Prediction("it", target, fitted, np.arange(0, 8, 2))]).axes
     whole, prediction, trained = axes.get_lines()
     np.testing.assert_array_equal(whole.get_ydata(), target[:, 0])
     np.testing.assert_array_equal(prediction.get_ydata(), fitted[:, 0])
     np.testing.assert_array_equal(trained.get_xydata(), np.stack([np.arange(0, 8, 2) / 8, target[::2, 0]], 1))
+
+
+def test_a_gallery_of_images_that_are_not_square_keeps_their_shape():
+    target = np.random.default_rng(0).random((24, 36, 3))
+    figure = plot_gallery([Prediction("it", target, target * 0.9, np.arange(4))])
+    shapes = [axes.get_images()[0].get_array().shape[:2] for axes in figure.axes]
+    assert shapes == 5 * [(24, 36)]
+    assert (
+        figure.get_figheight() < plot_gallery([Prediction("it", *2 * [target[:, :24]], np.arange(4))]).get_figheight()
+    )

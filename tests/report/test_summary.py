@@ -5,7 +5,17 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from inr_jax.report import summary as tables
+from inr_jax.fit.metrics import METRICS
+from inr_jax.report.summary import (
+    best_row,
+    distinguishing_settings,
+    image_settings,
+    matching_baselines,
+    replicate,
+    summarize,
+    varying_settings,
+)
+from inr_jax.report.text import describe_spread, find_best, format_table, heading
 
 SETTINGS = {"size": 8, "split": "quarter", "validation": 0.0, "split_seed": 0}
 
@@ -33,9 +43,9 @@ def drawn(images: int, seeds: int, scales=(1.0, 4.0)) -> pd.DataFrame:
 @pytest.mark.parametrize("seeds", [4, 9])
 def test_of_one_image_the_interval_is_students_over_seeds(seeds):
     members = drawn(1, seeds)
-    summed = tables.summary(members)
-    assert tables.over(members) == "seed" and f"over {seeds} seeds" in tables.spread_said(members)
-    for scale, row in summed.set_index("scale").iterrows():
+    summary = summarize(members)
+    assert replicate(members) == "seed" and f"over {seeds} seeds" in describe_spread(members)
+    for scale, row in summary.table.set_index("scale").iterrows():
         scores = members[members["scale"] == scale]["psnr_heldout"]
         low, high = scipy.stats.t.interval(0.95, seeds - 1, scores.mean(), scipy.stats.sem(scores))
         np.testing.assert_allclose(
@@ -48,9 +58,9 @@ def test_of_several_images_means_are_over_the_seeds_of_each_first_and_the_interv
     members = drawn(4, 3)
     # One image has a seed less: it counts no less for it.
     members = members[~((members["image"] == "0.png") & (members["seed"] == 2))]
-    summed = tables.summary(members).set_index("scale")
-    assert tables.over(members) == "image" and "over 4 images" in tables.spread_said(members)
-    for scale, row in summed.iterrows():
+    rows = summarize(members).table.set_index("scale")
+    assert replicate(members) == "image" and "over 4 images" in describe_spread(members)
+    for scale, row in rows.iterrows():
         means = [g["psnr_heldout"].mean() for _, g in members[members["scale"] == scale].groupby("image")]
         np.testing.assert_allclose(row["psnr_heldout"], np.mean(means))
         np.testing.assert_allclose(row["psnr_heldout_half"], scipy.stats.t.ppf(0.975, 3) * np.std(means, ddof=1) / 2)
@@ -60,33 +70,33 @@ def test_pictures_and_generated_images_are_images_of_one_setting_though_only_pic
     members = drawn(4, 1)
     resize = np.where(members["image"].isin(["0.png", "1.png"]), "crop", None)
     members.insert(2, "resize", resize)
-    pd.testing.assert_frame_equal(tables.summary(members), tables.summary(members.drop(columns="resize")))
+    pd.testing.assert_frame_equal(summarize(members).table, summarize(members.drop(columns="resize")).table)
     members.loc[0, "resize"] = "fit"
-    assert "resize" in tables.varying(members)
+    assert "resize" in varying_settings(members)
 
 
-def test_a_setting_that_was_pruned_on_an_image_is_no_best_by_its_mean_over_the_others():
+def test_a_setting_that_was_pruned_on_an_image_is_not_best_by_its_mean_over_the_others():
     rows = [(1.0, "easy", 0, 30.0, "ok"), (1.0, "hard", 0, 9.0, "pruned")]
     rows += [(4.0, "easy", 0, 28.0, "ok"), (4.0, "hard", 0, 20.0, "ok")]
-    winner = tables.best(tables.summary(table(rows)))
-    assert tables.summary(table(rows))["scale"][winner.place] == 4
-    found = tables.found(table([*rows[:3], (4.0, "hard", 0, 9.0, "pruned")]), "")
-    assert found.winner is None and found.said.startswith("no best")
+    winner = best_row(summarize(table(rows)))
+    assert summarize(table(rows)).table["scale"][winner.row] == 4
+    found = find_best(table([*rows[:3], (4.0, "hard", 0, 9.0, "pruned")]))
+    assert found.best is None and found.text.startswith("no best")
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_of_few_seeds_the_spread_is_half_the_range_and_says_so(seeds):
     members = drawn(1, seeds)
-    assert f"half the range over {seeds} seeds" in tables.spread_said(members)
-    for scale, row in tables.summary(members).set_index("scale").iterrows():
+    assert f"half the range over {seeds} seeds" in describe_spread(members)
+    for scale, row in summarize(members).table.set_index("scale").iterrows():
         scores = members[members["scale"] == scale]["psnr_heldout"]
         np.testing.assert_allclose(row["psnr_heldout_half"], (scores.max() - scores.min()) / 2)
 
 
 def test_one_member_of_each_has_no_interval():
-    summed = tables.summary(drawn(1, 1))
-    assert summed["psnr_heldout_half"].isna().all() and tables.over(drawn(1, 1)) == ""
-    assert "±" not in tables.as_text(summed, tables.best(summed))
+    summary = summarize(drawn(1, 1))
+    assert summary.table["psnr_heldout_half"].isna().all() and replicate(drawn(1, 1)) == ""
+    assert "±" not in format_table(summary, best_row(summary))
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])
@@ -94,11 +104,11 @@ def test_what_diverged_or_failed_is_counted_marked_and_in_no_mean_and_no_best(st
     members = table(
         [(1.0, "a", 0, 20.0, "ok"), (1.0, "a", 1, 22.0, "ok"), (4.0, "a", 0, 30.0, "ok"), (4.0, "a", 1, np.nan, status)]
     )
-    summed = tables.summary(members)
-    assert summed["psnr_heldout"].tolist() == [21.0, 30.0] and summed[status].tolist() == [0, 1]
-    winner = tables.best(summed)
-    assert winner.place == 0
-    assert "1 of 2" in tables.as_text(summed, winner) and status in tables.as_text(summed, winner)
+    summary = summarize(members)
+    assert summary.table["psnr_heldout"].tolist() == [21.0, 30.0] and summary.table[status].tolist() == [0, 1]
+    winner = best_row(summary)
+    assert winner.row == 0
+    assert "1 of 2" in format_table(summary, winner) and status in format_table(summary, winner)
 
 
 def test_what_lies_behind_the_best_is_compared_on_the_same_image():
@@ -106,31 +116,31 @@ def test_what_lies_behind_the_best_is_compared_on_the_same_image():
     scores = {(1.0, image): 20.0 + 10 * image + 0.1 * (image % 2) for image in range(4)}
     scores |= {(4.0, image): 19.0 + 10 * image for image in range(4)}
     members = table((scale, f"{image}.png", 0, score, "ok") for (scale, image), score in scores.items())
-    found = tables.found(members, "")
-    assert found.winner.place == 0 and found.summed["psnr_heldout_half"].min() > 10
+    found = find_best(members)
+    assert found.best.row == 0 and found.summary.table["psnr_heldout_half"].min() > 10
     apart = [-1.0, -1.1, -1.0, -1.1]
     low, high = scipy.stats.t.interval(0.95, 3, np.mean(apart), scipy.stats.sem(apart))
-    assert np.isnan(found.summed["behind"][0])
-    np.testing.assert_allclose(found.summed.loc[1, ["behind", "behind_half"]].tolist(), [-1.05, (high - low) / 2])
-    assert "-1.05 ± 0.09" in tables.as_text(found.summed, found.winner)
+    assert np.isnan(found.summary.table["gap"][0])
+    np.testing.assert_allclose(found.summary.table.loc[1, ["gap", "gap_half"]].tolist(), [-1.05, (high - low) / 2])
+    assert "-1.05 ± 0.09" in format_table(found.summary, found.best)
 
 
 def test_what_is_fitted_is_no_setting_to_be_best_the_best_is_that_of_the_mean_over_it():
     rows = [(1.0, "synthetic:wave", 0, 20.0, "ok"), (4.0, "synthetic:wave", 0, 24.0, "ok")] * 2
     members = table(rows).assign(angle=[0.0, 0.0, 45.0, 45.0])
     members.loc[2, "psnr_heldout"] = 27.0
-    found = tables.found(members, "")
-    assert found.winner is None and len(found.summed) == 4 and tables.problems_of(members) == ["angle"]
-    assert "best: scale 4: 24.00 dB" in found.said and "(mean over angle)" in found.said.replace("  ", " ")
-    assert tables.found(members[members["angle"] == 45.0], "").said.startswith("best: scale 1: 27.00")
+    found = find_best(members)
+    assert found.best is None and len(found.summary.table) == 4 and image_settings(members) == ["angle"]
+    assert "best: scale 4: 24.00 dB" in found.text and "(mean over angle)" in found.text.replace("  ", " ")
+    assert find_best(members[members["angle"] == 45.0]).text.startswith("best: scale 1: 27.00")
 
 
 def test_a_setting_that_follows_from_others_is_not_needed_to_tell_members_apart():
     members = drawn(1, 2).assign(encoding="gaussian", angle=0.0)
     other = members.assign(encoding="basic", scale=np.nan)
     both = pd.concat([members, other, members.assign(angle=3.0)])
-    assert tables.distinguishing(both, ["size", "encoding", "scale", "angle"]) == ["encoding", "scale", "angle"]
-    assert tables.distinguishing(both.assign(family=both["encoding"]), ["encoding", "family"]) == ["encoding"]
+    assert distinguishing_settings(both, ["size", "encoding", "scale", "angle"]) == ["encoding", "scale", "angle"]
+    assert distinguishing_settings(both.assign(family=both["encoding"]), ["encoding", "family"]) == ["encoding"]
 
 
 def test_the_interpolations_of_some_members_are_those_of_their_images_and_settings():
@@ -140,4 +150,23 @@ def test_the_interpolations_of_some_members_are_those_of_their_images_and_settin
     some = pd.DataFrame(
         {"image": ["a", "a"], "resize": [np.nan, np.nan], "exponent": [2.0, 2.0], "psnr_all": [1.0, 2.0]}
     )
-    assert tables.baselines_of(baselines, some)["psnr_heldout"].tolist() == [21.0]
+    assert matching_baselines(baselines, some)["psnr_heldout"].tolist() == [21.0]
+
+
+def test_what_chose_the_settings_is_named_and_else_it_is_an_oracle():
+    members = drawn(1, 1)
+    assert "(oracle: chosen on the held-out pixels that it is reported on)" in find_best(members).text
+    validated = members.assign(validation=0.25)
+    assert "(chosen on the validation pixels that it is reported on)" in find_best(validated).text
+    text = find_best(members, "other images").text
+    assert "(settings chosen on other images; the best of the 2 chosen on the held-out pixels: oracle)" in text
+    assert "(settings chosen on other images)" in find_best(members[:1], "other images").text
+
+
+def test_a_further_metric_is_summarised_and_shown_with_its_unit_and_digits():
+    members = drawn(1, 2).assign(lpips=[0.25, 0.5, 0.75, 1.0])
+    metrics = {**METRICS, "lpips": METRICS["ssim"]._replace(unit="nats", digits=3, label="LPIPS")}
+    summary = summarize(members, metrics)
+    assert summary.settings == ["scale"] and summary.table["lpips"].tolist() == [0.375, 0.875]
+    assert "0.375 ± 0.125" in format_table(summary, None) and heading("lpips", metrics) == "LPIPS (nats)"
+    assert find_best(members, metrics=metrics).best == find_best(members.drop(columns="lpips")).best

@@ -1,4 +1,23 @@
-// The members of a sweep as points, rows and pictures. Plain functions over one state; `draw` shows it.
+// The script of the report's page. First, every sortable table: a click on a heading sorts by it, another one reverses.
+document.querySelectorAll("table.sortable th").forEach((heading) => {
+  const column = heading.cellIndex;
+  heading.querySelector("button").addEventListener("click", () => {
+    const body = heading.closest("table").tBodies[0];
+    const down = heading.getAttribute("aria-sort") === "descending";
+    const value = (row) => row.cells[column].dataset.value;
+    const compare = (a, b) => {
+      const x = value(a), y = value(b);
+      if (x === "" || y === "") return (x === "") - (y === "");
+      const order = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
+      return down ? order : -order;
+    };
+    [...body.rows].sort(compare).forEach((row) => body.append(row));
+    heading.closest("tr").querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
+    heading.setAttribute("aria-sort", down ? "ascending" : "descending");
+  });
+});
+
+// Then the members of a sweep as points, rows and pictures: plain functions of one state, which `draw` shows.
 (() => {
   const root = document.getElementById("explore");
   const data = JSON.parse(document.getElementById("members").textContent);
@@ -14,25 +33,25 @@
     const score = data.scores.indexOf(name);
     return score >= 0 ? member.scores[score] : member.settings[data.settings.indexOf(name)];
   };
-  const fixed = (name, value) => (value === null ? "" : value.toFixed(name === "ssim" ? 4 : 2));
+  const formatScore = (name, value) => (value === null ? "" : value.toFixed(data.metrics[name].digits));
   const settingsOf = (member) => data.settings.map((name, place) => `${name} ${member.settings[place] ?? "-"}`).join(", ");
-  const said = (member) => {
-    const score = valueOf(member, state.score);
-    const told = score === null ? member.status : `${fixed(state.score, score)} ${state.score === "ssim" ? "SSIM" : "dB"}`;
-    return `member ${member.row}${data.settings.length ? ": " + settingsOf(member) : ""}; ${told}`;
+  const describe = (member) => {
+    const score = valueOf(member, state.score), metric = data.metrics[state.score];
+    const result = score === null ? member.status : `${formatScore(state.score, score)} ${metric.unit || metric.label}`;
+    return `member ${member.row}${data.settings.length ? ": " + settingsOf(member) : ""}; ${result}`;
   };
 
-  const where = (member) => (member === state.left ? ", shown on the left" : "") + (member === state.right ? ", shown on the right" : "");
-  // Whoever listens is told of what changed only.
-  const tell = (node, text) => {
+  const sideOf = (member) => (member === state.left ? ", shown on the left" : "") + (member === state.right ? ", shown on the right" : "");
+  // Screen readers announce a node that is written to: write only what changed.
+  const setText = (node, text) => {
     if (node.textContent !== text) node.textContent = text;
   };
 
-  // "scale>4 status=ok coffee": all of the terms; one without a sign is looked for in every cell.
+  // "scale>4 status=ok coffee": all terms must match; one without an operator is searched for in every cell.
   const matches = (member) =>
     state.filter.split(/\s+/).filter(Boolean).every((term) => {
       const [, name, sign, wanted] = term.match(/^(\w+)(<=|>=|!=|=|<|>)(.+)$/) || [];
-      if (/^\w+(<=|>=|!=|=|<|>)$/.test(term)) return true; // its value is still to be typed
+      if (/^\w+(<=|>=|!=|=|<|>)$/.test(term)) return true; // its value is not typed yet
       if (!name) return `${settingsOf(member)} ${member.status}`.toLowerCase().includes(term.toLowerCase());
       const value = valueOf(member, name);
       if (value === undefined) return false;
@@ -72,7 +91,7 @@
   };
   const drawChart = (shown) => {
     const svg = find("svg"), stretch = wide / (svg.clientWidth || wide);
-    const larger = Math.min(2, Math.max(1, stretch)); // so that text is legible on a phone
+    const larger = Math.min(2, Math.max(1, stretch)); // legible on a phone
     const margin = { left: 48 * larger, right: 12, top: 10, bottom: 40 * larger };
     svg.style.setProperty("--text", `${12 * larger}px`);
     const focused = svg.contains(document.activeElement);
@@ -86,9 +105,9 @@
     const [lowX, highX, lowY, highY] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
     const logarithmic = lowX > 0 && highX / lowX > 8 && data.axis !== "member";
     const bend = logarithmic ? Math.log : (value) => value;
-    const place = (value, low, high, from, to) => (high === low ? (from + to) / 2 : from + ((value - low) / (high - low)) * (to - from));
-    const x = (value) => place(bend(value), bend(lowX), bend(highX), margin.left + 10, wide - margin.right - 10);
-    const y = (value) => place(value, lowY, highY, high - margin.bottom - 8, margin.top + 8);
+    const interpolate = (value, low, high, from, to) => (high === low ? (from + to) / 2 : from + ((value - low) / (high - low)) * (to - from));
+    const x = (value) => interpolate(bend(value), bend(lowX), bend(highX), margin.left + 10, wide - margin.right - 10);
+    const y = (value) => interpolate(value, lowY, highY, high - margin.bottom - 8, margin.top + 8);
     const neat = (tick) => String(Number(tick.toPrecision(6)));
     for (const tick of ticksOf(lowX, highX, logarithmic, larger > 1.3 ? 30 : 1000)) make("text", { x: x(tick), y: high - margin.bottom + 18 * larger, "text-anchor": "middle" }, svg, neat(tick));
     for (const tick of ticksOf(lowY, highY, false)) {
@@ -101,9 +120,9 @@
     points.forEach((member, number) => {
       const kind = [member.picture || !pictured.length ? "" : "bare", member.status, member === state.left ? "left" : "", member === state.right ? "right" : ""];
       const point = make("circle", { cx: x(member.x), cy: y(ys[number]), r: radius, class: kind.join(" "), role: "button", tabindex: member === tabbed ? 0 : -1 }, svg);
-      point.setAttribute("aria-label", said(member) + where(member));
+      point.setAttribute("aria-label", describe(member) + sideOf(member));
       point.setAttribute("aria-pressed", member === state.left || member === state.right);
-      make("title", {}, point, said(member));
+      make("title", {}, point, describe(member));
       point.addEventListener("click", () => choose(member));
       point.addEventListener("keydown", (event) => {
         const to = { ArrowRight: number + 1, ArrowLeft: number - 1, Home: 0, End: points.length - 1 }[event.key];
@@ -121,9 +140,9 @@
     for (const part of root.querySelectorAll(".frame, .wipe, .zoom, button.target")) part.hidden = !pictured.length;
     find(".along").hidden = data.curve.length < 3;
     for (const side of ["left", "right"]) {
-      const member = state[side], none = pictured.length ? "the target" : "nobody yet";
+      const member = state[side], none = pictured.length ? "the target" : "none yet";
       const without = pictured.length && member && !member.picture ? " (the page has no picture of it)" : "";
-      tell(find(`output.${side}`), member ? said(member) + without : none);
+      setText(find(`output.${side}`), member ? describe(member) + without : none);
     }
     if (!pictured.length) return;
     for (const side of ["left", "right"]) {
@@ -137,7 +156,7 @@
     const place = data.curve.indexOf(state.left && state.left.row);
     const slider = find(".along input");
     if (place >= 0) slider.value = place;
-    slider.setAttribute("aria-valuetext", state.left ? said(state.left) : "");
+    slider.setAttribute("aria-valuetext", state.left ? describe(state.left) : "");
   };
   const drawZoom = () => {
     const frame = find(".frame"), zoom = Number(find(".zoom input").value), wipe = find(".wipe input").value;
@@ -184,12 +203,12 @@
         row.className = [member === state.left ? "left" : "", member === state.right ? "right" : ""].join(" ");
         names.forEach((name, place) => {
           const cell = document.createElement("td"), value = valueOf(member, name);
-          const text = data.scores.includes(name) ? fixed(name, value) : String(value ?? "-");
+          const text = data.scores.includes(name) ? formatScore(name, value) : String(value ?? "-");
           if (place) cell.textContent = text;
           else {
             const button = document.createElement("button");
             button.textContent = text;
-            button.setAttribute("aria-label", `show ${said(member)}${where(member)}`);
+            button.setAttribute("aria-label", `show ${describe(member)}${sideOf(member)}`);
             button.dataset.row = member.row;
             button.addEventListener("click", () => {
               choose(member);
@@ -202,7 +221,7 @@
         return row;
       }),
     );
-    tell(find(".count"), `${shown.length} of ${data.members_in_all} members`);
+    setText(find(".count"), `${shown.length} of ${data.members_in_all} members`);
   };
 
   const draw = () => {
@@ -223,7 +242,7 @@
   find(".along input").addEventListener("input", (event) => choose(byRow.get(data.curve[event.target.value]), "left"));
   for (const input of root.querySelectorAll(".zoom input, .wipe input")) input.addEventListener("input", drawZoom);
   for (const image of root.querySelectorAll(".frame img")) image.addEventListener("load", drawZoom);
-  // Dragged, or by the arrow keys, an enlarged picture moves.
+  // A picture that is zoomed in moves when dragged and with the arrow keys.
   const pan = (x, y) => {
     const frame = find(".frame"), beyond = Number(find(".zoom input").value) - 1;
     if (!beyond) return false;

@@ -1,0 +1,96 @@
+"""What represents a study: the axes to draw scores against, the lines along an axis, and the members to show."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from inr_jax.report.summary import REPLICATES, compared_settings, criterion, group_by
+from inr_jax.report.text import format_value
+
+# A surface needs at least this many values along each of its axes, a curve fewer.
+MIN_SURFACE_VALUES, MIN_CURVE_VALUES = 5, 3
+
+
+def main_axis(table: pd.DataFrame) -> str | None:
+    """Return the numeric setting to draw scores against: the scale if it varies, else the one with most values.
+
+    None if there is none, and if the members have labels: these are a list to compare, not points of a curve.
+    """
+    if "label" in table:
+        return None
+    counts = {name: table[name].nunique() for name in compared_settings(table) if _is_number(table[name])}
+    enough = {name: count for name, count in counts.items() if count >= MIN_CURVE_VALUES}
+    return "scale" if "scale" in enough else max(enough, key=lambda name: enough[name], default=None)
+
+
+def surface_axes(table: pd.DataFrame) -> tuple[str, str] | None:
+    """Return the two numeric settings that span a surface, if only these vary, with enough values each."""
+    if "label" in table:
+        return None
+    names = compared_settings(table)
+    wide = [name for name in names if _is_number(table[name]) and table[name].nunique() >= MIN_SURFACE_VALUES]
+    return (wide[0], wide[1]) if len(names) == len(wide) == 2 else None
+
+
+def frequency_setting(table: pd.DataFrame) -> str | None:
+    """Return the setting by which members get random frequencies in different ways, if there is one."""
+    random = table[table["scale"].notna() & table["rms_frequency"].notna()]
+    return next((name for name in ("family", "learn_frequencies") if random[name].nunique() > 1), None)
+
+
+def lines_along(table: pd.DataFrame, axis: str) -> tuple[list[str], list[tuple[tuple, pd.DataFrame]]]:
+    """Return the settings besides the axis, and each line's values of these and its members, the best line first."""
+    others, score = [name for name in compared_settings(table) if name != axis], criterion(table)
+
+    def highest(members: pd.DataFrame) -> float:
+        means = members[members["status"] == "ok"].groupby(axis)[score].mean()
+        return np.nan_to_num(means.max(), nan=-np.inf)
+
+    return others, sorted(split_by(table[table[axis].notna()], others), key=lambda line: -highest(line[1]))
+
+
+def split_by(table: pd.DataFrame, names: list[str]) -> list[tuple[tuple, pd.DataFrame]]:
+    """Return the members by their values of these settings; all together if there are none."""
+    return list(group_by(table, names)) if names else [((), table)]
+
+
+def representative_rows(table: pd.DataFrame, most: int) -> list[int]:
+    """Return at most this many rows that show what a study found: points of its best curve, or else its settings.
+
+    Of a curve these are the lowest, the best, the highest, and points spread evenly between.
+    """
+    good = table[table["status"] == "ok"]
+    if good.empty:
+        return []
+    axis = main_axis(good)
+    if axis is None:
+        names = [*compared_settings(table), *(name for name in ("label",) if name in good)]
+        return (good.drop_duplicates(names) if names else good).index.tolist()[: most if names else 1]
+    curve = best_curve(good, axis)
+    best = curve.index.get_loc(good[criterion(good)].idxmax())
+    even = np.linspace(0, len(curve) - 1, most - 1).round().astype(int)
+    return curve.index[np.unique([*even, best])].tolist()
+
+
+def best_curve(good: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """Return the members that differ from the best one only along the axis, in its order."""
+    winner = good.loc[good[criterion(good)].idxmax()]
+    same = np.full(len(good), True)
+    for name in (*compared_settings(good), *REPLICATES):
+        if name != axis:
+            codes, values = pd.factorize(good[name])
+            equal = [format_value(value) == format_value(winner[name]) for value in values]
+            same &= np.asarray([*equal, pd.isna(winner[name])])[codes]  # the code of a blank value is -1
+    return good[same].sort_values(axis)
+
+
+def setting_rows(table: pd.DataFrame, most: int) -> list[int]:
+    """Return a row for each setting, or if there are more than this many, those that represent them."""
+    good, names = table[table["status"] == "ok"], compared_settings(table)
+    rows = good.drop_duplicates(names) if names else good[:1]
+    return rows.index.tolist() if len(rows) <= most else representative_rows(table, most)
+
+
+def _is_number(column: pd.Series) -> Any:
+    return pd.api.types.is_numeric_dtype(column) and not column.isna().all()
