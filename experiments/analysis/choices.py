@@ -4,6 +4,7 @@ What a way of choosing knows of other images it knows from the run's other image
 judged on an image that it has not seen trained.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -134,7 +135,7 @@ def judged(
     rows = []
     for each, view in seen[: len(found)]:
         known = seen[len(found) :] or [pair for pair in seen if pair[0].data.image != each.data.image]
-        named = {key: getattr(each.data, key) for key in ("image", "size", "split", "fraction")}
+        named = {key: each.data.get(key) for key in ("image", "size", "split", "fraction")}
         for steps, curve in each.trained.items():
             if not np.isfinite(curve).all():
                 continue
@@ -200,7 +201,8 @@ def mismatch(design: Design, scales: Sequence[float] | np.ndarray, task: Task) -
     After FreSh (Kania et al. 2024): spectra as distributions over the radial frequencies but zero, their distance that
     of Wasserstein, means over four seeds; in power. The image is that of the training pixels, interpolated.
     """
-    grid = tuple(round(len(task.train) ** (1 / len(task.grid))) for _ in task.grid)
+    part = (len(task.train) / math.prod(task.grid)) ** (1 / len(task.grid))
+    grid = tuple(max(2, round(n * part)) for n in task.grid)
     known = baselines.interpolate(task, "linear")
     target = _spectrum(known[tuple(slice(None, None, max(1, n // m)) for n, m in zip(task.grid, grid, strict=True))])
     members = hypers(scale=np.asarray(scales), seed=list(range(SEEDS)))

@@ -56,8 +56,9 @@ def step_seconds(table: pd.DataFrame) -> pd.Series:
     """
     settings = table.columns[: table.columns.get_loc(OUTCOMES[0])]
     work = [name for name in settings if name not in (*FREE, *REMARKS)]
-    # Images of a size each are work of a size each.
-    by = [table[name] for name in work if name != "image" or not table["size"].all()]
+    # Images in their own shapes are each a work of its own.
+    shaped = not table["size"].all() or ("resize" in table and (table["resize"] == "fit").any())
+    by = [table[name] for name in work if name != "image" or shaped]
     # What was not fitted to its last step did not take its seconds for all of them.
     whole = table["steps"].where(table["status"] == "ok")
     longest = whole == whole.groupby(by, dropna=False).transform("max")
@@ -73,7 +74,8 @@ def retimed(members: Grid, rounds: int = ROUNDS) -> pd.Series:
 
     def work(batch: Batch) -> tuple:
         alike = batch.design.replace(schedule="constant", steps=0)
-        shared = {*catalogue(Problem)} - ({"image"} if batch.data.size else set())
+        shaped = not batch.data.size or batch.data.get("resize") == "fit"
+        shared = {*catalogue(Problem)} - (set() if shaped else {"image"})
         return alike, tuple((name, value) for name, value in batch.data.items() if name in shared)
 
     every = batches(members, range(len(members)))

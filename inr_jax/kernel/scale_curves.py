@@ -110,7 +110,7 @@ def scale_curve(
 def best_scale(
     design: Design,
     task: Task,
-    scales: Sequence[float] | np.ndarray | None = None,
+    scales: Sequence[float | int] | np.ndarray | None = None,
     *,
     anisotropies: Sequence[float] = (1.0,),
     hyper: Hyper | None = None,

@@ -381,7 +381,7 @@ def member_bytes(batch: Batch, run: Run) -> tuple[int, int]:
     task = load_task(batch.data)
     state = fit.shapes(batch.design, member_of(batch.hypers, 0), task)
     points = halving.points(batch.design.steps, run.history, run.keep)
-    curves = 4 * len(points) * (2 + len(metrics.bands(min(task.grid))))
+    curves = 4 * len(points) * (2 + len(metrics.bands(max(task.grid))))
     learned, whole = (
         sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
         for tree in ((state.params, state.data), state)

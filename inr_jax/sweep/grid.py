@@ -254,8 +254,8 @@ def fields(settings: Sequence[Mapping[str, Any]] = (), axes: Sequence[Mapping[st
         for function in [setting for setting in group.values() if setting.registry is not None]:
             named = [each[function.name] for each in settings if each.get(function.name) is not None]
             named += [value for swept in axes for value in swept.get(function.name, ())]
-            for name in dict.fromkeys(named):
-                if not isinstance(name, str) or name in (function.default, *function.registry):  # type: ignore[misc]
+            for name in dict.fromkeys(each for each in named if isinstance(each, str)):
+                if name in (function.default, *function.registry):  # type: ignore[misc]
                     continue
                 for own in declared(function.registry.find(name)):  # type: ignore[union-attr]
                     provided = own.name in PROVIDED and own.default is Parameter.empty
