@@ -30,7 +30,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
     loaded = configuration.load(request.config, request.fields)
-    from inr_jax.kernel import of_study, scale_curves
+    from inr_jax.kernel.of_study import NUMBERS, forecast, varying_columns
+    from inr_jax.kernel.prediction import SHORT_RIDGE
     from inr_jax.kernel.regression import NotConverged
     from inr_jax.report.plots_theory import plot_predicted_scores
     from inr_jax.report.predictions import best_scales
@@ -40,19 +41,19 @@ def main(argv: Sequence[str]) -> int:
 
     start = time.perf_counter()
     members = study.members_of(loaded.study).grid
-    ridge = request.ridge or scale_curves.SHORT
+    ridge = request.ridge or SHORT_RIDGE
     try:
-        predicted = of_study.foresee(members, ridge=ridge, time=request.time, validate=True)
+        predicted = forecast(members, ridge=ridge, time=request.time, validation=True)
     except NotConverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for reason in predicted.without:
+    for reason in predicted.refusals:
         print(f"left out: {reason}", file=sys.stderr)
     if predicted.table.empty:
-        raise Refused(f"--config={request.config}: no member has a kernel: {'; '.join(predicted.without)}")
-    swept = of_study.swept(predicted.table)
+        raise Refused(f"--config={request.config}: no member has a kernel: {'; '.join(predicted.refusals)}")
+    swept = varying_columns(predicted.table)
     table = predicted.table.drop_duplicates(subset=swept or None)
-    names = [*of_study.swept(table), *(name for name in of_study.NUMBERS if name in table)]
+    names = [*varying_columns(table), *(name for name in NUMBERS if name in table)]
     directory = request.out
     directory.mkdir(parents=True, exist_ok=True)
     stores.write(directory / "prediction.csv", table[names].to_csv(index=False).encode())

@@ -24,9 +24,9 @@ from inr_jax.fit import member as fit
 from inr_jax.fit import metrics
 from inr_jax.fit.curves import picture_of
 from inr_jax.fit.design import member_of
-from inr_jax.kernel import of_study as foresight
-from inr_jax.kernel import scale_curves as theory
+from inr_jax.kernel.of_study import forecast, problem
 from inr_jax.kernel.regression import NotConverged
+from inr_jax.kernel.scale_curves import best_scale
 from inr_jax.runs import engines, stores
 from inr_jax.runs import trackers as sinks
 from inr_jax.runs.engines import HERE, Where
@@ -150,8 +150,8 @@ def centred(study: Study) -> Study:
     if "scale" not in study.axes:
         raise Refused("run.centre=True needs axes.scale: multiples of the scale that the kernel chooses")
     members = grid(study)
-    found = {foresight.problem(each): None for each in members}
-    chosen = [theory.best_scale(design, load_task(data)).scale for data, design in found]
+    found = {problem(each): None for each in members}
+    chosen = [best_scale(design, load_task(data)).scale for data, design in found]
     centre = float(f"{np.exp(np.mean(np.log(chosen))):.3g}")
     _say([f"scales are multiples of {centre:g} cycles, which the kernel chooses from the training pixels"])
     values = tuple(float(f"{multiple * centre:.3g}") for multiple in study.axes["scale"])
@@ -249,7 +249,7 @@ def assemble(record: Record, members: Members, study: Study) -> None:
     record.save_table(interpolated(made), "baselines.csv")
     if study.run.theory:
         try:
-            record.save_table(foresight.foresee(made).table.reset_index(names="member"), "prediction.csv")
+            record.save_table(forecast(made).table.reset_index(names="member"), "prediction.csv")
         except NotConverged as error:
             _say([f"no prediction: {error}"])
     write_report(record, made, keys)
