@@ -148,8 +148,9 @@ def count_features(design: Design, dims: int) -> int:
 
 
 def count_frequencies(design: Design, dims: int) -> int:
-    """Number of frequencies of a design: rows of B."""
-    return jax.eval_shape(partial(member.draw_encoding, design, dims=dims), Hyper(seed=0)).get("B").shape[0]
+    """Number of frequencies of a design: rows of B, or the features of a custom encoding that has none."""
+    B = jax.eval_shape(partial(member.draw_encoding, design, dims=dims), Hyper(seed=0)).get("B")
+    return count_features(design, dims) if B is None else B.shape[0]
 
 
 def draw_frequencies(design: Design, hyper: Hyper, dims: int) -> Float[np.ndarray, "m d"]:
