@@ -38,9 +38,9 @@ class Sink(Protocol):
 
 
 class Wandb:
-    """One run of Weights & Biases per sweep: the best so far while it runs, then the table, the curves and the figures.
+    """One run of Weights & Biases per sweep: the best so far while it runs, then table, curves and figures.
 
-    """One run of Weights & Biases per sweep: the best so far while it runs, then the table, curves and figures.
+    A sweep that is stopped and resumed is a run each time, in one group; the last one's table has all members. Files are
     in the run folder; `WANDB_MODE=offline` needs no account and no network.
     """
 
