@@ -37,10 +37,12 @@ def main(argv: Sequence[str]) -> int:
     from inr_jax.report.predictions import best_scales
     from inr_jax.report.style import png
     from inr_jax.report.text import format_baselines
-    from inr_jax.runs import stores, study
+    from inr_jax.runs import stores
+    from inr_jax.runs.members import members_of
+    from inr_jax.runs.outputs import baselines
 
     start = time.perf_counter()
-    members = study.members_of(loaded.study).grid
+    members = members_of(loaded.study).grid
     ridge = request.ridge or SHORT_RIDGE
     try:
         predicted = forecast(members, ridge=ridge, time=request.time, validation=True)
@@ -57,10 +59,10 @@ def main(argv: Sequence[str]) -> int:
     directory = request.out
     directory.mkdir(parents=True, exist_ok=True)
     stores.write(directory / "prediction.csv", table[names].to_csv(index=False).encode())
-    baselines = study.interpolated(members)
+    interpolated = baselines(members)
     if "scale" in table and table["scale"].notna().any():
-        stores.write(directory / "prediction.png", png(plot_predicted_scores(table, baselines)))
-    print("\n".join([*best_scales(table), format_baselines(baselines)]))
+        stores.write(directory / "prediction.png", png(plot_predicted_scores(table, interpolated)))
+    print("\n".join([*best_scales(table), format_baselines(interpolated)]))
     print(f"{len(table)} members in {time.perf_counter() - start:.1f} s, none trained; {directory / 'prediction.csv'}")
     return 0
 

@@ -16,14 +16,14 @@ import xarray as xr
 from experiments import render, report, sweep
 from inr_jax.cli.arguments import told
 from inr_jax.data import images
-from inr_jax.runs import record as records
+from inr_jax.runs.format import read_about
 from inr_jax.runs.record import Record
 from tests.conftest import FINISHED_RUN
 
 STUDY, *SMALL, SCALES, SEEDS = FINISHED_RUN
 LINEAR_SGD = ["--config.design.output=linear", "--config.design.optimizer=sgd"]
 # A study that notes which images the results show that it chooses from.
-TWO_STAGES = '''"""Two stages."""
+TWO_RUNS = '''"""Two runs."""
 
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def test_more_values_extend_a_run_and_old_members_keep_their_bits(run):
     more = run_sweep(run, *SMALL, "--config.axes.scale=1,2,4,16", SEEDS)
     assert more["scale"].tolist() == [1, 1, 2, 2, 4, 4, 16, 16]
     new = {path for path in (run / "members").iterdir()} - set(old)
-    assert sum(len(records.said_of(path)["keys"]) for path in new) == 2
+    assert sum(len(read_about(path)["keys"]) for path in new) == 2
     assert all(path.stat().st_mtime_ns == at for path, at in old.items())
     pd.testing.assert_frame_equal(more[more["scale"] != 2].reset_index(drop=True), before)
 
@@ -104,7 +104,7 @@ def test_more_values_extend_a_run_and_old_members_keep_their_bits(run):
 def test_a_run_stopped_in_the_middle_resumes_and_ends_as_an_uninterrupted_one(
     finished_run, tmp_path, monkeypatch, capsys
 ):
-    save, calls = Record.save_chunk, []
+    save, calls = Record.save_members, []
 
     def stop_after_two(self, *arguments):
         save(self, *arguments)
@@ -112,7 +112,7 @@ def test_a_run_stopped_in_the_middle_resumes_and_ends_as_an_uninterrupted_one(
         if len(calls) == 2:  # of three chunks: a member on each of two devices
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Record, "save_chunk", stop_after_two)
+    monkeypatch.setattr(Record, "save_members", stop_after_two)
     out = tmp_path / "run"
     assert told(sweep.main, [STUDY, f"--out={out}", *SMALL, SCALES, SEEDS]) == 143
     printed = capsys.readouterr().err
@@ -122,10 +122,10 @@ def test_a_run_stopped_in_the_middle_resumes_and_ends_as_an_uninterrupted_one(
     pd.testing.assert_frame_equal(table.drop(columns="seconds"), whole.drop(columns="seconds"), check_exact=True)
 
 
-def test_a_second_stage_is_chosen_from_the_first_alone_also_where_a_run_is_extended(tmp_path):
+def test_a_second_run_is_chosen_from_the_first_alone_also_where_both_are_extended(tmp_path):
     target, out = tmp_path / "two.py", tmp_path / "run"
-    target.write_text(TWO_STAGES)
-    for seeds in ("0", "0,1"):  # the second time there are results of the second stage already
+    target.write_text(TWO_RUNS)
+    for seeds in ("0", "0,1"):  # the second time there are results of the second run already
         run_sweep(out, f"--config.axes.seed={seeds}", study=f"--config={target}")
     read = [set(line.split()) for line in (tmp_path / "read.txt").read_text().splitlines()]
     assert len(read) >= 2 and all(images == {"astronaut"} for images in read)
@@ -246,11 +246,11 @@ def test_two_axes_of_many_values_make_a_surface(tmp_path):
     assert picture.std() > 1 and "Heat map of PSNR" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_second_stage_on_other_images_tells_what_chose_its_settings(tmp_path, capsys):
+def test_a_second_run_on_other_images_tells_what_chose_its_settings(tmp_path, capsys):
     small = ["--config.size=16", "--config.design.width=16", "--config.design.frequencies=8", "--config.design.steps=5"]
-    table = run_sweep(tmp_path / "run", *small, study="--config=table3:quick")
+    second = run_sweep(tmp_path / "run", *small, study="--config=table3:quick")
     assert "settings chosen on other images" in capsys.readouterr().out
-    first, second = (table[table["stage"] == stage] for stage in (1, 2))
+    first = pd.read_csv(tmp_path / "run" / "search" / "results.csv")
     assert not set(first["image"]) & set(second["image"]) and set(second["label"]) >= {"none", "Gaussian"}
     means = first[first["encoding"] == "gaussian"].groupby("scale")["psnr_heldout"].mean()
     assert set(second[second["label"] == "Gaussian"]["scale"]) == {means.idxmax()}
@@ -258,7 +258,7 @@ def test_a_second_stage_on_other_images_tells_what_chose_its_settings(tmp_path, 
     assert set(baselines["image"]) == set(second["image"])
 
 
-def test_wrong_values_of_a_second_stage_are_refused_before_the_first(tmp_path, capsys):
+def test_wrong_values_of_a_second_run_are_refused_before_the_first(tmp_path, capsys):
     arguments = ["--config=table3:quick", "--config.second.image=nowhere.png", f"--out={tmp_path / 'run'}"]
     assert told(sweep.main, arguments) == 2
     assert "nowhere.png" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -196,16 +196,6 @@ def test_a_way_of_which_a_seed_failed_arrives_nowhere_on_that_image():
     assert np.isnan(races.reached(found[0], 10.0)) and races.reached(found[1], 10.0) == 0
 
 
-def test_of_two_stages_the_second_races_and_both_are_timed():
-    some = pd.concat(
-        [table().assign(stage=1, label="tuning"), table(took={"slow": 30.0}).assign(stage=2)], ignore_index=True
-    )
-    found = races.lines(some, curves(16))
-    assert {each.way for each in found} == {"slow", "fast"} and len(found) == 4
-    # Halfway between a second and three.
-    np.testing.assert_allclose(found[0].seconds[-1], 20.0)
-
-
 def test_without_labels_a_way_is_called_by_its_settings():
     some = table().drop(columns="label")
     assert races.names(some).unique().tolist() == ["optimizer slow", "optimizer fast"]

@@ -16,6 +16,7 @@ from inr_jax.data.problem import load_task
 from inr_jax.fit import member
 from inr_jax.fit.design import Fit
 from inr_jax.runs import study
+from inr_jax.runs.members import members_of
 from inr_jax.settings import catalogue
 from inr_jax.sweep.grid import Member
 
@@ -27,7 +28,7 @@ OUTCOMES = ["psnr_train", "psnr_heldout", "psnr_all", "ssim", "status", "diverge
 STATIC = {name for name, setting in catalogue(Fit).items() if not setting.traced}
 # Variants that run here in another size.
 FOR_A_GPU = ("paper", "gpu", "natural", "text", "image", "line", "powers", "fit", "length", "octaves")
-# A study of each kind: an axis; cases with a second stage; signals with a custom encoding; the kernel beside training.
+# A study of each kind: an axis; cases with a second run; signals with a custom encoding; the kernel beside training.
 KINDS = ("scale:quick", "table3:quick", "falloff:quick", "kernel_and_network:quick")
 
 
@@ -56,7 +57,7 @@ traced: set[tuple] = set()
 @pytest.mark.parametrize("target", variants())
 def test_every_variant_plans_and_traces_as_it_is(target):
     """Nothing is compiled: the members are made, and a step and the scores of each kind of network are traced."""
-    members = study.members_of(config.load(target).study)
+    members = members_of(config.load(target).study)
     assert len(members.keys) == len(set(members.keys)) >= 1
     for each in {kind_of(kind.like): kind.like for kind in members.grid.kinds}.values():
         if kind_of(each) not in traced:
@@ -87,10 +88,10 @@ def test_a_study_of_each_kind_runs_from_its_command_to_its_report(target, tmp_pa
 
 def run_study(target: str, out: Path, capsys, monkeypatch) -> None:
     """Run a study in small, and look at everything that it leaves."""
-    collected = config.collected
+    collect = config.collect_cases
     # Each case may be a program of its own: four tell as much as twenty-four.
-    monkeypatch.setattr(config, "collected", lambda *args: shorten(thin_out(collected(*args), 4)))
-    monkeypatch.setattr(study, "collected", lambda *args: shorten(collected(*args)))
+    monkeypatch.setattr(config, "collect_cases", lambda *args: shorten(thin_out(collect(*args), 4)))
+    monkeypatch.setattr(study, "collect_cases", lambda *args: shorten(collect(*args)))
     assert told(sweep.main, [f"--config={target}", f"--out={out}", *shrink(target)]) == 0
     printed, table = capsys.readouterr().out, pd.read_csv(out / "results.csv")
     assert "best:" in printed and str(out / "report.html") in printed
@@ -118,14 +119,15 @@ def shrink(target: str) -> list[str]:
 
     Fewest of those that compile a program each.
     """
-    full = config.load(target).study
+    full, _, follows = config.load(target)
     in_cases = {name for case in full.cases for name in case}
     small = {"design.pixels": "64", "size": "32", "design.steps": "20"}
     if "steps" in full.axes:
         small = {**small, "axes.steps": "10,20"}
         del small["design.steps"]
     flags = [f"--config.{name}={value}" for name, value in small.items() if name.rpartition(".")[2] not in in_cases]
-    for group, axes in (("axes", full.axes), ("second", full.second)):
+    second = {name: values for name, values in follows.axes.items() if full.axes.get(name) != values} if follows else {}
+    for group, axes in (("axes", full.axes), ("second", second)):
         for name, values in axes.items():
             few = values[:2] if name in STATIC or name == "image" else thin_out(values, 6)
             if len(few) < len(values) and name != "steps":

@@ -17,8 +17,10 @@ from inr_jax.cli.arguments import Command, console, run
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.report import style
 from inr_jax.report.text import format_baselines
-from inr_jax.runs import record as records
-from inr_jax.runs import stores, study
+from inr_jax.runs import stores
+from inr_jax.runs.members import restore_members
+from inr_jax.runs.record import Record
+from inr_jax.runs.results import open_record, read_table
 
 HEADINGS = {
     "psnr": "PSNR",
@@ -43,10 +45,10 @@ def command() -> Command:
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
-    record = records.there(request.run, finished=True)
+    record = open_record(request.run, finished=True)
     directory = stores.place(request.out) if request.out else record.directory
     problems = _problems(record)
-    others = _problems(records.there(request.calibration, finished=True)) if request.calibration else []
+    others = _problems(open_record(request.calibration, finished=True)) if request.calibration else []
     try:
         judged = choices.judge(problems, others, lambda line: print(line, file=sys.stderr))
     except NotConverged as error:
@@ -55,15 +57,14 @@ def main(argv: Sequence[str]) -> int:
     directory.mkdir(parents=True, exist_ok=True)
     stores.write(directory / "choices.csv", judged.to_csv(index=False).encode())
     stores.write(directory / "choices.png", style.png(plot_regrets(judged)))
-    print(_text(choices.summary(judged), record.csv("baselines.csv")))
+    print(_text(choices.summary(judged), read_table(record, "baselines.csv")))
     print(f"{directory / 'choices.csv'}")
     return 0
 
 
-def _problems(record: records.Record) -> list[choices.Problem]:
+def _problems(record: Record) -> list[choices.Problem]:
     """The problems of a finished run."""
-    _, members = study.restore(record)
-    return choices.problems_of(members.grid, record.csv("results.csv"))
+    return choices.problems_of(restore_members(record).grid, read_table(record))
 
 
 def _text(summed: pd.DataFrame, baselines: pd.DataFrame) -> str:

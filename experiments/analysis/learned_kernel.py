@@ -19,10 +19,10 @@ from inr_jax.fit.metrics import psnr
 from inr_jax.fit.task import Task, pixel_coordinates
 from inr_jax.kernel.ntk import empirical_ntk
 from inr_jax.kernel.prediction import SHORT_RIDGE, predict
-from inr_jax.runs import record as records
-from inr_jax.runs import study
-from inr_jax.runs.record import Learned
+from inr_jax.runs.members import read_member
+from inr_jax.runs.results import open_record, read_table
 from inr_jax.settings import Refused
+from inr_jax.sweep.fits import Outcome
 from inr_jax.sweep.grid import Member
 
 # Training pixels whose kernel is held as a matrix.
@@ -40,15 +40,15 @@ def command() -> Command:
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
-    record = records.there(request.run)
-    table = record.csv("results.csv")
-    scores = [kernel_scores(*study.finished(record, row)) for row in request.member]
+    record = open_record(request.run)
+    table = read_table(record)
+    scores = [kernel_scores(*read_member(record, row)) for row in request.member]
     shown = table.loc[request.member, ["image", "size", "split", "scale", "steps", "psnr_heldout"]]
     print(shown.assign(**pd.DataFrame(scores, index=shown.index)).round(2).to_string())
     return 0
 
 
-def kernel_scores(member: Member, learned: Learned, ridge: float = SHORT_RIDGE) -> dict[str, float]:
+def kernel_scores(member: Member, outcome: Outcome, ridge: float = SHORT_RIDGE) -> dict[str, float]:
     """Held-out PSNR of kernel regression with three kernels: of infinite width, and the network's first and last.
 
     The gain of the last over the others is what a fixed kernel misses: the network has adapted its features to the
@@ -59,7 +59,7 @@ def kernel_scores(member: Member, learned: Learned, ridge: float = SHORT_RIDGE) 
         raise Refused(f"{len(task.train)} training pixels are too many to hold their kernel: at most {MOST_PIXELS}")
     design, hyper = member.design, member.hyper
     first = init(design, hyper, task)
-    last = first._replace(params=learned.params, data=learned.data)
+    last = first._replace(params=outcome.params, data=outcome.data)
     infinite = predict(design, stack([hyper]), task, ridge=ridge).psnr_heldout[0]
     empirical = {name: _score(design, hyper, state, task, ridge) for name, state in (("first", first), ("last", last))}
     return {"infinite": float(infinite), **empirical}

@@ -18,8 +18,9 @@ from inr_jax.cli.arguments import Command, run
 from inr_jax.report.style import png
 from inr_jax.report.summary import MIN_FOR_INTERVAL
 from inr_jax.report.text import pixel_set
-from inr_jax.runs import record as records
-from inr_jax.runs import stores, study
+from inr_jax.runs import stores
+from inr_jax.runs.members import restore_members
+from inr_jax.runs.results import open_record, results_curves, results_table
 from inr_jax.settings import Refused, nearest
 
 PIXELS = ("train", "heldout")
@@ -43,11 +44,11 @@ def main(argv: Sequence[str]) -> int:
     on = request.on
     if on not in PIXELS:
         raise Refused(f"--on={on} is not known; {nearest(on, PIXELS)}")
-    record = records.there(request.run, finished=True)
-    _, members = study.restore(record)
-    table = record.table(*members)
+    record = open_record(request.run, finished=True)
+    members = restore_members(record)
+    table = results_table(record, *members)
     seconds = races.time_steps(members.grid) if request.retimed else races.step_seconds(table)
-    lines = races.lines(table, record.curves(members.keys), on, seconds)
+    lines = races.lines(table, results_curves(record, members.keys), on, seconds)
     reference = request.reference or lines[0].way
     times = races.race(lines, reference, request.psnr)
     directory = stores.place(request.out) if request.out else record.directory

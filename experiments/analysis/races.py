@@ -16,7 +16,6 @@ from inr_jax.fit.design import Fit, member_of
 from inr_jax.report import style
 from inr_jax.report.summary import half_width, summarize
 from inr_jax.report.text import label_columns, pixel_set, row_label
-from inr_jax.runs.view import reported_members
 from inr_jax.settings import Refused, catalogue, nearest
 from inr_jax.sweep.chunks import padded
 from inr_jax.sweep.ensemble import advance, planned
@@ -51,7 +50,7 @@ class Line(NamedTuple):
 def step_seconds(table: pd.DataFrame) -> pd.Series:
     """Seconds of a step of each member: the median over all whose steps are the same work, since they share a machine.
 
-    Over images of one size, seeds, learning rates and schedules, and both stages of a study of two; with fits of
+    Over images of one size, seeds, learning rates and schedules; with fits of
     several lengths over the longest, in which evaluating the curves costs least.
     """
     settings = table.columns[: table.columns.get_loc(OUTCOMES[0])]
@@ -131,17 +130,16 @@ def ways_of(table: pd.DataFrame) -> pd.Series:
 def lines(table: pd.DataFrame, curves: xr.Dataset, on: str = "train", seconds: pd.Series | None = None) -> list[Line]:
     """The curves of a run's members against seconds, on "train" or "heldout" pixels, in the table's order of the ways.
 
-    Of a study of two stages those of the second. `seconds` are those of each member's step, by default `step_seconds`.
+    `seconds` are those of each member's step, by default `step_seconds`.
     Raises Refused where there are no curves.
     """
     seconds = step_seconds(table) if seconds is None else seconds
-    last, _ = reported_members(table)
     psnr = curves[f"history_{on}"].to_numpy().astype(float)
     steps = curves["step"].to_numpy()
-    if np.isfinite(psnr[last.index]).sum(axis=1).max(initial=0) < 2:
+    if np.isfinite(psnr).sum(axis=1).max(initial=0) < 2:
         raise Refused(f"this run has no training curves of {on} pixels")
     result = []
-    for (way, image), group in last.groupby([ways_of(last), last["image"]], sort=False):
+    for (way, image), group in table.groupby([ways_of(table), table["image"]], sort=False):
         mine = psnr[group.index]
         # A member that failed has no curve, so its way has none here either; one that diverged stays where it was.
         seen = np.isfinite(mine).any(axis=0)

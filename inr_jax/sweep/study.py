@@ -50,10 +50,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """A study as it was asked for: base settings by name, the axes' values, the cases, and how to run it.
-
-    `second` are the axes of the run that follows, where they have other values than in this one.
-    """
+    """A study as it was asked for: base settings by name, the axes' values, the cases, and how to run it."""
 
     name: str
     variant: str
@@ -61,18 +58,21 @@ class Study:
     axes: Mapping[str, tuple]
     cases: tuple[Mapping[str, Any], ...]
     run: Run
-    second: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
 
 
-class Loaded(NamedTuple):
-    """A study as its file and the command line ask for it, and the file's `chosen`, if it names a run that follows."""
+class Experiment(NamedTuple):
+    """A study, and where its results choose the members of a second run, that study too, but for its cases.
+
+    `chosen(add, variant, results)` adds these cases, read off the first run's table; None if no run follows.
+    """
 
     study: Study
-    chosen: Callable[..., None] | None
+    chosen: Callable[..., None] | None = None
+    second: Study | None = None
 
 
-def collected(add_to: Callable[..., None] | None, *arguments: Any) -> list[dict[str, Any]]:
-    """Collect the cases that a study file's `cases` or `chosen` adds: settings by name, without a prefix."""
+def collect_cases(add_to: Callable[..., None] | None, *arguments: Any) -> list[dict[str, Any]]:
+    """Return the settings of each case that a study file's `cases` or `chosen` adds."""
     cases: list[dict[str, Any]] = []
     if add_to is not None:
         add_to(lambda **case: cases.append(case), *arguments)

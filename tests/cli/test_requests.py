@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from experiments import render, report, sweep
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import Command, told
-from inr_jax.runs import study
+from inr_jax.runs.members import members_of
 from inr_jax.settings import Refused
 from inr_jax.sweep import grid
 
@@ -205,7 +205,7 @@ def checked(argv) -> int:
     command.add_argument("--out")
     command.add_argument("--dry_run", action="store_true")
     request = command.parse(argv)
-    study.members_of(configuration.load(request.config, request.fields).study)
+    members_of(configuration.load(request.config, request.fields).study)
     return 0
 
 

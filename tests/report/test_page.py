@@ -23,8 +23,9 @@ from inr_jax.fit.metrics import METRICS
 from inr_jax.report.page import render_report
 from inr_jax.report.page_data import page_data, spread_evenly
 from inr_jax.report.view import RunView
-from inr_jax.runs import record as records
-from inr_jax.runs import study
+from inr_jax.runs.members import read_member, render_member
+from inr_jax.runs.record import Record
+from inr_jax.runs.results import read_table
 from tests.report.views import make_view
 from tests.slow import browser
 
@@ -50,7 +51,7 @@ def opened(uri: str) -> np.ndarray:
 def test_the_page_holds_every_member_with_its_scores_and_what_it_shows(finished_run):
     found, table = data((finished_run / "report.html").read_text()), pd.read_csv(finished_run / "results.csv")
     assert [each["row"] for each in found["members"]] == list(range(6)) and found["axis"] == "scale"
-    record = records.Record(finished_run)
+    record = Record(finished_run)
     for each in found["members"]:
         row = table.loc[each["row"]]
         assert dict(zip(found["settings"], each["settings"], strict=True)) == {
@@ -58,7 +59,7 @@ def test_the_page_holds_every_member_with_its_scores_and_what_it_shows(finished_
             "seed": str(row["seed"]),
         }
         np.testing.assert_allclose(each["scores"], row[found["scores"]].astype(float), rtol=1e-5)
-        shown, true = opened(each["picture"]), study.rendered(record, each["row"]).clip(0, 1)
+        shown, true = opened(each["picture"]), render_member(record, each["row"]).clip(0, 1)
         assert metrics.psnr(shown / np.float32(255), true) > 30
     (target,) = found["targets"]
     assert metrics.psnr(opened(target) / np.float32(255), images.load("astronaut", 16)) > 30
@@ -66,10 +67,10 @@ def test_the_page_holds_every_member_with_its_scores_and_what_it_shows(finished_
 
 
 def test_a_run_keeps_what_each_member_shows_to_the_nearest_of_256_values(finished_run):
-    record = records.Record(finished_run)
+    record = Record(finished_run)
     for row in (0, 5):
-        _, fitted = study.finished(record, row)
-        want = images.to_bytes(study.rendered(record, row))
+        _, fitted = read_member(record, row)
+        want = images.to_bytes(render_member(record, row))
         assert np.abs(fitted.picture.astype(int) - want).max() <= 1
 
 
@@ -256,7 +257,7 @@ def test_texts_that_mean_nothing_or_a_formula_elsewhere_are_texts(tmp_path):
     custom = ["--config.design.encoding=tests.report.test_page:windowed", "--config.axes.seed=0"]
     out = tmp_path / "run"
     assert told(sweep.main, [*SMALL, *custom, "--config.axes.window=None,NA,$_{$", f"--out={out}"]) == 0
-    table = records.Record(out).csv("results.csv")
+    table = read_table(Record(out))
     assert table["window"].tolist() == ["None", "NA", "$_{$"]
     found = data((out / "report.html").read_text())
     assert [each["settings"] for each in found["members"]] == [["None"], ["NA"], ["$_{$"]]
