@@ -40,7 +40,7 @@ class Sink(Protocol):
 class Wandb:
     """One run of Weights & Biases per sweep: the best so far while it runs, then table, curves and figures.
 
-    A sweep that is stopped and resumed is a run each time, in one group; the table at the end has all members. Its files
+    A sweep that is stopped and resumed is a run each time, in one group; the table at the end has all members. Files
     are in the run folder; `WANDB_MODE=offline` needs no account and no network.
     """
 
