@@ -130,19 +130,25 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
     if shard.of > 1:
         _print(record.set_damaged_aside())  # what other shards wrote
     with record.lock("run.json", PATIENCE):
-        before, finished = record.run.failures | failed, record.members()
-        failures = {
-            key: before[key] for key in members.keys if key in before and (key in failed or key not in finished)
-        }
-        lacking = count_lacking(record, study, members, failures)
-        record.update_run(**({} if record.run else started), **about, failures=failures, members=len(members.keys))
-        if not lacking and not is_finished(record, request):
-            finish_outputs(record, members, study)
-    if lacking and shard.of == 1:
-        raise OSError(
-            f"{record.directory} lacks {lacking} members that were fitted: do all machines reach the same folder?"
-        )
+        record.update_run(**({} if record.run else started), **about)
+        status = conclude(request, record, failed)
+    if status.lacking and shard.of == 1:
+        problem = f"{record.directory} lacks {status.lacking} members that were fitted"
+        raise OSError(f"{problem}: do all machines reach the same folder?")
     trackers.close(lambda: results_table(record, *members), sorted((record.directory / "figures").glob("*.png")))
+    return status
+
+
+def conclude(request: Request, record: Record, failed: Failures) -> Status:
+    """Note which members failed, and write the outputs if none is lacking; the caller owns run.json."""
+    study, members = request.study, request.members
+    known, finished = record.run.failures | failed, record.members()
+    lost = [key for key in members.keys if key in failed or (key in known and key not in finished)]
+    failures = {key: known[key] for key in lost}
+    record.update_run(failures=failures, members=len(members.keys))
+    lacking = count_lacking(record, study, members, failures)
+    if not lacking and not is_finished(record, request):
+        finish_outputs(record, members, study)
     return Status(record, list((failed if lacking else failures).values()), lacking)
 
 
