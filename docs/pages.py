@@ -1,4 +1,4 @@
-"""The pages of the site that are kept elsewhere: the fields in the code, the studies in their own README."""
+"""Generate two pages of the site: the fields from the code, the studies from experiments/README.md."""
 
 import re
 from pathlib import Path
@@ -13,22 +13,22 @@ ROOT = Path(__file__).parent.parent
 INTRODUCTION = """# Every field
 
 Set one with `--config.FIELD=VALUE`, sweep one with `--config.axes.NAME=1,2,4` (its name without the prefix); all but
-`run.*` can be swept. Fields stand under what reads them. A custom function (`module:function`) declares fields of its own.
+`run.*` can be swept. Fields are grouped by what reads them. A custom function (`module:function`) declares more.
 """
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add them."""
+    """Add the generated pages."""
     files.append(File.generated(config, "fields.md", content=fields()))
     found = (ROOT / "experiments" / "README.md").read_text().replace("](../docs/", "](")
-    # Files of the tree are no pages.
+    # Links to files that are not pages become plain text.
     found = re.sub(r"\[([^]]*)\]\((?:\.\./|configs)[^)]*\)", r"\1", found)
     files.append(File.generated(config, "studies.md", content=found))
     return files
 
 
 def fields() -> str:
-    """Every field with its default, unit, range and meaning."""
+    """Return a table of every field with its default, range, meaning and unit."""
     parts = [INTRODUCTION]
     for title, rows in listed().items():
         parts.append(f"\n## {title.capitalize()}\n\n| field | default | allowed | meaning |\n|---|---|---|---|")
@@ -37,7 +37,7 @@ def fields() -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """A field's name, default, allowed values and meaning, with the functions that read it."""
+    """Return a field's name, default, allowed values and meaning, with the functions that read it."""
     name, setting, readers = row
     about = setting.about
     meaning = about.meaning + (f" ({about.unit})" if about.unit else "")
@@ -46,7 +46,7 @@ def cells(row: Row) -> list[str]:
 
 
 def allowed(setting: Setting) -> str:
-    """The values that a field takes, where they are not all of its type."""
+    """Return the values that a field accepts, or nothing if it accepts all values of its type."""
     about = setting.about
     if about.choices and setting.name != "image":
         custom = ["module:function"] if setting.registry is not None and setting.registry.custom else []

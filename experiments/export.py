@@ -34,20 +34,22 @@ def command() -> Command:
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
-    from inr_jax.runs import export, record, stores, study
+    from inr_jax.runs import export, stores
+    from inr_jax.runs.members import read_network
+    from inr_jax.runs.results import open_record, read_table
 
-    folder, out = record.there(request.run, finished=True), request.out
+    record, out = open_record(request.run, finished=True), request.out
     if out.suffix not in (*TABLES, *export.WRITERS):
         raise Refused(f"--out={out} has no known ending; allowed: {', '.join((*TABLES, *export.WRITERS))}")
     if out.suffix in TABLES:
         if request.member is not None:
             raise Refused(f"--out={out} is a table of all members: leave --member={request.member} out")
-        path = folder.directory / "results.csv"
-        stores.write(out, stores.read(path) if out.suffix == ".csv" else _parquet(folder.csv(path.name)))
+        path = record.directory / "results.csv"
+        stores.write(out, stores.read(path) if out.suffix == ".csv" else _parquet(read_table(record)))
     elif request.member is None:
         raise Refused(f"--out={out} is one member's: --member is missing, its row in results.csv")
     else:
-        stores.write(out, export.WRITERS[out.suffix](study.network(folder, request.member)))
+        stores.write(out, export.WRITERS[out.suffix](read_network(record, request.member)))
     print(out)
     return 0
 

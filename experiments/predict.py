@@ -30,36 +30,39 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
     loaded = configuration.load(request.config, request.fields)
-    from inr_jax.kernel import of_study, scale_curves
+    from inr_jax.kernel.of_study import NUMBERS, forecast, varying_columns
+    from inr_jax.kernel.prediction import SHORT_RIDGE
     from inr_jax.kernel.regression import NotConverged
     from inr_jax.report.plots_theory import plot_predicted_scores
     from inr_jax.report.predictions import best_scales
     from inr_jax.report.style import png
     from inr_jax.report.text import format_baselines
-    from inr_jax.runs import stores, study
+    from inr_jax.runs import stores
+    from inr_jax.runs.members import members_of
+    from inr_jax.runs.outputs import baselines
 
     start = time.perf_counter()
-    members = study.members_of(loaded.study).grid
-    ridge = request.ridge or scale_curves.SHORT
+    members = members_of(loaded.study).grid
+    ridge = request.ridge or SHORT_RIDGE
     try:
-        predicted = of_study.foresee(members, ridge=ridge, time=request.time, validate=True)
+        predicted = forecast(members, ridge=ridge, time=request.time, validation=True)
     except NotConverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for reason in predicted.without:
+    for reason in predicted.refusals:
         print(f"left out: {reason}", file=sys.stderr)
     if predicted.table.empty:
-        raise Refused(f"--config={request.config}: no member has a kernel: {'; '.join(predicted.without)}")
-    swept = of_study.swept(predicted.table)
+        raise Refused(f"--config={request.config}: no member has a kernel: {'; '.join(predicted.refusals)}")
+    swept = varying_columns(predicted.table)
     table = predicted.table.drop_duplicates(subset=swept or None)
-    names = [*of_study.swept(table), *(name for name in of_study.NUMBERS if name in table)]
+    names = [*varying_columns(table), *(name for name in NUMBERS if name in table)]
     directory = request.out
     directory.mkdir(parents=True, exist_ok=True)
     stores.write(directory / "prediction.csv", table[names].to_csv(index=False).encode())
-    baselines = study.interpolated(members)
+    interpolated = baselines(members)
     if "scale" in table and table["scale"].notna().any():
-        stores.write(directory / "prediction.png", png(plot_predicted_scores(table, baselines)))
-    print("\n".join([*best_scales(table), format_baselines(baselines)]))
+        stores.write(directory / "prediction.png", png(plot_predicted_scores(table, interpolated)))
+    print("\n".join([*best_scales(table), format_baselines(interpolated)]))
     print(f"{len(table)} members in {time.perf_counter() - start:.1f} s, none trained; {directory / 'prediction.csv'}")
     return 0
 

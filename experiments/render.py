@@ -30,12 +30,14 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
     from inr_jax.data import images
-    from inr_jax.runs import record, stores, study
+    from inr_jax.runs import stores
+    from inr_jax.runs.members import render_member
+    from inr_jax.runs.results import open_record
 
-    folder, out = record.there(request.run), request.out
+    record, out = open_record(request.run), request.out
     if out.suffix not in (".png", ".npy"):
         raise Refused(f"--out={out} has no known ending; allowed: .png, .npy")
-    image = study.rendered(folder, request.member, request.size)
+    image = render_member(record, request.member, request.size)
     if out.suffix == ".png" and image.ndim != 3:
         raise Refused(f"--out={out}: this member is of a signal, which is no picture; allowed: .npy")
     stores.write(out, images.to_png(image) if out.suffix == ".png" else _npy(image))

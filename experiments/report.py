@@ -17,21 +17,22 @@ def command() -> Command:
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
-    from inr_jax.runs import record as records
-    from inr_jax.runs import study
+    from inr_jax.runs.members import restore_members
+    from inr_jax.runs.outputs import finish_outputs, write_outputs
+    from inr_jax.runs.record import PATIENCE
+    from inr_jax.runs.results import digest_results, open_record
+    from inr_jax.runs.study import count_lacking
 
-    record = records.there(request.run)
+    record = open_record(request.run)
     for line in record.set_damaged_aside():
         print(line, file=sys.stderr)
-    with record.owned("run.json", records.PATIENCE):
-        whole, members = study.restore(record)
-        to_choose = record.run.get("chooses") and not record.run.get("chosen")
-        lacking = study.lacking(record.kept(), record.failures, whole, members)
-        if record.run.get("finished") or to_choose or lacking:
-            study.assemble(record, members, whole)
-            record.save_run(files=record.digests())
+    with record.owned("run.json", PATIENCE):
+        study, members = record.run.restore_study(), restore_members(record)
+        if record.run.finished or count_lacking(record, study, members, record.run.failures):
+            write_outputs(record, members, study)
+            record.update_run(files=digest_results(record))
         else:  # shards that ended without having seen each other
-            study.finish(record, members, whole)
+            finish_outputs(record, members, study)
     print(f"report: {record.directory / 'report.html'}")
     return 0
 

@@ -47,23 +47,23 @@ def main(argv: Sequence[str]) -> int:
         share = engines.Shard(*environment.join())
         where = where._replace(shard=share)
     if request.dry_run:
-        print(study.dry_run(loaded))
+        print(study.dry_run(loaded, request.out))
         return 0
-    ended = study.run(loaded, request.out, ["python", "-m", "experiments.sweep", *argv], where)
-    if ended.lacking:
-        print(_share(ended, *share))
+    status = study.run(loaded, request.out, ["python", "-m", "experiments.sweep", *argv], where)
+    if status.lacking:
+        print(_share(status, *share))
     else:
-        print(f"{results_text(ended.record)}\nreport: {ended.record.directory / 'report.html'}")
-    for line in ended.failed:
+        print(f"{results_text(status.record)}\nreport: {status.record.directory / 'report.html'}")
+    for line in status.failed:
         print(f"failed: {line}", file=sys.stderr)
-    return 1 if ended.failed else 0
+    return 1 if status.failed else 0
 
 
-def _share(ended: "study.Ended", index: int, count: int) -> str:
+def _share(status: "study.Status", index: int, count: int) -> str:
     """What is left for other shards."""
-    report = shlex.join(["python", "-m", "experiments.report", str(ended.record.directory)])
+    report = shlex.join(["python", "-m", "experiments.report", str(status.record.directory)])
     return (
-        f"shard {index} of {count} is done; {ended.lacking} members are left to the others. The last to "
+        f"shard {index} of {count} is done; {status.lacking} members are left to the others. The last to "
         f"finish writes the results; then, and at any time: {report}"
     )
 

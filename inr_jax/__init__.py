@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from inr_jax.runs import export as exports
     from inr_jax.runs.environment import use_every_core
     from inr_jax.runs.export import load_network
-    from inr_jax.runs.record import open_run
+    from inr_jax.runs.results import open_run
     from inr_jax.settings import Refused
     from inr_jax.sweep import optuna as trials
     from inr_jax.sweep.ensemble import fit_many
@@ -47,7 +47,7 @@ NAMES = {
     "scale_curve": "kernel.scale_curves",
     "use_every_core": "runs.environment",
     "load_network": "runs.export",
-    "open_run": "runs.record",
+    "open_run": "runs.results",
     "Refused": "settings",
     "fit_many": "sweep.ensemble",
     "Fits": "sweep.fits",

@@ -173,7 +173,7 @@ def declared(entry: Any) -> tuple[Setting, ...]:
         return tuple({setting.name: setting for setting in reversed(every)}.values())[::-1]
     function, fixed = (entry.func, entry.keywords) if isinstance(entry, partial) else (entry, {})
     found = []
-    for each in _parameters(function):
+    for each in keyword_parameters(function):
         described = [one for one in getattr(each.annotation, "__metadata__", ()) if isinstance(one, about)]
         meaning = described[0] if described else about(f"a setting of {getattr(function, '__name__', function)}")
         found.append(Setting(each.name, fixed.get(each.name, each.default), meaning, each.name in fixed))
@@ -252,7 +252,7 @@ def bind(entry: Any, settings: Mapping[str, Any], **provided: Any) -> Any:
     return partial(entry, **keywords)
 
 
-def _parameters(function: Callable) -> list[Parameter]:
+def keyword_parameters(function: Callable) -> list[Parameter]:
     """The keyword-only parameters of a function, or of a dataclass."""
     try:
         signature = inspect.signature(function)

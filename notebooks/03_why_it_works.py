@@ -39,7 +39,11 @@ import numpy as np
 import inr_jax as inr
 from inr_jax.fit import curves, member, metrics
 from inr_jax.fit.task import pixel_coordinates
-from inr_jax.kernel import ntk, regression, spectrum
+from inr_jax.kernel.correlation import correlation, encoding_waves
+from inr_jax.kernel.flow import gradient_flow
+from inr_jax.kernel.ntk import empirical_ntk, ntk_on_grid
+from inr_jax.kernel.recursion import relu_moments
+from inr_jax.kernel.spectrum import eigenvalues, predict_curves
 
 # The tests run every cell with small shapes.
 FAST = bool(os.environ.get("INR_JAX_FAST"))
@@ -96,7 +100,7 @@ design = inr.Design(encoding="gaussian", frequencies=64, init="glorot", output="
 scale = 1 / (2 * np.pi * 0.02)
 for m in (16, 256, 4096):
     many = design.replace(frequencies=m)
-    drawn = ntk.correlation(ntk.waves(many, inr.Hyper(scale=scale), (64,), (64,)))
+    drawn = correlation(encoding_waves(many, inr.Hyper(scale=scale), (64,), (64,)))
     apart = np.abs(drawn - np.exp(-((x / 0.02) ** 2) / 2)).max()
     print(f"{m:5} frequencies: the kernel is off by {apart:.3f} at most")
 
@@ -112,7 +116,7 @@ for m in (16, 256, 4096):
 rho = np.linspace(-1, 1, 201)
 tangent, covariance = rho, rho
 for layers in range(1, 9):
-    product, square, slopes = ntk.relu_moments(covariance, 1.0)
+    product, square, slopes = relu_moments(covariance, 1.0)
     covariance = product / square
     tangent = covariance + 2 * slopes * tangent
     if layers in (1, 2, 4, 8):
@@ -122,15 +126,15 @@ plt.xlabel("correlation of the features")
 plt.ylabel("NTK, 1 where they agree")
 _ = plt.legend()
 # %% [markdown]
-# `ntk.on_grid` does this with the initial variances of a design. Here it is compared with the gradients of an actual
+# `ntk_on_grid` does this with the initial variances of a design. Here it is compared with the gradients of an actual
 # network:
 
 # %%
 hyper = inr.Hyper(scale=4.0)
-wide = ntk.on_grid(design, hyper, (64,), channels=1)[63:]
+wide = ntk_on_grid(design, hyper, (64,), channels=1)[63:]
 state = member.init(design, hyper, task)
 every = pixel_coordinates(np.arange(64), (64,))
-actual = np.asarray(ntk.empirical_ntk(design, hyper, state, every, every[:1], 1))[:, 0]
+actual = np.asarray(empirical_ntk(design, hyper, state, every, every[:1], 1))[:, 0]
 plt.figure(figsize=(4.6, 2.6))
 plt.plot(wide, "--", color="black", label="infinitely wide")
 plt.plot(actual / actual[0], label="width 1,024, as drawn")
@@ -149,13 +153,13 @@ _ = plt.legend()
 # %%
 first, second = panels(2, 4.2, 3.0)
 plain = design.replace(encoding="identity")
-matrix = np.asarray(ntk.empirical_ntk(plain, hyper, member.init(plain, hyper, task), every, every, 1), float)
+matrix = np.asarray(empirical_ntk(plain, hyper, member.init(plain, hyper, task), every, every, 1), float)
 sizes = np.linalg.eigvalsh(matrix / np.trace(matrix) * 64)[::-1]
 first.plot(sizes[:40].clip(1e-7), color="black", label="coordinate")
 settings = [("basic", 0.0), *(("gaussian", s) for s in (2.0, 6.0, 20.0))]
 for encoding, scale in settings:
     one, name = design.replace(encoding=encoding), f"{encoding} {scale or ''}"
-    frequency, value = spectrum.eigenvalues(one, inr.Hyper(scale=scale), (64,), 1)
+    frequency, value = eigenvalues(one, inr.Hyper(scale=scale), (64,), 1)
     first.plot(np.sort(np.repeat(value, 2)[1:-1])[::-1][:40], label=name)
     second.plot(frequency, value, label=name)
 first.set_xlabel("number, largest first")
@@ -188,7 +192,7 @@ axes = panels(4, 2.6, 2.9)
 axes[0].imshow(photograph)
 axes[0].set_title("the photograph", fontsize=9)
 for place, scale in zip(axes[1:], (0.1, 2.0, 16.0), strict=True):
-    (image,) = regression.gradient_flow(image_design, inr.Hyper(scale=scale), picture, [3.0]).image
+    (image,) = gradient_flow(image_design, inr.Hyper(scale=scale), picture, [3.0]).image
     place.imshow(image.clip(0, 1))
     place.set_title(f"scale {scale}: {heldout_psnr(image):.1f} dB held out", fontsize=9)
 for place in axes:
@@ -218,7 +222,7 @@ _ = plt.legend()
 
 # %%
 times = np.geomspace(0.1, 1000, 13)
-flow = regression.gradient_flow(image_design, inr.Hyper(scale=2.0), picture, times)
+flow = gradient_flow(image_design, inr.Hyper(scale=2.0), picture, times)
 axes = panels(4, 2.6, 2.9)
 for place, at in zip(axes, (0, 4, 8, 12), strict=True):
     place.imshow(flow.image[at].clip(0, 1))
@@ -253,7 +257,7 @@ descent = inr.Design(
 for axes, power in zip(panels(2, 4.2, 2.8), (0.0, 1.0), strict=True):
     hyper = inr.Hyper(learning_rate=0.02, power=power)
     trained = inr.fit_many(descent, inr.hypers(descent, learning_rate=0.02, power=power), task)
-    theory = spectrum.curves(descent, hyper, task, trained.history_step)
+    theory = predict_curves(descent, hyper, task, trained.history_step)
     axes.plot(trained.history_step, trained.history_train[0], "o", markersize=4, label="training samples")
     axes.plot(trained.history_step, theory.history_train, "--", color="C0")
     axes.plot(trained.history_step, trained.history_heldout[0], "s", markersize=4, label="held-out samples")
@@ -278,7 +282,7 @@ for width in (32, 128, 512):
     start = member.init(narrow, hyper, picture)
     params, data = (jax.tree.map(lambda leaf: leaf[0], tree) for tree in (trained.params, trained.data))
     before, after = (
-        np.asarray(ntk.empirical_ntk(narrow, hyper, each, some, some))
+        np.asarray(empirical_ntk(narrow, hyper, each, some, some))
         for each in (start, start._replace(params=params, data=data))
     )
     cosine = np.sum(before * after) / np.linalg.norm(before) / np.linalg.norm(after)

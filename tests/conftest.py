@@ -78,9 +78,9 @@ def _sketch(figure: Figure, file: Any, *, format: str | None = None, **_: Any) -
 def programs() -> Iterator[None]:
     """Release compiled programs in time: those of all tests are more than a process may have."""
     yield
-    from inr_jax.runs.environment import let_go_of_programs
+    from inr_jax.sweep.programs import release_programs
 
-    let_go_of_programs()
+    release_programs()
 
 
 @pytest.fixture(scope="session")

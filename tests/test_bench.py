@@ -67,7 +67,6 @@ def test_a_tiny_run_has_every_row_that_was_asked_for(tiny, monkeypatch, tmp_path
 
     monkeypatch.setitem(rivals.WAYS, "torch", absent)
     monkeypatch.setattr(bench, "_in_a_process", bench.alone)
-    monkeypatch.setattr(bench.study.report, "write", lambda *_: None)
     ways = ["here", "torch", "jax-loop", "jax-vmap"]
     asked = ["--sizes=tiny", f"--ways={','.join(ways)}", "--members=2", "--repeats=1", "--seconds=0.02"]
     assert told(bench.main, [*asked, "--overheads", f"--out={tmp_path}"]) == 0

@@ -7,9 +7,10 @@ import pytest
 from experiments.analysis import choices
 from experiments.analysis.choices import Problem, Views
 from inr_jax.data import images
+from inr_jax.data.problem import Data
 from inr_jax.fit import task as tasks
+from inr_jax.fit.design import Design
 from inr_jax.kernel import scale_curves as theory
-from inr_jax.settings import Data, Design
 
 SCALES = np.asarray([0.5, 1.0, 2.0, 4.0, 8.0])
 DESIGN = Design(frequencies=16, width=16, depth=2)

@@ -1,7 +1,5 @@
 """Races: seconds to a PSNR on curves of which the answer is known, and the command from a run to its table."""
 
-import dataclasses
-
 import imageio.v3 as iio
 import numpy as np
 import pandas as pd
@@ -12,13 +10,14 @@ from experiments import sweep
 from experiments.analysis import race, races
 from experiments.analysis.races import Line
 from inr_jax.cli.arguments import told
-from inr_jax.settings import FIELDS, Refused, Run, Study
-from inr_jax.sweep.grid import grid
+from inr_jax.settings import Refused
+from inr_jax.sweep.grid import fields, grid
+from inr_jax.sweep.study import Run, Study
 
 SMALL = ["--config=experiments/configs/scale.py:quick", "--config.size=16", "--config.design.width=8"]
 SMALL += ["--config.design.frequencies=4", "--config.design.steps=20", "--config.design.pixels=0"]
 
-DEFAULTS = {name: field.default for name, field in FIELDS.items()}
+DEFAULTS = {name: setting.default for name, setting in fields().every.items()}
 
 
 def line(way, psnr, last=10.0, image="a"):
@@ -166,7 +165,7 @@ def test_steps_are_timed_again_once_for_all_members_that_do_the_same_work():
     axes = {"optimizer": ("adam", "sgd"), "image": ("astronaut", "chelsea"), "learning_rate": (0.1, 0.2)}
     settings = {"size": 16, "width": 8, "frequencies": 4, "steps": 20}
     members = grid(Study("some", "", {**DEFAULTS, **settings}, axes, ({},), Run())).members
-    shorter = [each._replace(design=dataclasses.replace(each.design, schedule="cosine", steps=5)) for each in members]
+    shorter = [each._replace(design=each.design.replace(schedule="cosine", steps=5)) for each in members]
     seconds = races.retimed([*members, *shorter], rounds=2)
     assert len(seconds) == 16 and (seconds > 0).all() and seconds.nunique() == 2
     assert seconds[:4].nunique() == seconds[4:8].nunique() == 1 and seconds[8:].tolist() == seconds[:8].tolist()
@@ -195,16 +194,6 @@ def test_a_way_of_which_a_seed_failed_arrives_nowhere_on_that_image():
     seen["history_train"][1] = np.nan
     found = races.lines(table(), seen)
     assert np.isnan(races.reached(found[0], 10.0)) and races.reached(found[1], 10.0) == 0
-
-
-def test_of_two_stages_the_second_races_and_both_are_timed():
-    some = pd.concat(
-        [table().assign(stage=1, label="tuning"), table(took={"slow": 30.0}).assign(stage=2)], ignore_index=True
-    )
-    found = races.lines(some, curves(16))
-    assert {each.way for each in found} == {"slow", "fast"} and len(found) == 4
-    # Halfway between a second and three.
-    np.testing.assert_allclose(found[0].seconds[-1], 20.0)
 
 
 def test_without_labels_a_way_is_called_by_its_settings():
@@ -294,7 +283,7 @@ def test_what_is_no_finished_run_is_refused_in_a_line(run, tmp_path, capsys):
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "run.json").write_text((run / "run.json").read_text())
     for arguments, said in (
-        ([], "missing: RUN"),
+        ([], "required: RUN"),
         ([str(tmp_path)], "no run folder"),
         ([str(tmp_path / "begun")], "not finished"),
     ):

@@ -1,7 +1,7 @@
-"""What ways to choose a scale without training all of them would have cost.
+"""The cost of choosing a scale in other ways than by training at all of them.
 
-RUN is a finished sweep over scales. Every way is judged on images that it has not seen trained: it knows the other
-images of RUN, or with --calibration=RUN2 those of that run alone. Writes choices.csv and choices.png into RUN or --out.
+RUN is a finished sweep over scales. Each image is judged without its own trained curve: a way may use the other images
+of RUN, or with --calibration=RUN2 those of that run alone. Writes choices.csv and choices.png into RUN or --out.
 """
 
 import sys
@@ -17,8 +17,10 @@ from inr_jax.cli.arguments import Command, console, run
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.report import style
 from inr_jax.report.text import format_baselines
-from inr_jax.runs import record as records
-from inr_jax.runs import stores, study
+from inr_jax.runs import stores
+from inr_jax.runs.members import restore_members
+from inr_jax.runs.record import Record
+from inr_jax.runs.results import open_record, read_table
 
 HEADINGS = {
     "psnr": "PSNR",
@@ -43,30 +45,29 @@ def command() -> Command:
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
-    record = records.there(request.run, finished=True)
+    record = open_record(request.run, finished=True)
     directory = stores.place(request.out) if request.out else record.directory
-    found = _problems(record)
-    others = _problems(records.there(request.calibration, finished=True)) if request.calibration else []
+    problems = _problems(record)
+    others = _problems(open_record(request.calibration, finished=True)) if request.calibration else []
     try:
-        judged = choices.judged(found, others, lambda line: print(line, file=sys.stderr))
+        judged = choices.judge(problems, others, lambda line: print(line, file=sys.stderr))
     except NotConverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     directory.mkdir(parents=True, exist_ok=True)
     stores.write(directory / "choices.csv", judged.to_csv(index=False).encode())
     stores.write(directory / "choices.png", style.png(plot_regrets(judged)))
-    print(_said(choices.summary(judged), record.csv("baselines.csv")))
+    print(_text(choices.summary(judged), read_table(record, "baselines.csv")))
     print(f"{directory / 'choices.csv'}")
     return 0
 
 
-def _problems(record: records.Record) -> list[choices.Problem]:
+def _problems(record: Record) -> list[choices.Problem]:
     """The problems of a finished run."""
-    _, members = study.restore(record)
-    return choices.problems(members.grid, record.csv("results.csv"))
+    return choices.problems_of(restore_members(record).grid, read_table(record))
 
 
-def _said(summed: pd.DataFrame, baselines: pd.DataFrame) -> str:
+def _text(summed: pd.DataFrame, baselines: pd.DataFrame) -> str:
     """The table for a terminal, a part for each training length, with the verdict on the kernel."""
     parts = []
     for steps, group in summed.groupby("steps", sort=True):

@@ -6,12 +6,27 @@ infinite width, with the network's own before its first step, and with the netwo
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
+import numpy as np
 import pandas as pd
+import scipy.linalg
 
-from experiments.analysis import choices
 from inr_jax.cli.arguments import Command, run, whole
-from inr_jax.runs import record as records
-from inr_jax.runs import study
+from inr_jax.data.problem import load_task
+from inr_jax.fit.design import Design, Hyper, stack
+from inr_jax.fit.member import State, init
+from inr_jax.fit.metrics import psnr
+from inr_jax.fit.task import Task, pixel_coordinates
+from inr_jax.kernel.ntk import empirical_ntk
+from inr_jax.kernel.prediction import SHORT_RIDGE, predict
+from inr_jax.runs.members import read_member
+from inr_jax.runs.results import open_record, read_table
+from inr_jax.settings import Refused
+from inr_jax.sweep.fits import Outcome
+from inr_jax.sweep.grid import Member
+
+# Training pixels whose kernel is held as a matrix.
+MOST_PIXELS = 6000
 
 
 def command() -> Command:
@@ -25,12 +40,41 @@ def command() -> Command:
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
-    record = records.there(request.run)
-    table = record.csv("results.csv")
-    found = [choices.learned_kernels(*study.finished(record, row)) for row in request.member]
+    record = open_record(request.run)
+    table = read_table(record)
+    scores = [kernel_scores(*read_member(record, row)) for row in request.member]
     shown = table.loc[request.member, ["image", "size", "split", "scale", "steps", "psnr_heldout"]]
-    print(shown.assign(**pd.DataFrame(found, index=shown.index)).round(2).to_string())
+    print(shown.assign(**pd.DataFrame(scores, index=shown.index)).round(2).to_string())
     return 0
+
+
+def kernel_scores(member: Member, outcome: Outcome, ridge: float = SHORT_RIDGE) -> dict[str, float]:
+    """Held-out PSNR of kernel regression with three kernels: of infinite width, and the network's first and last.
+
+    The gain of the last over the others is what a fixed kernel misses: the network has adapted its features to the
+    image (Fort et al. 2020). Raises Refused where the training pixels are too many to hold their matrix, 6,000.
+    """
+    task = load_task(member.data)
+    if len(task.train) > MOST_PIXELS:
+        raise Refused(f"{len(task.train)} training pixels are too many to hold their kernel: at most {MOST_PIXELS}")
+    design, hyper = member.design, member.hyper
+    first = init(design, hyper, task)
+    last = first._replace(params=outcome.params, data=outcome.data)
+    infinite = predict(design, stack([hyper]), task, ridge=ridge).psnr_heldout[0]
+    empirical = {name: _score(design, hyper, state, task, ridge) for name, state in (("first", first), ("last", last))}
+    return {"infinite": float(infinite), **empirical}
+
+
+def _score(design: Design, hyper: Hyper, state: State, task: Task, ridge: float) -> float:
+    """Held-out PSNR of ridge regression with a network's empirical kernel, whose mean at zero difference is 1."""
+    at = [pixel_coordinates(jnp.asarray(index), task.grid, design.domain) for index in (task.train, task.heldout)]
+    matrix = np.asarray(empirical_ntk(design, hyper, state, jnp.concatenate(at), at[0], task.channels), float)
+    matrix /= np.mean(np.diag(matrix))
+    known, wanted = np.split(matrix, [len(task.train)])
+    colors = np.asarray(task.colors, float)
+    mean = colors[task.train].mean(0)
+    weights = scipy.linalg.solve(known + ridge * np.eye(len(known)), colors[task.train] - mean, assume_a="pos")
+    return float(psnr(wanted @ weights + mean, colors[task.heldout]))
 
 
 def _rows(text: str) -> list[int]:

@@ -1,9 +1,9 @@
-"""Which way of fitting reaches a PSNR in the fewest seconds.
+"""The way of fitting that reaches a PSNR in the fewest seconds.
 
-RUN is a finished sweep. Of its curves: the seconds of each way to each target, as a multiple of the reference's, the
+RUN is a finished sweep. From its curves: the seconds of each way to each target, as a multiple of the reference's, the
 first way's or that of --reference. Targets are --psnr=DB,DB, or on each image what the reference has reached there
-after a twentieth, a quarter and all of its steps. On a machine with other work too --retimed takes the seconds of a
-step not from the run but times some steps of each way again, in turn. Writes race.csv and race.png into RUN or --out.
+after a twentieth, a quarter and all of its steps. On a machine with other load, --retimed takes the seconds of a step
+not from the run but measures some steps of each way again, in turn. Writes race.csv and race.png into RUN or --out.
 """
 
 import argparse
@@ -18,8 +18,9 @@ from inr_jax.cli.arguments import Command, run
 from inr_jax.report.style import png
 from inr_jax.report.summary import MIN_FOR_INTERVAL
 from inr_jax.report.text import pixel_set
-from inr_jax.runs import record as records
-from inr_jax.runs import stores, study
+from inr_jax.runs import stores
+from inr_jax.runs.members import restore_members
+from inr_jax.runs.results import open_record, results_curves, results_table
 from inr_jax.settings import Refused, nearest
 
 PIXELS = ("train", "heldout")
@@ -43,25 +44,29 @@ def main(argv: Sequence[str]) -> int:
     on = request.on
     if on not in PIXELS:
         raise Refused(f"--on={on} is not known; {nearest(on, PIXELS)}")
-    record = records.there(request.run, finished=True)
-    _, members = study.restore(record)
-    table = record.table(*members)
-    seconds = races.retimed(members.grid) if request.retimed else races.step_seconds(table)
-    found = races.lines(table, record.curves(members.keys), on, seconds)
-    reference = request.reference or found[0].way
-    raced = races.raced(found, reference, request.psnr)
+    record = open_record(request.run, finished=True)
+    members = restore_members(record)
+    table = results_table(record, *members)
+    seconds = races.time_steps(members.grid) if request.retimed else races.step_seconds(table)
+    lines = races.lines(table, results_curves(record, members.keys), on, seconds)
+    reference = request.reference or lines[0].way
+    times = races.race(lines, reference, request.psnr)
     directory = stores.place(request.out) if request.out else record.directory
-    stores.write(directory / "race.csv", raced.to_csv(index=False, float_format="%.6g").encode())
-    stores.write(directory / "race.png", png(races.chart(found, on)))
-    print(_said(races.summary(raced, reference), found, reference, on))
+    stores.write(directory / "race.csv", times.to_csv(index=False, float_format="%.6g").encode())
+    stores.write(directory / "race.png", png(races.chart(lines, on)))
+    print(_text(races.summary(times, reference), lines, reference, on))
     if not request.retimed:
-        print("eight of ten fits took from {:.2f} to {:.2f} of their steps' median seconds".format(*races.noise(table)))
+        print(
+            "eight of ten fits took from {:.2f} to {:.2f} of their steps' median seconds".format(
+                *races.timing_noise(table)
+            )
+        )
     print(f"{directory / 'race.csv'}")
     return 0
 
 
 def _targets(text: str) -> list[float]:
-    """The PSNRs asked for, in dB."""
+    """Convert the text of `--psnr` to PSNRs in dB."""
     with contextlib.suppress(ValueError):
         values = [float(part) for part in text.split(",")]
         if np.isfinite(values).all():
@@ -69,14 +74,14 @@ def _targets(text: str) -> list[float]:
     raise argparse.ArgumentTypeError(f"={text}: expected PSNRs in dB, e.g. --psnr=20,25,30")
 
 
-def _said(summed: pd.DataFrame, found: Sequence[races.Line], reference: str, on: str) -> str:
+def _text(summed: pd.DataFrame, lines: Sequence[races.Line], reference: str, on: str) -> str:
     """The table for a terminal, with what its figures are."""
-    images = len({line.image for line in found})
+    images = len({line.image for line in lines})
     kind = "95 % interval" if images >= MIN_FOR_INTERVAL else "half the range"
     spread = f", ×/÷ {kind} over {images} images" if images > 1 else ""
     return (
         f"times to a PSNR on the {pixel_set(f'psnr_{on}')} pixels, as multiples of those of {reference!r}\n"
-        f"{races.as_text(summed, found)}\n"
+        f"{races.format_summary(summed, lines)}\n"
         f"(geometric means{spread}, and seconds; 'on 1 of 2': not reached on all images where the reference is)"
     )
 

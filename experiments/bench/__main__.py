@@ -35,6 +35,8 @@ from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import Command, positive, told, whole
 from inr_jax.runs import environment as machine
 from inr_jax.runs import study
+from inr_jax.runs.members import restore_members
+from inr_jax.runs.outputs import write_outputs
 from inr_jax.settings import Refused, nearest
 from inr_jax.sweep import ensemble
 from inr_jax.sweep.study import Run
@@ -287,9 +289,9 @@ def overheads(size: str, members: int, repeats: int, seconds: float) -> dict[str
             began = time.perf_counter()
             record = study.run(loaded, str(Path(folder) / "run")).record
             whole = time.perf_counter() - began
-            restored, those = study.restore(record)
+            restored, those = record.run.restore_study(), restore_members(record)
             began = time.perf_counter()
-            study.assemble(record, those, restored)
+            write_outputs(record, those, restored)
             report = time.perf_counter() - began
         timings.append({"steps": bare, "fitted": fitted, "sweep": whole, "report": report})
     del timings[0]

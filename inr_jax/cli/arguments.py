@@ -15,8 +15,6 @@ from inr_jax.runs import environment, signals
 from inr_jax.settings import Refused, nearest
 
 FIELD = "--config.FIELD"
-# argparse's words for common errors, and those of this package.
-WORDS = {": expected one argument": " needs a value", "the following arguments are required:": "missing:"}
 
 
 class Command(argparse.ArgumentParser):
@@ -35,15 +33,13 @@ class Command(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Return the arguments by name, with the overrides of fields in order as `fields`. Raises Refused."""
-        known, rest, fields, tokens = self._option_string_actions, [], [], list(argv)
-        while tokens:
-            token = tokens.pop(0)
+        known, rest, fields, tokens = self._option_string_actions, [], [], iter(argv)
+        for token in tokens:
             name, equals, value = token.partition("=")
             if name.startswith("--config.") and FIELD in known:
-                if not equals:
-                    if not tokens or tokens[0].startswith("--"):
-                        raise Refused(f"{token} needs a value: {token}=VALUE")
-                    value = tokens.pop(0)
+                value = value if equals else next(tokens, "--")
+                if value.startswith("--") and not equals:
+                    raise Refused(f"{token}: expected one argument")
                 fields.append((name.removeprefix("--config."), value))
             elif name.startswith("--") and name not in known:
                 raise Refused(f"{token} is not known; {nearest(name, known)}")
@@ -56,8 +52,6 @@ class Command(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise Refused with argparse's message; those of the types below begin with `=VALUE`."""
         message = re.sub(r"^argument (\S+): (?==)", r"\1", message).removeprefix("argument ")
-        for words, ours in WORDS.items():
-            message = message.replace(words, ours)
         raise Refused(message)
 
 

@@ -1,7 +1,8 @@
 """A study file and its flags to a Study. The only file that imports ml_collections and absl.
 
 A study file defines `VARIANTS` (name: one line; the first is the default), `get_config(variant)`, and, if its settings
-are irregular, `cases(add, variant)` and `chosen(add, variant, results)`, a second stage read off the first one's table.
+are irregular, `cases(add, variant)`. With `chosen(add, variant, results)` a second run follows, whose cases are chosen
+from the table of the first; a variant for which it returns without a look at `results` has none.
 """
 
 import ast
@@ -24,16 +25,9 @@ from inr_jax.fit.design import Fit
 from inr_jax.fit.metrics import METRICS
 from inr_jax.settings import AUTO, Refused, Registry, Setting, catalogue, declared, nearest
 from inr_jax.sweep.grid import Fields, fields
-from inr_jax.sweep.study import Run, Study
+from inr_jax.sweep.study import Experiment, Run, Study, collect_cases
 
 GROUPS = ("design", "hyper", "run", "axes", "second")
-
-
-class Loaded(NamedTuple):
-    """A study as asked for, with what its file says of a second stage (None if nothing)."""
-
-    study: Study
-    chosen: Callable[..., None] | None
 
 
 def base(image: str = "", encoding: str = "", network: str = "") -> ConfigDict:
@@ -53,7 +47,7 @@ def base(image: str = "", encoding: str = "", network: str = "") -> ConfigDict:
     return config
 
 
-def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
+def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Experiment:
     """The study that PATH[:VARIANT] and the overrides (FIELD, text) ask for. Raises Refused in one line if none."""
     path, _, variant = target.partition(":")
     module = _module(path)
@@ -63,13 +57,13 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
         raise Refused(f"--config={target}: variant {variant!r} is not known; {nearest(variant, variants)}")
     try:
         config = module.get_config(variant)
-        cases = collected(getattr(module, "cases", None), variant)
+        cases = collect_cases(getattr(module, "cases", None), variant)
     except Refused:
         raise
     except Exception as error:
         raise Refused(f"--config={path}: {type(error).__name__}: {error}") from error
-    stages = [dict(config[group].items()) for group in ("axes", "second")]
-    known = _bring(config, [_flat(config), *cases], [*stages, *_texts(overrides)])
+    both = [dict(config[group].items()) for group in ("axes", "second")]
+    known = _bring(config, [_flat(config), *cases], [*both, *_texts(overrides)])
     _override(config, [pair for pair in overrides if not pair[0].startswith(("axes.", "second."))], cases)
     settings = _flat(config)
     swept, second = (_axes(group, config, overrides, known) for group in ("axes", "second"))
@@ -77,19 +71,26 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
         if not name.startswith(("axes.", "second.", "run.")) and name.rpartition(".")[2] in swept:
             short = name.rpartition(".")[2]
             raise Refused(f"--config.{name}={text}: this study sweeps {short}; use --config.axes.{short}={text}")
-    # Without the fields of functions that overrides have put others in the place of.
-    live = fields([settings, *cases], [swept, second]).every
-    settings, swept, second = ({n: v for n, v in some.items() if n in live} for some in (settings, swept, second))
-    study = Study(
-        name=Path(path).stem,
-        variant=variant,
-        settings={name: None if value is None else live[name].convert(value) for name, value in settings.items()},
-        axes=swept,
-        cases=tuple(cases) or ({},),
-        run=Run(**{setting.name: setting.convert(config.run[setting.name]) for setting in declared(Run)}),
-        second=second,
-    )
-    return Loaded(study, getattr(module, "chosen", None))
+    run = Run(**{setting.name: setting.convert(config.run[setting.name]) for setting in declared(Run)})
+
+    def study(axes: dict[str, tuple], these: Sequence[Mapping[str, Any]]) -> Study:
+        # Without the fields of functions that overrides have put others in the place of.
+        live = fields([settings, *cases], [axes]).every
+        values = {n: None if v is None else live[n].convert(v) for n, v in settings.items() if n in live}
+        return Study(Path(path).stem, variant, values, {n: v for n, v in axes.items() if n in live}, tuple(these), run)
+
+    first, chosen = study(swept, cases or [{}]), getattr(module, "chosen", None)
+    if chosen is None or not _chooses(chosen, variant):
+        return Experiment(first)
+    return Experiment(first, chosen, study({**swept, **second}, [{}]))
+
+
+def _chooses(chosen: Callable[..., None], variant: str) -> bool:
+    """Whether the variant has a second run; `chosen` returns without a look at the results where it has none."""
+    try:
+        return bool(collect_cases(chosen, variant, None))
+    except Exception:  # it looked
+        return True
 
 
 def names(config: ConfigDict | None = None) -> list[str]:
@@ -217,14 +218,6 @@ def _module(path: str) -> ModuleType:
         if not hasattr(module, name):
             raise Refused(f"--config={path} defines no {name}: it is no study file")
     return module
-
-
-def collected(add_to: Callable[..., None] | None, *arguments: Any) -> list[dict[str, Any]]:
-    """The settings that a study file's `cases` or `chosen` adds, each case's names without a prefix."""
-    cases: list[dict[str, Any]] = []
-    if add_to is not None:
-        add_to(lambda **case: cases.append(case), *arguments)
-    return cases
 
 
 def _bring(config: ConfigDict, settings: Sequence, axes: Sequence) -> dict[str, Setting]:

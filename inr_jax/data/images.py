@@ -28,7 +28,7 @@ SAMPLES = (
     *("cell", "clock", "horse", "hubble_deep_field", "retina", "rocket"),
 )
 GENERATED_SIDE = 512
-RESIZES = ("crop", "stretch")
+RESIZES = ("crop", "stretch", "fit")
 # How far beyond 0 and 1 a source may be by its arithmetic.
 ROUNDING = 1e-5
 MODULE_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -39,9 +39,10 @@ def load(
 ) -> Float[np.ndarray, "*grid c"]:
     """Load an image by name, in [0, 1]: a path, a scikit-image sample, `synthetic:NAME[:SEED]`, or `module:function`.
 
-    With a `size` it is resampled, anti-aliased, to a square of that side: its centre square (`crop`) or all of it
-    (`stretch`). Of a file the first frame is read, upright; transparent pixels lie over `background`, from black (0)
-    to white (1). The other keywords are settings that the source reads.
+    With a `size` it is resampled, anti-aliased: its centre square (`crop`) or all of it (`stretch`) to a square of that
+    side, or all of it in its own shape, with `size` as its longer side (`fit`). Of a file the first frame is read,
+    upright; transparent pixels lie over `background`, from black (0) to white (1). The other keywords are settings that
+    the source reads.
     Raises Refused if there is no such image or it cannot be read without loss.
     """
     if resize not in RESIZES:
@@ -104,16 +105,19 @@ def notes(spec: str) -> str:
     return f"image {spec!r}: {'; '.join(remarks)}" if remarks else ""
 
 
-def resample(image: Float[np.ndarray, "h w c"], size: int, resize: str = "crop") -> Float[np.ndarray, "n n c"]:
+def resample(image: Float[np.ndarray, "h w c"], size: int, resize: str = "crop") -> Float[np.ndarray, "h2 w2 c"]:
     """Resize an image as `load` does; exact pixels where nothing has to be resampled."""
+    height, width = image.shape[:2]
     if resize == "crop":
-        side = min(image.shape[:2])
-        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
         image = image[top : top + side, left : left + side]
-    if image.shape[:2] != (size, size):
+    longer = max(height, width)
+    shape = tuple(max(2, round(n * size / longer)) for n in (height, width)) if resize == "fit" else (size, size)
+    if image.shape[:2] != shape:
         import skimage.transform
 
-        image = skimage.transform.resize(image, (size, size), anti_aliasing=True)
+        image = skimage.transform.resize(image, shape, anti_aliasing=True)
     return np.clip(image, 0.0, 1.0).astype(np.float32)
 
 

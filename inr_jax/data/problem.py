@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from inr_jax.data import images
 from inr_jax.fit.task import TASKS, Task
-from inr_jax.settings import Refused, Registry, about, bind
+from inr_jax.settings import Refused, Registry, about, bind, keyword_parameters
 from inr_jax.values import Checked
 
 Size = Annotated[
@@ -62,7 +62,7 @@ def _loader(kind: str, name: str, own: Callable | None) -> Callable:
     parameters = list(inspect.signature(generated).parameters.values())[:-1]
     # A synthetic image is made at its size.
     parameters = parameters[: 1 if name.startswith("synthetic:") else 2]
-    theirs = [each for each in inspect.signature(own).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    theirs = keyword_parameters(own)
     generated.__signature__ = inspect.Signature([*parameters, *theirs])  # type: ignore[attr-defined]
     return generated
 

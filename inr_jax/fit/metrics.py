@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import dm_pix
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -102,6 +101,8 @@ def ssim(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -
 
     NaN for an image smaller than the window, and for a signal.
     """
+    import dm_pix  # a sixth of a second with what it imports
+
     prediction, target = jnp.asarray(prediction), jnp.asarray(target)
     if target.ndim != 3 or min(target.shape[:2]) < SSIM_WINDOW:
         return jnp.asarray(jnp.nan, jnp.float32)
@@ -121,7 +122,10 @@ def ssim(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -
 
 
 def bands(side: int) -> Int[np.ndarray, " b"]:
-    """The lowest frequency of each band, in cycles per image side: octaves 1, 2, 4, ..., the last may be short."""
+    """The lowest frequency of each band, in cycles per image side: octaves 1, 2, 4, ..., the last may be short.
+
+    `side` is the longest side in pixels: along a shorter one the last bands are empty.
+    """
     return 2 ** np.arange(max(1, math.ceil(math.log2(max(side // 2, 1)))))
 
 
@@ -141,7 +145,10 @@ def band_power(lines: Float[AnyArray, "l n c"], count: int) -> Float[Array, " b"
 
 
 def spectrum(image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:
-    """log10 of the power at each frequency, mean over channels, zero frequency in the middle."""
+    """log10 of the power at each frequency, mean over channels, zero frequency in the middle.
+
+    A pixel is one cycle per image side, along the rows and along the columns.
+    """
     power = np.abs(np.fft.fftshift(np.fft.fft2(image, axes=(0, 1), norm="forward"), axes=(0, 1))) ** 2
     return np.log10(power.mean(-1) + 1e-12)
 
@@ -154,7 +161,11 @@ def radial_power(image: Float[np.ndarray, "*grid c"]) -> tuple[Float[np.ndarray,
 
 
 def radial(transform: Float[np.ndarray, "*grid"]) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
-    """Frequencies, 0 to half of the shortest side, in cycles per image side, and a transform's mean in each ring."""
+    """Frequencies, 0 to half of the shortest side, in cycles per image side, and a transform's mean in each ring.
+
+    Cycles per side are counted along each axis of its own, as B does in coordinates i / n: two waves of one ring may
+    differ in cycles per pixel where the image is not square. Beyond half of the shortest side no ring is whole.
+    """
     waves = np.ix_(*(np.fft.fftfreq(side) * side for side in transform.shape))
     ring = np.rint(np.sqrt(sum(wave**2 for wave in waves))).astype(int).ravel()
     mean = np.bincount(ring, transform.ravel()) / np.bincount(ring)

@@ -1,4 +1,4 @@
-"""What the theory says of a study's members without training them, as a table."""
+"""Forecast of a study: what kernel regression predicts for its members without training them, as a table."""
 
 import time as clock
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import pandas as pd
 from inr_jax.data.problem import Data, load_task
 from inr_jax.fit.design import Design, Fit, Hyper, stack
 from inr_jax.fit.encodings import ENCODINGS
-from inr_jax.kernel import ntk as kernel
-from inr_jax.kernel import scale_curves as theory
+from inr_jax.kernel.ntk import require_kernel
+from inr_jax.kernel.prediction import predict, validate
 from inr_jax.settings import Refused, catalogue, declared
 from inr_jax.sweep.grid import Member
 
-# What a kernel does not read of a design, nor of the numbers.
-UNREAD = ("steps", "optimizer", "schedule", "pixels", "loss", "precision", "output")
-READ = ("scale", "anisotropy", "seed")
+# Static settings that no kernel depends on, and traced ones that it does.
+TRAINING_SETTINGS = ("steps", "optimizer", "schedule", "pixels", "loss", "precision", "output")
+KERNEL_SETTINGS = ("scale", "anisotropy", "seed")
 SCORES = ("psnr_heldout", "psnr_train", "psnr_validated")
 NUMBERS = (*SCORES, "residual", "iterations", "seconds")
 
@@ -26,74 +26,72 @@ Problem = tuple[Data, Design]
 Point = tuple[Any, ...]
 
 
-class Foreseen(NamedTuple):
-    """A row for each member that has a kernel, by its number: its settings and what the kernel says; why others have
-    none.
-    """
+class Forecast(NamedTuple):
+    """A table with a row for each member that has a kernel: its settings and scores; and why others have none."""
 
     table: pd.DataFrame
-    without: list[str]
+    refusals: list[str]
 
 
-def foresee(
-    members: Sequence[Member], *, ridge: float = 1e-3, time: float | None = None, validate: bool = False
-) -> Foreseen:
-    """What kernel regression reaches for each member: `psnr_heldout`, `psnr_train`, and how well it was solved.
+def forecast(
+    members: Sequence[Member], *, ridge: float = 1e-3, time: float | None = None, validation: bool = False
+) -> Forecast:
+    """Predict `psnr_heldout` and `psnr_train` of each member by kernel regression, and how well it was solved.
 
-    With `validate` also `psnr_validated`, which no held-out pixel enters (`theory.validated`). Members that differ in
-    nothing that a kernel reads share a row's numbers; `seconds` are of all of them together over their number.
+    With `validation` also `psnr_validated`, which no held-out pixel enters (`prediction.validate`). Members that differ
+    in nothing that a kernel reads share a row's numbers; `seconds` are of all of them together over their number.
     Raises NotConverged rather than a wrong answer.
     """
-    keys, without = [problem(each) for each in members], dict[str, None]()
+    keys, refusals = [problem(each) for each in members], dict[str, None]()
     points: dict[Problem, dict[Point, None]] = {}
     for each, key in zip(members, keys, strict=True):
-        if reason := _refused(*key):
-            without[reason] = None
+        if reason := _refusal(*key):
+            refusals[reason] = None
         else:
             points.setdefault(key, {})[_point(each)] = None
-    found = {key: _numbers(*key, list(of), ridge, time, validate) for key, of in points.items()}
+    found = {key: _numbers(*key, list(of), ridge, time, validation) for key, of in points.items()}
     rows = [
         {**each.settings, **found[key][_point(each)]} for each, key in zip(members, keys, strict=True) if key in found
     ]
-    return Foreseen(pd.DataFrame(rows).dropna(axis=1, how="all"), list(without))
+    return Forecast(pd.DataFrame(rows).dropna(axis=1, how="all"), list(refusals))
 
 
 def problem(member: Member) -> Problem:
-    """What is fitted, and the design without what no kernel reads."""
-    defaults = {name: catalogue(Fit)[name].default for name in UNREAD if name in member.design}
+    """What is fitted, and the design without the settings that no kernel depends on."""
+    defaults = {name: catalogue(Fit)[name].default for name in TRAINING_SETTINGS if name in member.design}
     return member.data, member.design.replace(**defaults)
 
 
+def varying_columns(table: pd.DataFrame) -> list[str]:
+    """The settings that vary over the rows of a forecast."""
+    settings = table.drop(columns=[name for name in NUMBERS if name in table])
+    return [name for name in settings.columns if settings[name].nunique(dropna=False) > 1]
+
+
 def _point(member: Member) -> Point:
-    """What a kernel reads of a member's numbers."""
+    """The traced settings of a member that a kernel depends on."""
     read = {"seed", *(setting.name for setting in declared(ENCODINGS.find(member.design.encoding)))}
     return tuple(sorted((name, value) for name, value in member.hyper.items() if name in read))
 
 
-def _refused(data: Data, design: Design) -> str:
+def _refusal(data: Data, design: Design) -> str:
     """Why the design has no kernel there; empty if it has."""
     try:
-        kernel.require_stationary(design, len(load_task(data).grid))
+        require_kernel(design, len(load_task(data).grid))
     except Refused as refused:
         return str(refused)
     return ""
 
 
 def _numbers(
-    data: Data, design: Design, points: list[Point], ridge: float, time: float | None, validate: bool
+    data: Data, design: Design, points: list[Point], ridge: float, time: float | None, validation: bool
 ) -> dict[Point, dict[str, float]]:
-    """What the kernel says at each point of a problem."""
+    """The forecast at each point of a problem."""
     task, start = load_task(data), clock.perf_counter()
     hypers = stack([Hyper(**dict(point)) for point in points])
-    columns = theory.predict(design, hypers, task, ridge=ridge, time=time)._asdict()
-    if validate:
-        columns["psnr_validated"] = theory.validated(design, hypers, task, ridge=ridge, time=time).psnr_heldout
+    columns = predict(design, hypers, task, ridge=ridge, time=time)._asdict()
+    if validation:
+        columns["psnr_validated"] = validate(design, hypers, task, ridge=ridge, time=time).psnr_heldout
     columns["seconds"] = np.full(len(points), (clock.perf_counter() - start) / len(points))
     rows = [{name: np.asarray(column)[row].item() for name, column in columns.items()} for row in range(len(points))]
     return dict(zip(points, rows, strict=True))
-
-
-def swept(table: pd.DataFrame) -> list[str]:
-    """The settings that vary over the members foreseen."""
-    settings = table.drop(columns=[name for name in NUMBERS if name in table])
-    return [name for name in settings.columns if settings[name].nunique(dropna=False) > 1]

@@ -1,4 +1,4 @@
-"""What the kernel says of training beyond a score: its spectrum, and the training curves of gradient flow."""
+"""The kernel's spectrum, and the training curves that it predicts."""
 
 from functools import partial
 
@@ -11,11 +11,13 @@ from inr_jax.fit import metrics
 from inr_jax.fit.curves import Curves, pixel_curve_point
 from inr_jax.fit.design import Design, Hyper
 from inr_jax.fit.task import Task
-from inr_jax.kernel import ntk as kernel
-from inr_jax.kernel import regression, toeplitz
+from inr_jax.kernel.correlation import double_precision
+from inr_jax.kernel.flow import flow_time, gradient_flow
+from inr_jax.kernel.ntk import ntk_on_grid
+from inr_jax.kernel.toeplitz import circulant
 from inr_jax.settings import Refused
 
-# Of a design: what makes its training the gradient descent that gradient flow is the limit of.
+# Settings with which training is the gradient descent that gradient flow is the limit of.
 DESCENT = {"optimizer": "sgd", "schedule": "constant", "pixels": 0, "loss": "mse", "output": "linear"}
 
 
@@ -28,21 +30,22 @@ def eigenvalues(
     waves, with a kernel that is 1 at zero difference: their mean over all frequencies is 1.
     Raises Refused if there is no such kernel.
     """
-    ntk = kernel.on_grid(design, hyper, grid, channels)
-    with kernel.double():
-        column = np.asarray(toeplitz.circulant(ntk))
+    ntk = ntk_on_grid(design, hyper, grid, channels)
+    with double_precision():
+        column = np.asarray(circulant(ntk))
     return metrics.radial(np.fft.fftn(column).real)
 
 
-def curves(design: Design, hyper: Hyper, task: Task, steps: np.ndarray) -> Curves:
-    """The training curves at these steps of gradient flow from 0 with the NTK, looked at as those of a network are.
+def predict_curves(design: Design, hyper: Hyper, task: Task, steps: np.ndarray) -> Curves:
+    """Predict the training curves at these steps by gradient flow from 0 with the NTK.
 
-    It is the mean over very wide networks whose steps are small. A network starts elsewhere, at a random function.
+    They are read as those of a network are, and are the mean over very wide networks whose steps are small. A network
+    starts elsewhere, at a random function.
     Raises Refused if there is no such kernel or the training is not gradient descent, NotConverged if not solved.
     """
     require_descent(design)
-    times = np.asarray(steps) * regression.flow_time(design, hyper, 1, task)
-    images = regression.gradient_flow(design, hyper, task, times, centred=False).image
+    times = np.asarray(steps) * flow_time(design, hyper, 1, task)
+    images = gradient_flow(design, hyper, task, times, centred=False).image
     flat = jnp.asarray(images, jnp.float32).reshape(len(images), -1, task.channels)
     return jax.device_get(jax.lax.map(lambda colors: pixel_curve_point(task, partial(jnp.take, colors, axis=0)), flat))
 

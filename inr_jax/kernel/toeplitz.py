@@ -1,106 +1,53 @@
-"""Matrices whose entries depend on the difference of two grid points only: products with them, and their inverses.
+"""Matrices whose entries depend only on the difference of two grid points: products, and approximate inverses.
 
 On a grid such a matrix is a convolution, by FFTs in O(n log n), and conjugate gradients need nothing else but a
 preconditioner. Pure functions of arrays, in the arrays' precision.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
-import scipy.linalg
 from jax import lax
-from jaxtyping import Array, Bool, Complex, Float, Int
+from jaxtyping import Array, Bool, Complex, Float
 
+from inr_jax.kernel.krylov import LinearMap
 from inr_jax.settings import AnyArray
 
-# Of the preconditioners: how many waves are solved exactly, at most, and over the number of points.
+# Waves that the preconditioners solve exactly: at most, and over the number of points.
 MODES, SHARE = 1000, 0.15
 
-Product = Callable[[Array], Array]  # (c, *grid) to (c, *grid)
 
-
-class Solution(NamedTuple):
-    """What solves the equations of every colour, the largest relative residual among them, and the iterations."""
-
-    x: Float[Array, " c *grid"]
-    residual: Float[Array, ""]
-    iterations: Int[Array, ""]
-
-
-class Tridiagonal(NamedTuple):
-    """Lanczos' matrices, one a colour."""
-
-    diagonal: Float[AnyArray, "m c"]
-    beside: Float[AnyArray, "m c"]
-
-
-# Where Lanczos' method stands: the vector before, the vector, and their coupling, for each colour.
-Stand = tuple[Array, Array, Array]
-
-
-def conjugate_gradients(
-    multiply: Product,
-    precondition: Product,
-    target: Float[AnyArray, " c *grid"],
-    tolerance: Any,
-    limit: Any,
-) -> Solution:
-    """The solution for every colour; it ends when all relative residuals are below the tolerance, or at the limit."""
-    target = jnp.asarray(target)
-    bound = tolerance**2 * _dot(target, target)
-
-    def unsolved(carry):
-        _, residual, _, _, count = carry
-        return (count < limit) & (_dot(residual, residual) > bound).any()
-
-    def step(carry):
-        solution, residual, direction, energy, count = carry
-        conditioned = precondition(residual)
-        previous, energy = energy, _dot(residual, conditioned)
-        direction = conditioned + _ratio(energy, previous) * direction
-        product = multiply(direction)
-        length = _ratio(energy, _dot(direction, product))
-        return solution + length * direction, residual - length * product, direction, energy, count + 1
-
-    start = (jnp.zeros_like(target), target, jnp.zeros_like(target), jnp.ones_like(bound), 0)
-    solution, _, _, _, count = lax.while_loop(unsolved, step, start)
-    # The recursion's residual drifts from the true one: it is the true one that is reported.
-    residual = target - multiply(solution)
-    relative = jnp.sqrt(_ratio(_dot(residual, residual), _dot(target, target)))
-    return Solution(solution, relative.max(), jnp.asarray(count))
-
-
-def convolution(ntk: Float[AnyArray, "*differences"], grid: tuple[int, ...]) -> Product:
-    """The kernel's matrix on the grid, as a function of what it is multiplied with.
+def convolution(ntk: Float[AnyArray, "*differences"], grid: tuple[int, ...]) -> LinearMap:
+    """The product with the kernel's matrix on the grid.
 
     Exact: the kernel is embedded in a circulant at least 2n - 1 wide along each axis.
     """
     size = [scipy.fft.next_fast_len(n, real=True) for n in ntk.shape]
     # The transform of an even kernel is real, once zero difference is moved to where a transform begins.
-    spectrum = _transformed(jnp.asarray(ntk), size)
+    spectrum = _padded_fft(jnp.asarray(ntk), size)
     for axis, (n, length) in enumerate(zip(grid, size, strict=True)):
         turns = np.arange(spectrum.shape[axis]) * (n - 1) / length
         shape = [-1 if each == axis else 1 for each in range(len(grid))]
         spectrum = spectrum * np.exp(2j * np.pi * turns).reshape(shape)
     spectrum = spectrum.real
-    return lambda x: _restored(_transformed(x, size) * spectrum, size, grid)
+    return lambda x: _cropped_ifft(_padded_fft(x, size) * spectrum, size, grid)
 
 
-def _transformed(x: Float[Array, "..."], size: Sequence[int]) -> Complex[Array, "..."]:
-    """The transform over the last axes of what is padded with zeros to this size; an axis at a time, none of zeros."""
+def _padded_fft(x: Float[Array, "..."], size: Sequence[int]) -> Complex[Array, "..."]:
+    """The transform over the last axes, padded with zeros to this size; axis by axis, without lines of zeros."""
     x = jnp.fft.rfft(x, size[-1])
     for axis, n in zip(range(-len(size), -1), size, strict=False):
         x = jnp.fft.fft(x, n, axis)
     return x
 
 
-def _restored(x: Complex[Array, "..."], size: Sequence[int], grid: Sequence[int]) -> Float[Array, "..."]:
-    """The first `grid` points of what has this transform."""
+def _cropped_ifft(x: Complex[Array, "..."], size: Sequence[int], grid: Sequence[int]) -> Float[Array, "..."]:
+    """The inverse of `_padded_fft`, without the padding."""
     for axis, n in zip(range(-len(size), -1), grid, strict=False):
         x = lax.slice_in_dim(jnp.fft.ifft(x, axis=axis), 0, n, axis=axis)
     return jnp.fft.irfft(x, size[-1])[..., : grid[-1]]
@@ -123,11 +70,11 @@ def circulant(ntk: Float[AnyArray, "*differences"]) -> Float[Array, "*period"]:
     return column
 
 
-def scattered_inverse(column: Float[AnyArray, "*period"], mask: Bool[AnyArray, "*grid"], ridge: Any) -> Product:
+def scattered_inverse(column: Float[AnyArray, "*period"], mask: Bool[AnyArray, "*grid"], ridge: Any) -> LinearMap:
     """The inverse of a matrix near the kernel's on any points of a lattice plus ridge, as a preconditioner.
 
-    `column`: of a circulant on a box around the lattice, a sum of waves. The strongest of them are kept and the others
-    taken for white noise of the same power: low rank and diagonal, which the identity of Woodbury inverts.
+    `column`: of a circulant on a box around the lattice, a sum of waves. The strongest waves are kept and the others
+    replaced by white noise of the same power: low rank plus diagonal, inverted by Woodbury's identity.
     """
     period, axes = column.shape, range(-column.ndim, 0)
     power = _power(column).ravel()
@@ -151,11 +98,11 @@ def scattered_inverse(column: Float[AnyArray, "*period"], mask: Bool[AnyArray, "
     return inverse
 
 
-def filled_inverse(column: Float[AnyArray, "*period"], ntk: Float[AnyArray, "*differences"], ridge: Any) -> Product:
-    """The same on a whole lattice, where the weaker waves are left to a circulant of the lattice itself.
+def filled_inverse(column: Float[AnyArray, "*period"], ntk: Float[AnyArray, "*differences"], ridge: Any) -> LinearMap:
+    """The same preconditioner for a whole lattice, with the weaker waves left to a circulant of the lattice itself.
 
-    It wraps one edge to the other, which only they can bear: their kernel is short. The others are products of a few
-    sines and cosines along each axis: all that is done with them is small and real.
+    It wraps one edge to the other, which is harmless for the weaker waves alone, whose kernel is short. The others are
+    products of a few sines and cosines along each axis: all that is done with them is small and real.
     """
     grid = tuple((n + 1) // 2 for n in ntk.shape)
     axes = range(-ntk.ndim, 0)
@@ -189,62 +136,13 @@ def filled_inverse(column: Float[AnyArray, "*period"], ntk: Float[AnyArray, "*di
     return inverse
 
 
-def lanczos(multiply: Product, stand: Stand, steps: int) -> tuple[Stand, Tridiagonal]:
-    """So many steps of Lanczos' method for each colour, from where it stands (`lanczos_start`).
-
-    Nothing is made orthogonal again: that costs steps, not the result (Druskin and Knizhnerman 1991).
-    """
-
-    def step(stand, _):
-        before, vector, coupling = stand
-        product = multiply(vector) - coupling * before
-        diagonal = _dot(vector, product)
-        product = product - diagonal * vector
-        beside = jnp.sqrt(_dot(product, product))
-        return (vector, _ratio(product, beside), beside), (diagonal.ravel(), beside.ravel())
-
-    stand, rows = lax.scan(step, stand, length=steps)
-    return stand, Tridiagonal(*rows)
-
-
-def lanczos_start(target: Float[AnyArray, " c *grid"]) -> Stand:
-    """Where Lanczos' method begins: at the normalised target."""
-    size = jnp.sqrt(_dot(target, target))
-    return jnp.zeros_like(jnp.asarray(target)), _ratio(jnp.asarray(target), size), jnp.zeros_like(size)
-
-
-def combined(
-    multiply: Product, start: Stand, matrix: Tridiagonal, coefficients: Float[AnyArray, "m t c"]
-) -> Float[Array, "t c *grid"]:
-    """Sums of Lanczos' vectors with these coefficients: made again, so that none needs to be kept."""
-    shaped = (-1, *[1] * (start[0].ndim - 1))
-
-    def step(carry, row):
-        (before, vector, coupling), total = carry
-        diagonal, beside, share = (each.reshape(*each.shape[:-1], *shaped) for each in row)
-        total = total + share * vector
-        product = multiply(vector) - diagonal * vector - coupling * before
-        return ((vector, _ratio(product, jnp.broadcast_to(beside, coupling.shape)), beside), total), None
-
-    total = jnp.zeros((coefficients.shape[1], *start[0].shape))
-    return lax.scan(step, (start, total), (*matrix, coefficients))[0][1]
-
-
-def of_tridiagonal(
-    function: Callable[[np.ndarray], np.ndarray], diagonal: Float[np.ndarray, " m"], beside: Float[np.ndarray, " m"]
-) -> Float[np.ndarray, "t m"]:
-    """The first column of functions of a tridiagonal matrix: `function` maps eigenvalues (m,) to values (t, m)."""
-    values, vectors = scipy.linalg.eigh_tridiagonal(diagonal, beside[:-1])
-    return (function(values) * vectors[0]) @ vectors.T
-
-
 def _modes(points: int) -> int:
-    """How many waves are solved exactly: of few points few, or they would cost more than they save."""
+    """Number of waves that are solved exactly: few for few points, where more would cost more than they save."""
     return max(2, min(MODES, int(SHARE * points)))
 
 
 def _power(column: Float[AnyArray, "*period"]) -> Float[Array, "*period"]:
-    """The power of each wave of a kernel that repeats, 0 where rounding made it negative."""
+    """The power of each wave of a periodic kernel, 0 where rounding made it negative."""
     return jnp.maximum(jnp.fft.fftn(column).real, 0.0) / column.size
 
 
@@ -277,7 +175,7 @@ def _gram(weight: Float[Array, "..."], bases: Sequence[Complex[np.ndarray, "_ _"
 
 
 def _times(real: Array, imaginary: Array | None, matrix: np.ndarray, axis: int) -> tuple[Array, Array | None]:
-    """The product along an axis, which becomes the last; of real products, which are what a machine is fast at."""
+    """The product along an axis, which becomes the last, in real products, which hardware is fast at."""
 
     def by(x: Array, part: np.ndarray) -> Array:
         return jnp.tensordot(x, part, axes=[[axis], [1]])
@@ -290,13 +188,3 @@ def _times(real: Array, imaginary: Array | None, matrix: np.ndarray, axis: int) 
         by(real, matrix.real) - by(imaginary, matrix.imag),
         by(real, matrix.imag) + by(imaginary, matrix.real),
     )
-
-
-def _dot(a: Float[AnyArray, "c ..."], b: Float[AnyArray, "c ..."]) -> Array:
-    """Inner products per colour, shaped to multiply what they are of."""
-    return jnp.sum(a * b, axis=tuple(range(1, a.ndim)), keepdims=True)
-
-
-def _ratio(a: Array, b: Array) -> Array:
-    """The quotient, and 0 where a colour is solved exactly or constant: nothing is left to do."""
-    return jnp.where(b > 0, a / jnp.where(b > 0, b, 1.0), 0.0)

@@ -112,10 +112,7 @@ def plot_bands(members: Sequence[TrainingCurves]) -> Figure:
 
 def plot_gallery(members: Sequence[Prediction]) -> Figure:
     """Show for each member target, prediction, signed error (mean of the channels), and the spectra of both."""
-    tallest = max(member.target.shape[0] / member.target.shape[1] for member in members)
-    height = 0.28 + 2.1 * min(max(tallest, 0.4), 2.0)
-    figure = Figure(figsize=(11.0, height * len(members) + 0.3), layout="constrained")
-    grid = figure.subplots(len(members), 5, squeeze=False)
+    figure, grid = style.image_rows([member.target.shape for member in members], 5, width=11.0)
     errors = [member.prediction.clip(0, 1) - member.target for member in members]
     limit = float(max(np.quantile(np.abs(error.mean(-1)), 0.99) for error in errors)) or 1.0
     spectra = [[metrics.spectrum(image) for image in (m.target, m.prediction.clip(0, 1))] for m in members]
@@ -140,8 +137,8 @@ def plot_gallery(members: Sequence[Prediction]) -> Figure:
 def plot_enlarged(members: Sequence[tuple[str, Sequence[tuple[str, Float[np.ndarray, "..."]]]]]) -> Figure:
     """Show for each member, given by its title and images with titles, the same part of the image at several sizes."""
     count = max(len(images) for _, images in members)
-    figure = Figure(figsize=(2.6 * count, 2.75 * len(members) + 0.2), layout="constrained")
-    for axes, (title, images) in zip(figure.subplots(len(members), count, squeeze=False), members, strict=True):
+    figure, grid = style.image_rows([images[0][1].shape for _, images in members], count, width=2.6 * count)
+    for axes, (title, images) in zip(grid, members, strict=True):
         for panel, (size, image) in zip(axes, images, strict=True):
             _show_image(panel, image, interpolation="nearest")
             style.image_axes(panel, size)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from inr_jax.kernel import of_study as foresight
+from inr_jax.kernel.of_study import KERNEL_SETTINGS, TRAINING_SETTINGS, varying_columns
 from inr_jax.report import style
 from inr_jax.report.plots_sweep import MOST_LINES, draw_baselines
 from inr_jax.report.selection import split_by
@@ -16,7 +16,7 @@ LABELS = {"psnr_heldout": "held-out pixels", "psnr_validated": "half of the trai
 def plot_predicted_scores(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     """Plot predicted PSNR over the scale on held-out pixels, and on half of the training pixels from the other half."""
     figure, axes = style.canvas(7.2, 4.4)
-    others = [name for name in foresight.swept(table) if name not in (*foresight.READ, *foresight.UNREAD)]
+    others = [name for name in varying_columns(table) if name not in (*KERNEL_SETTINGS, *TRAINING_SETTINGS)]
     for number, (values, group) in enumerate(split_by(table, others)[:MOST_LINES]):
         row = pd.Series(dict(zip(others, np.atleast_1d(values), strict=True)))
         name = style.literal(row_label(row, others)) if others else ""

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from inr_jax.kernel.of_study import READ, SCORES, swept
+from inr_jax.kernel.of_study import KERNEL_SETTINGS, SCORES, varying_columns
 from inr_jax.kernel.scale_curves import PLATEAU
 from inr_jax.report.text import row_label
 
@@ -12,7 +12,7 @@ CHOOSERS = {"psnr_validated": "from training pixels alone", "psnr_heldout": "ora
 
 def best_scales(table: pd.DataFrame) -> list[str]:
     """Return a line for each image and split, with the best scale by the training pixels and by the held-out ones."""
-    others = [name for name in swept(table) if name not in (*READ, "steps", "learning_rate")]
+    others = [name for name in varying_columns(table) if name not in (*KERNEL_SETTINGS, "steps", "learning_rate")]
     lines = []
     for values, group in table.groupby(others, sort=False, dropna=False) if others else [((), table)]:
         problem = row_label(pd.Series(dict(zip(others, values, strict=True))), others) + ": " if others else ""

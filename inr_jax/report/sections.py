@@ -196,7 +196,7 @@ def _theory(members: Sequence[tuple[MemberView, TrainingCurves]]) -> list[Sectio
             # Members that differ in what no kernel reads share a line.
             if not any(np.array_equal(kernel.values, other.values) for other in kernels):
                 kernels.append(kernel)
-            curves.append(observed._replace(predicted=spectrum.curves(design, hyper, task, observed.steps)))
+            curves.append(observed._replace(predicted=spectrum.predict_curves(design, hyper, task, observed.steps)))
     return [*(_eigenvalues(kernels) if kernels else []), *(_predicted(curves) if curves else [])]
 
 

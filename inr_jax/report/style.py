@@ -1,8 +1,10 @@
 """The style of all figures: colours and markers that stay distinct in grey, light axes, legends above them."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -11,6 +13,8 @@ from matplotlib.ticker import FuncFormatter
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#777777"
+# Height over width from which an image is drawn narrower than its column.
+TALLEST = 1.5
 # Lines of scores on training pixels, whatever their colour.
 TRAINING_LINE: dict[str, Any] = {"linestyle": ":", "alpha": 0.9}
 
@@ -36,6 +40,13 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     axes = figure.subplots()
     light_axes(axes)
     return figure, axes
+
+
+def image_rows(shapes: Sequence[tuple[int, ...]], columns: int, width: float) -> tuple[Figure, np.ndarray]:
+    """Return a figure this many inches wide, and its axes: a row for each image shape (h, w, ...), as high as that."""
+    heights = [width / columns * min(shape[0] / shape[1], TALLEST) for shape in shapes]
+    figure = Figure(figsize=(width, sum(heights) + 0.2 * len(shapes) + 0.3), layout="constrained")
+    return figure, figure.subplots(len(shapes), columns, squeeze=False, height_ratios=heights)
 
 
 def light_axes(axes: Axes) -> None:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import scipy.stats
 
@@ -118,9 +119,12 @@ def gaps_to_best(table: pd.DataFrame, summary: Summary, best: Best) -> pd.DataFr
 
 
 def half_width(scores: pd.Series) -> float:
-    """Return half of the 95 % interval of the mean (Student's t), of few scores half the range; NaN of a single one."""
+    """Return half of the 95 % interval of the mean (Student's t), of few scores half the range.
+
+    NaN for a single score, and if one is infinite.
+    """
     scores = scores.dropna()
-    if len(scores) < 2:
+    if len(scores) < 2 or np.isinf(scores).any():
         return float("nan")
     if len(scores) < MIN_FOR_INTERVAL:
         return float(scores.max() - scores.min()) / 2

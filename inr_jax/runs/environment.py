@@ -15,8 +15,6 @@ from inr_jax._version import __version__
 from inr_jax.runs import signals
 from inr_jax.settings import Refused
 
-# Compiled programs are memory maps, a hundred or so each, of which Linux allows a process 65,530.
-MOST_MAPS = 20_000
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-image", "xarray", "dm-pix")
 # The variables that say who the processes are, where no scheduler does.
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
@@ -52,13 +50,6 @@ class Stopwatch:
         elapsed = time.perf_counter() - self._began
         self.compiling = min(_compiled["seconds"] - self._before, elapsed)
         self.fitting = elapsed - self.compiling
-
-
-def let_go_of_programs() -> None:
-    """Let go of all compiled programs where they are so many that a process may soon have no more: XLA would crash."""
-    with contextlib.suppress(OSError):  # not Linux
-        if Path("/proc/self/maps").read_bytes().count(b"\n") > MOST_MAPS:
-            jax.clear_caches()
 
 
 def provenance() -> dict[str, Any]:

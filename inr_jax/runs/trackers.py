@@ -1,20 +1,21 @@
-"""Trackers that a run reports to, behind one small protocol: Weights & Biases, TensorBoard, or a class of one's own.
+"""Trackers that a run reports to, behind one small protocol: Weights & Biases, TensorBoard, or a custom class.
 
-A run's own folder is what counts: a sink that fails is said and left, and the sweep goes on.
+The run folder is what counts: a tracker that fails is reported and closed, and the sweep goes on.
 """
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
-from inr_jax.fit.curves import Curves
+from inr_jax.runs.events import ChunkFinished, Event, FinishedMember
 from inr_jax.runs.stores import Place
 from inr_jax.settings import Refused, imported, library, nearest
 
@@ -23,29 +24,13 @@ MOST_PICTURES, MOST_CURVES = 16, 256
 CURVES = {"history_train": "psnr_train", "history_heldout": "psnr_heldout"}
 
 
-class Finished(NamedTuple):
-    """A member that was fitted just now: settings and scores, curves, and what it shows.
-
-    `row` is that of results.csv as the run stands; `key` stays the same when the run is extended.
-    """
-
-    row: int
-    key: str
-    status: str
-    settings: Mapping[str, Any]
-    scores: Mapping[str, Any]
-    steps: np.ndarray
-    curves: Curves
-    picture: UInt8[np.ndarray, "..."]
-
-
 class Sink(Protocol):
-    """What a tracker does. It is made with the run's folder and what run.json says, before anything is fitted."""
+    """A tracker: made with the run's folder, and the study's name, variant, fingerprint, settings, axes and cases."""
 
     def __init__(self, directory: Path, about: Mapping[str, Any]) -> None:
         """Open the tracker's run."""
 
-    def members(self, finished: Sequence[Finished]) -> None:
+    def members(self, finished: Sequence[FinishedMember]) -> None:
         """Take note of members that were fitted just now."""
 
     def close(self, table: pd.DataFrame, figures: Mapping[str, Path]) -> None:
@@ -63,7 +48,7 @@ class Wandb:
         """Open the run."""
         self.wandb = library("wandb", "wandb")
         self.done, self.best = 0, -np.inf
-        self.pictures: list[Finished] = []
+        self.pictures: list[FinishedMember] = []
         quiet = self.wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True)
         directory.mkdir(parents=True, exist_ok=True)  # or it would write elsewhere
         name = f"{about['study']}-{about['variant']}"
@@ -71,7 +56,7 @@ class Wandb:
             project="inr_jax",
             name=name,
             group=f"{name}-{about['fingerprint']}",
-            config=dict(about["identity"]),
+            config={name: about[name] for name in ("settings", "axes", "cases")},
             dir=directory,
             settings=quiet,
             reinit="create_new",
@@ -79,14 +64,14 @@ class Wandb:
         for curve in CURVES.values():
             self.run.define_metric(f"{curve}/*", step_metric="step")
 
-    def members(self, finished: Sequence[Finished]) -> None:
+    def members(self, finished: Sequence[FinishedMember]) -> None:
         """The number of members that are done, the best score, and their pictures."""
         self.done += len(finished)
-        good = [each for each in finished if each.status == "ok" and np.isfinite(score(each))]
-        self.best = max([self.best, *map(score, good)])
+        good = [each for each in finished if each.status == "ok" and np.isfinite(each.psnr)]
+        self.best = max([self.best, *(each.psnr for each in good)])
         self.run.log({"members": self.done} | ({"best psnr": self.best} if np.isfinite(self.best) else {}))
         shown = [*self.pictures, *(each for each in good if each.picture.ndim == 3)]
-        self.pictures = sorted(shown, key=score, reverse=True)[:MOST_PICTURES]
+        self.pictures = sorted(shown, key=lambda each: each.psnr, reverse=True)[:MOST_PICTURES]
         for each in finished[: max(0, MOST_CURVES + len(finished) - self.done)]:
             for step, values in _points(each):
                 named = {f"{name}/member {each.row}": value for name, value in values.items()}
@@ -110,7 +95,7 @@ class TensorBoard:
         self.writer, self.directory = library("tensorboardX", "tensorboard").SummaryWriter, directory / "tensorboard"
         self.settings = library("tensorboardX.summary", "tensorboard").hparams
 
-    def members(self, finished: Sequence[Finished]) -> None:
+    def members(self, finished: Sequence[FinishedMember]) -> None:
         """A run of the tracker each."""
         for each in finished:
             with self.writer(str(self.directory / f"member_{each.key[:8]}")) as writer:
@@ -139,8 +124,8 @@ SINKS: dict[str, type[Sink]] = {
 }
 
 
-def named(text: str) -> list[str]:
-    """The names of sinks in a setting: separated by commas. Raises Refused for one that is not known."""
+def tracker_names(text: str) -> list[str]:
+    """Return the names of trackers in a setting, which commas separate. Raises Refused for one that is not known."""
     names = [part.strip() for part in text.split(",") if part.strip()]
     for name in names:
         if name not in SINKS and ":" not in name:
@@ -152,41 +137,55 @@ def named(text: str) -> list[str]:
     return names
 
 
-class Sinks:
-    """All sinks of a run: what one of them raises is said once, and it is left."""
+class Trackers:
+    """A listener that passes finished members on to all trackers of a run; one that raises is reported and closed."""
 
-    def __init__(self, text: str, directory: Place, about: Mapping[str, Any]) -> None:
-        """Those that a setting names; opened when there is something to tell, before that the folder is not theirs."""
+    def __init__(
+        self,
+        text: str,
+        directory: Place,
+        about: Mapping[str, Any],
+        settings_of: Callable[[int], Mapping[str, Any]] = lambda row: {},
+    ) -> None:
+        """Take the trackers that a setting names, and the settings of a member by its row.
+
+        They are opened when the first members are finished: before that the folder is not theirs.
+        """
+        self.settings_of = settings_of
         self.waiting: dict[str, Callable[[], Sink]] = {}
         self.open: dict[str, Sink] = {}
-        for name in named(text):
-            with self._left(name):
+        for name in tracker_names(text):
+            with self._guard(name):
                 if issubclass(SINKS.get(name, object), Wandb):
                     _log_in()
-                self.waiting[name] = partial(_maker(name), directory, about)
+                self.waiting[name] = partial(SINKS[name] if name in SINKS else imported(name), directory, about)
 
-    def members(self, finished: Sequence[Finished]) -> None:
-        """Tell all of them what was finished."""
+    def __call__(self, event: Event) -> None:
+        """Hear an event."""
+        if not isinstance(event, ChunkFinished):
+            return
         for name, make in self.waiting.items():
-            with self._left(name):
+            with self._guard(name):
                 self.open[name] = make()
         self.waiting = {}
-        for name, sink in list(self.open.items()):
-            with self._left(name):
-                sink.members(finished)
+        if self.open:
+            members = [dataclasses.replace(each, settings=self.settings_of(each.row)) for each in event.members]
+            for name, sink in list(self.open.items()):
+                with self._guard(name):
+                    sink.members(members)
 
     def close(self, table: Callable[[], pd.DataFrame], figures: Iterable[Place]) -> None:
-        """Tell all of them the end; the table is made only where there is anybody to tell."""
+        """Pass the table and the figures on and close the trackers; the table is made only if one is open."""
         if not self.open:
             return
         made, by_name = table(), {path.stem: path for path in figures}
         for name, sink in list(self.open.items()):
-            with self._left(name):
+            with self._guard(name):
                 sink.close(made, by_name)
 
     @contextlib.contextmanager
-    def _left(self, name: str) -> Iterator[None]:
-        """Leave a sink that raises, whatever it is."""
+    def _guard(self, name: str) -> Iterator[None]:
+        """Close a tracker that raises, whatever it raises."""
         try:
             yield
         except Exception as error:
@@ -202,11 +201,7 @@ def _log_in() -> None:
         wandb.login(verify=False)
 
 
-def _maker(name: str) -> Callable[[Path, Mapping[str, Any]], Sink]:
-    return SINKS[name] if name in SINKS else imported(name)
-
-
-def _points(each: Finished) -> list[tuple[int, dict[str, float]]]:
+def _points(each: FinishedMember) -> list[tuple[int, dict[str, float]]]:
     """The training curves, point by point; without what is not there."""
     columns = {name: getattr(each.curves, field) for field, name in CURVES.items()}
     return [
@@ -215,15 +210,9 @@ def _points(each: Finished) -> list[tuple[int, dict[str, float]]]:
     ]
 
 
-def score(each: Finished) -> float:
-    """The member's PSNR on held-out pixels, or where there are none on its training pixels, in dB."""
-    heldout = each.scores.get("psnr_heldout", np.nan)
-    return each.scores.get("psnr_train", np.nan) if np.isnan(heldout) else heldout
-
-
 def _colours(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
     return picture if picture.shape[-1] == 3 else np.repeat(picture[..., :1], 3, axis=-1)
 
 
-def _named(each: Finished) -> str:
-    return f"member {each.row}, {score(each):.2f} dB"
+def _named(each: FinishedMember) -> str:
+    return f"member {each.row}, {each.psnr:.2f} dB"

@@ -1,304 +1,243 @@
-"""A batch's members brought to their end, chunk by chunk: what is missing, by which plan, from which checkpoint."""
+"""A batch's members fitted to their end: rung by rung, chunk by chunk, from the last checkpoint that there is."""
 
-import dataclasses
 import hashlib
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from inr_jax.data.problem import load_task
-from inr_jax.fit import member as fit
+from inr_jax.fit import member
 from inr_jax.fit.curves import Curves
 from inr_jax.fit.design import member_of
 from inr_jax.fit.metrics import metric_names
 from inr_jax.runs import signals
+from inr_jax.runs.checkpoints import Keeper
 from inr_jax.runs.environment import Stopwatch, device
-from inr_jax.runs.progress import Pace
-from inr_jax.runs.record import Kept, Record, chunk_name, step_of
-from inr_jax.runs.trackers import Finished
+from inr_jax.runs.events import ChunkFinished, ChunkStarted, FinishedMember, Listener, Note
+from inr_jax.runs.record import Record, chunk_name
 from inr_jax.sweep import ensemble, halving
 from inr_jax.sweep.chunks import chunk_by_chunk, padded
-from inr_jax.sweep.fits import Checkpoint, Outcome, members_of, on_host
-from inr_jax.sweep.grid import MEASURED, Batch
+from inr_jax.sweep.fits import Checkpoint, Outcome, members_of
+from inr_jax.sweep.grid import Batch
 from inr_jax.sweep.plan import Plan
 from inr_jax.sweep.study import Run
 
-Failed = dict[str, str]
-
-
-@runtime_checkable
-class Listener(Protocol):
-    """Who hears how a chunk comes along."""
-
-    def begins(self, members: int, counted: int, step: int) -> None:
-        """So many members of a chunk go on from this step; those up to `counted` are not part of the work."""
-
-    def advanced(self, members: int, step: int) -> None:
-        """So many members of the chunk stand at this step."""
-
-    def finished(self, members: Sequence[Finished]) -> None:
-        """These members are kept."""
-
-    def said(self, line: str) -> None:
-        """Something worth a line."""
-
-
-class Part(NamedTuple):
-    """Members of a batch, by their places, that are to stand at a rung; or that are to be kept as they stand.
-
-    `among` is how many of the batch come there, which decides the plan.
-    """
-
-    places: np.ndarray
-    rung: int
-    leave: bool
-    among: int
-
-
-@dataclasses.dataclass
-class Once:
-    """Tells of a batch's plan, by the batch's name, unless it is the last one that was told of."""
-
-    tell: Callable[[dict[str, Any]], None]
-    last: tuple[str, Plan] | None = None
-
-    def __call__(self, name: str, plan: Plan) -> None:
-        """Tell of this one."""
-        if self.last != (name, plan):
-            self.tell({name: plan._asdict()})
-            self.last = name, plan
+# A line for each member that failed, by its key.
+Failures = dict[str, str]
+Places = Int[np.ndarray, " _"]
 
 
 class Work(NamedTuple):
-    """The members of a batch that are to be fitted, with their keys and settings, and where they are recorded.
+    """The members of a batch that are to be fitted, and where: `mine` are their places in the batch.
 
-    `mine` are their places in the batch. `beginning` is told of the plan before a member is fitted. A chunk that
-    another process fits is left for the end, and then waited for so many seconds; if none, it is an error at once.
-    `compiled` are seconds of compiling that no chunk has put down yet.
+    A chunk that another process is fitting is waited for, for `wait` seconds; beyond them it is an error.
     """
 
     record: Record
     run: Run
     batch: Batch
     keys: list[str]
-    settings: list[Mapping[str, Any]]
-    mine: np.ndarray
-    beginning: Once
-    waits: float
-    compiled: list[float]
+    mine: Places
+    wait: float = 0.0
 
-    def parts(self) -> Generator[Part, Failed, Failed]:
-        """What is to be done, rung by rung; is sent who failed of each, and returns a line for each of them, by key."""
-        steps, keep = self.batch.design.steps, self.run.keep
-        failed: Failed = {}
-        settings, going = halving.settings_of(self.batch.hypers), self.mine
-        among = len(self.keys)
-        for rung in halving.rungs(steps, keep):
-            failed |= yield from self._part(going, rung, False, among)
-            going = np.asarray([place for place in going if self.keys[place] not in failed], int)
-            if rung < steps and len(going):
-                best = halving.survivors(self.ranked(going, rung), settings[going], keep)
-                failed |= yield from self._part(going[~best], rung, True, among)
-                going = going[best]
-                among = len(going)
-        return failed
+    @property
+    def rungs(self) -> list[int]:
+        """The steps at which members are ranked, and the last."""
+        return halving.rungs(self.batch.design.steps, self.run.keep)
 
-    def _part(self, going: np.ndarray, rung: int, leave: bool, among: int) -> Generator[Part, Failed, Failed]:
-        missing = self.missing(going, rung, leave)
-        return (yield Part(missing, rung, leave, among)) if len(missing) else {}
-
-    def bring(self, part: Part, listener: Listener) -> Failed:
-        """Bring the members of a part there; a line for each that failed, by key.
-
-        Raises BlockingIOError where another process fits some of them for longer than `waits` seconds.
-        """
-        failed: Failed = {}
-        held: list[np.ndarray] = []
-
-        def fit_one(places: np.ndarray, plan: Plan, waits: float) -> None:
-            try:
-                self.fit_chunk(places, plan, part, listener, waits)
-            except BlockingIOError as error:
-                if waits == self.waits:
-                    raise
-                listener.said(f"{error}; the others first")
-                held.append(places)
-
-        groups, plan = self.groups(part.places), self.plan(part.among)
-        for waits in dict.fromkeys((0.0, self.waits)):
-            for places, ended, _ in chunk_by_chunk(groups, plan, partial(fit_one, waits=waits)):
-                if isinstance(ended, Exception):
-                    reason = str(ended).strip().partition("\n")[0]
-                    failed |= {self.keys[place]: f"member {self.batch.rows[place]}: {reason}" for place in places}
-            groups = held
-        return failed
-
-    def only(self, part: Part) -> "tuple[Work, Part]":
-        """The work and the part with this part's members alone: what another process needs of it."""
-        places = part.places
+    def select(self, places: Places) -> "Work":
+        """Return the work of these members alone: what another process needs of it."""
         batch = self.batch._replace(hypers=member_of(self.batch.hypers, places), rows=self.batch.rows[places])
-        keys, settings = ([each[place] for place in places] for each in (self.keys, self.settings))
-        here, once = np.arange(len(places)), Once(self.record.save_plans)
-        return Work(self.record, self.run, batch, keys, settings, here, once, self.waits, []), part._replace(
-            places=here
-        )
-
-    def missing(self, going: np.ndarray, rung: int, leave: bool) -> np.ndarray:
-        """Those of these members that do not yet stand at a rung; of those to be left, those that are not kept."""
-        # In this order: what is unfinished here may be kept by now, but not the other way round.
-        unfinished, kept = self.record.unfinished(), self.record.kept()
-
-        def stands(key: str) -> bool:
-            there = key in kept and int(kept[key].steps[-1]) >= rung
-            begun = not leave and rung < self.batch.design.steps and key in unfinished
-            return there or (begun and step_of(unfinished[key][0]) >= rung)
-
-        return np.asarray([place for place in going if not stands(self.keys[place])], int)
-
-    def ranked(self, going: np.ndarray, rung: int) -> np.ndarray:
-        """What these members are ranked by at a rung."""
-        courses = self.record.courses([self.keys[place] for place in going])
-        scores = []
-        for place in going:
-            read, curves, diverged_at = courses[self.keys[place]]
-            until = read <= rung
-            curves = Curves(*(np.asarray(curve)[None, until] for curve in curves))
-            diverged = np.asarray([diverged_at if 0 <= diverged_at < rung else -1])
-            scores.append(halving.ranking(read[until], curves, diverged, rung, self.batch.design.steps))
-        return np.concatenate(scores)
-
-    def plan(self, among: int) -> Plan:
-        """The plan by which so many are fitted: as it began, if it did, since chunk and block change bits."""
-        there = self.record.run.get("plans", {}).get(self.name(among))
-        with Stopwatch() as watch:
-            plan = Plan(**there) if there else planned(self.batch, self.run, among)
-        self.compiled.append(watch.compiling)
-        return plan
-
-    def name(self, among: int) -> str:
-        """What the plan for so many members of the batch depends on: other values of it are another plan."""
-        run = self.run
-        asked = (self.batch.design, self.batch.data, among, run.chunk, run.pixel_block, run.features)
-        return hashlib.sha256(repr((asked, device())).encode()).hexdigest()[:16]
-
-    def groups(self, missing: np.ndarray) -> list[np.ndarray]:
-        """The missing members, those that stand at the same step together, the furthest first."""
-        unfinished = self.record.unfinished()
-        furthest = (unfinished.get(self.keys[place]) for place in missing)
-        steps = [step_of(paths[0]) if paths else 0 for paths in furthest]
-        groups: dict[int, list[int]] = {}
-        for place, step in zip(missing, steps, strict=True):
-            groups.setdefault(step, []).append(place)
-        return [np.asarray(groups[step]) for step in sorted(groups, reverse=True)]
-
-    def fit_chunk(self, places: np.ndarray, plan: Plan, part: Part, listener: Listener, waits: float) -> None:
-        """Fit these members of the batch up to a rung, from their last checkpoint on if there is one.
-
-        At the last of their steps they are kept, and so are those to leave; the others' checkpoint stays.
-        """
-        design, run = self.batch.design, self.run
-        task, full = load_task(self.batch.data), padded(places, plan.chunk)
-        hypers = member_of(self.batch.hypers, full)
-        mine = [self.keys[place] for place in places]
-        points = halving.points(design.steps, run.history, run.keep)
-        with self.record.owned(chunk_name(mine), waits), signals.waiting():
-            if self.record.stands(mine) >= part.rung:
-                return  # another process was there between our looking and our owning
-            self.beginning(self.name(part.among), plan)
-            start, about = self.restored([self.keys[place] for place in full], points.tolist(), listener)
-            pace = Pace(run.checkpoint_seconds)
-            with Stopwatch() as watch:
-
-                def said(read: np.ndarray = points) -> dict[str, Any]:
-                    watch.read()
-                    compiling = watch.compiling + sum(self.compiled)
-                    seconds = {"seconds": watch.fitting, "compile_seconds": compiling}
-                    spent = {name: about[name] + spent for name, spent in seconds.items()}
-                    return spent | {"history_step": read.tolist()}
-
-                def keep(segment: Checkpoint) -> None:
-                    self.record.save_checkpoint(mine, on_host(segment), said())
-
-                def after(segment: Checkpoint) -> int:
-                    listener.advanced(len(places), segment.step)
-                    steps = pace.looking(segment.step)
-                    if signals.asked() or pace.checkpoint_due():
-                        keep(segment)
-                        pace.checkpointed()
-                    if signals.asked():
-                        raise signals.Stopped(signals.asked())
-                    return steps
-
-                ranked = halving.rungs(design.steps, run.keep)[:-1]
-                at = start.step if start else 0
-                listener.begins(len(places), at if at in ranked else 0, at)
-                stop = max(part.rung, start.step if start else 0)
-                segment = ensemble.advance(
-                    design, hypers, task, plan, points, stop, after, start, metric_names(run.metrics)
-                )
-                if part.leave or part.rung == design.steps:
-                    fitted = ensemble.outcome(design, hypers, task, plan, segment, metric_names(run.metrics))
-                    read = points[points <= segment.step]
-                    self.record.save_chunk(mine, fitted, said(read))
-                    listener.finished(self.finished(places, fitted, read))
-                else:
-                    keep(segment)
-                self.compiled.clear()
-
-    def finished(self, places: np.ndarray, fitted: Outcome, steps: np.ndarray) -> list[Finished]:
-        """The members of a chunk as listeners are told of them."""
-        ended = "ok" if steps[-1] == self.batch.design.steps else "pruned"
-        return [
-            Finished(
-                int(self.batch.rows[place]),
-                self.keys[place],
-                "diverged" if fitted.diverged_at[at] >= 0 else ended,
-                self.settings[place],
-                {name: getattr(fitted, name)[at].item() for name in (*MEASURED, "diverged_at")}
-                | {name: score[at].item() for name, score in fitted.scores.items()},
-                steps,
-                Curves(*(curve[at] for curve in fitted.curves)),
-                fitted.picture[at],
-            )
-            for at, place in enumerate(places)
-        ]
-
-    def restored(
-        self, keys: Sequence[str], points: list[int], listener: Listener
-    ) -> tuple[Checkpoint | None, dict[str, Any]]:
-        """Where these members of a chunk stood when they were stopped, and the seconds that it took.
-
-        None where they begin, or their curves have other steps. One that fills up the chunk stands there repeatedly.
-        """
-        design, hyper, task = self.batch.design, member_of(self.batch.hypers, 0), load_task(self.batch.data)
-        those = list(dict.fromkeys(keys))
-        found = self.record.restored(those, points, partial(fit.shapes, design, hyper, task))
-        if not found:
-            return None, {"seconds": 0.0, "compile_seconds": 0.0}
-        start, about = found
-        if start.step not in halving.rungs(design.steps, self.run.keep)[:-1]:
-            listener.said(f"{len(those)} members go on at step {start.step} of {design.steps}")
-        return members_of(start, np.asarray([those.index(key) for key in keys])), about
+        keys = [self.keys[place] for place in places]
+        return self._replace(batch=batch, keys=keys, mine=np.arange(len(places)))
 
 
-def remaining(
-    batch: Batch, keys: Sequence[str], mine: np.ndarray, kept: Mapping[str, Kept], keep: float
-) -> tuple[int, int]:
-    """How many of these members of a batch are still to be kept, and about how many steps that takes all of them."""
-    steps = batch.design.steps
-    # A pruned one is done, unless nobody shall be pruned.
-    least = 0 if keep < 1 else steps
-    rows = [row for row in mine if keys[row] not in kept or kept[keys[row]].steps[-1] < least]
-    if not rows:
-        return 0, 0
-    settings = len(np.unique(halving.settings_of(member_of(batch.hypers, np.asarray(rows)))))
-    return len(rows), round(len(rows) / settings * halving.member_steps(settings, steps, keep))
+class Goal(NamedTuple):
+    """The step that members are to reach, whether they end there, and how many of their batch come that far.
+
+    The number decides the plan, and with it the bits.
+    """
+
+    step: int
+    ends: bool
+    among: int
+
+
+def finish_batch(work: Work, emit: Listener) -> Failures:
+    """Fit the members of a batch to their end, or until they are pruned; a line for each that failed, by key.
+
+    Raises BlockingIOError where another process fits some of them for longer than `work.wait` seconds.
+    """
+    alive, among = work.mine, len(work.keys)
+    failures: Failures = {}
+    for rung in work.rungs:
+        failures |= reach(work, alive, goal_at(work, rung, among), emit)
+        alive, pruned = survivors(work, alive, rung, failures)
+        failures |= reach(work, pruned, Goal(rung, True, among), emit)
+        among = len(alive)
+    return failures
+
+
+def goal_at(work: Work, rung: int, among: int) -> Goal:
+    """Return what members that come to a rung are to reach there."""
+    return Goal(rung, rung == work.batch.design.steps, among)
+
+
+def survivors(work: Work, alive: Places, rung: int, failures: Failures) -> tuple[Places, Places]:
+    """Divide the members at a rung, but for those that failed, into those that are fitted on and those pruned."""
+    alive = np.asarray([place for place in alive if work.keys[place] not in failures], int)
+    if rung == work.batch.design.steps or not len(alive):
+        return alive, alive[:0]
+    curves = work.record.read_curves([work.keys[place] for place in alive])
+    scores = []
+    for place in alive:
+        steps, read, diverged_at = curves[work.keys[place]]
+        until = steps <= rung
+        diverged = np.asarray([diverged_at if 0 <= diverged_at < rung else -1])
+        so_far = Curves(*(np.asarray(curve)[None, until] for curve in read))
+        scores.append(halving.ranking(steps[until], so_far, diverged, rung, work.batch.design.steps))
+    settings = halving.settings_of(work.batch.hypers)[alive]
+    best = halving.survivors(np.concatenate(scores), settings, work.run.keep)
+    return alive[best], alive[~best]
+
+
+def missing(work: Work, places: Places, goal: Goal) -> Places:
+    """Return those of these members that have not reached a goal."""
+    # In this order: what is unfinished here may be finished by now, but not the other way round.
+    unfinished, finished = work.record.unfinished(), work.record.members()
+
+    def reached(key: str) -> bool:
+        if key in finished and finished[key].step >= goal.step:
+            return True
+        return not goal.ends and key in unfinished and unfinished[key][0].step >= goal.step
+
+    return np.asarray([place for place in places if not reached(work.keys[place])], int)
+
+
+def reach(work: Work, places: Places, goal: Goal, emit: Listener) -> Failures:
+    """Fit those of these members that have not reached a goal, chunk by chunk; a line for each that failed, by key."""
+    places = missing(work, places, goal) if len(places) else places
+    if not len(places):
+        return {}
+    failures: Failures = {}
+    busy: list[Places] = []
+    name = _plan_name(work, goal.among)
+    saved = work.record.run.plans.get(name)
+    with Stopwatch() as watch:
+        # As it began, if it did: chunk and block change bits.
+        plan = Plan(**saved) if saved else planned(work.batch, work.run, goal.among)
+    compiling = watch.compiling
+
+    def fit_one(places: Places, plan: Plan, wait: float) -> None:
+        nonlocal saved, compiling
+        if plan._asdict() != saved:
+            saved = plan._asdict()
+            work.record.save_plan(name, saved)
+        try:
+            fit_chunk(work, places, plan, goal, emit, wait, compiling)
+            compiling = 0.0
+        except BlockingIOError as error:
+            if wait == work.wait:
+                raise
+            emit(Note(f"{error}; the others first"))
+            busy.append(places)
+
+    groups = _by_step(work, places)
+    for wait in dict.fromkeys((0.0, work.wait)):
+        for chunk, result, _ in chunk_by_chunk(groups, plan, partial(fit_one, wait=wait)):
+            if isinstance(result, Exception):
+                reason = str(result).strip().partition("\n")[0]
+                failures |= {work.keys[place]: f"member {work.batch.rows[place]}: {reason}" for place in chunk}
+        groups = busy
+    return failures
+
+
+def fit_chunk(
+    work: Work, places: Places, plan: Plan, goal: Goal, emit: Listener, wait: float = 0.0, compiling: float = 0.0
+) -> None:
+    """Fit a chunk from its last checkpoint to a goal; there it is finished, or its checkpoint stays.
+
+    `compiling` are seconds that compiling its program took before.
+    """
+    record, (design, data, hypers, _) = work.record, work.batch
+    keys, full, task = [work.keys[place] for place in places], padded(places, plan.chunk), load_task(data)
+    points = halving.points(design.steps, work.run.history, work.run.keep)
+    hypers, metrics = member_of(hypers, full), metric_names(work.run.metrics)
+    with record.owned(chunk_name(keys), wait), signals.waiting():
+        if record.finished_step(keys) >= goal.step:
+            return  # another process finished it before this one owned it
+        start, spent = _resume(work, [work.keys[place] for place in full], points.tolist(), emit)
+        before = spent | {"compile_seconds": spent["compile_seconds"] + compiling}
+        with Keeper(record, keys, points, before, work.run.checkpoint_seconds, emit) as keeper:
+            at = start.step if start else 0
+            emit(ChunkStarted(len(keys), at, at if at in work.rungs[:-1] else 0))
+            stop = max(goal.step, at)
+            last = ensemble.advance(design, hypers, task, plan, points, stop, keeper, start, metrics)
+            if goal.ends:
+                outcome = ensemble.outcome(design, hypers, task, plan, last, metrics)
+                steps = points[points <= last.step]
+                record.save_members(keys, last.step, outcome, keeper.facts(steps))
+                emit(ChunkFinished(_finished(work, places, outcome, steps)))
+            else:
+                keeper.save(last)
 
 
 def planned(batch: Batch, run: Run, among: int) -> Plan:
-    """The plan for so many members of a batch, by the planner and by the memory that their program asks for."""
+    """Return the plan for so many members of a batch, by the planner and by the memory that their program needs."""
     task, hypers = load_task(batch.data), member_of(batch.hypers, np.resize(np.arange(len(batch.rows)), among))
     metrics = metric_names(run.metrics)
     return ensemble.planned(batch.design, hypers, task, run.chunk, run.pixel_block, run.features, metrics)
+
+
+def _plan_name(work: Work, among: int) -> str:
+    """A digest of what the plan for so many members of the batch depends on."""
+    run = work.run
+    asked = (work.batch.design, work.batch.data, among, run.chunk, run.pixel_block, run.features)
+    return hashlib.sha256(repr((asked, device())).encode()).hexdigest()[:16]
+
+
+def _by_step(work: Work, places: Places) -> list[Places]:
+    """The members in groups that stand at the same step, the furthest first."""
+    unfinished = work.record.unfinished()
+    entries = [unfinished.get(work.keys[place]) for place in places]
+    steps = np.asarray([found[0].step if found else 0 for found in entries])
+    return [places[steps == step] for step in np.unique(steps)[::-1]]
+
+
+def _resume(
+    work: Work, keys: Sequence[str], points: list[int], emit: Listener
+) -> tuple[Checkpoint | None, dict[str, float]]:
+    """The last checkpoint of a chunk's members and the seconds until then; None where they begin.
+
+    A member that fills up the chunk stands there repeatedly.
+    """
+    design, hyper, task = work.batch.design, member_of(work.batch.hypers, 0), load_task(work.batch.data)
+    distinct = list(dict.fromkeys(keys))
+    found = work.record.read_checkpoint(distinct, points, partial(member.shapes, design, hyper, task))
+    if not found:
+        return None, {"seconds": 0.0, "compile_seconds": 0.0}
+    checkpoint, spent = found
+    if checkpoint.step not in work.rungs[:-1]:
+        emit(Note(f"{len(distinct)} members go on at step {checkpoint.step} of {design.steps}"))
+    return members_of(checkpoint, np.asarray([distinct.index(key) for key in keys])), spent
+
+
+def _finished(work: Work, places: Places, outcome: Outcome, steps: np.ndarray) -> list[FinishedMember]:
+    """The members of a chunk as listeners hear of them."""
+    ended = "ok" if steps[-1] == work.batch.design.steps else "pruned"
+    columns = {**outcome.scores, "rms_frequency": outcome.rms_frequency, "diverged_at": outcome.diverged_at}
+    return [
+        FinishedMember(
+            int(work.batch.rows[place]),
+            work.keys[place],
+            "diverged" if outcome.diverged_at[row] >= 0 else ended,
+            {name: column[row].item() for name, column in columns.items()},
+            steps,
+            Curves(*(curve[row] for curve in outcome.curves)),
+            outcome.picture[row],
+        )
+        for row, place in enumerate(places)
+    ]

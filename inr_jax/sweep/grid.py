@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from inspect import Parameter
 from typing import Any, NamedTuple
 
@@ -115,14 +116,15 @@ class Grid(Sequence[Member]):
     def keys(self, digests: Mapping[Data, str]) -> list[str]:
         """A digest of each member: the same settings on the same pixels are the same member, wherever it stands.
 
-        `digests` are those of the images.
+        `digests` are those of the images. A setting of the package at its default is left out: one that a later version
+        adds makes no other member.
         """
         stems = [_stem(kind.like, digests[kind.like.data]) for kind in self.kinds]
         found = []
         for row, number in enumerate(self.kind.tolist()):
             like, names = self.kinds[number]
             numbers = {**like.hyper, **{name: _plain(name, self.swept[name][row]) for name in names}}
-            text = stems[number] + "".join(f"{name}={numbers[name]!r};" for name in sorted(numbers))
+            text = stems[number] + "".join(f"{name}={numbers[name]!r};" for name in sorted(changed_settings(numbers)))
             found.append(hashlib.sha256(text.encode()).hexdigest()[:24])
         return found
 
@@ -152,7 +154,7 @@ def grid(study: Study) -> Grid:
     shape = (len(study.cases), *map(len, study.axes.values()))
     if math.prod(shape) > MOST_MEMBERS:
         raise Refused(f"axes make {math.prod(shape):,} members: at most {MOST_MEMBERS:,} are fitted in one run")
-    known = fields([study.settings, *study.cases], [study.axes, study.second])
+    known = fields([study.settings, *study.cases], [study.axes])
     numbers = [name for name in study.axes if name in known.fit and known.fit[name].traced]
     others = [name for name in study.axes if name not in numbers]
     kinds: dict[Any, tuple[int, Kind]] = {}
@@ -239,8 +241,20 @@ def _hypers(members: Grid, rows: np.ndarray) -> Hyper:
 def _stem(member: Member, image_digest: str = "") -> str:
     """A digest of the static settings that a member reads, and of the image."""
     read = {name: value for name, value in member.settings.items() if value is not None and name not in member.hyper}
-    text = json.dumps([read, image_digest], sort_keys=True, default=str)
+    text = json.dumps([changed_settings(read), image_digest], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def changed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without those of the package that are at their defaults; those of custom functions all stay."""
+    defaults = setting_defaults()
+    return {name: value for name, value in settings.items() if name not in defaults or value != defaults[name]}
+
+
+@lru_cache
+def setting_defaults() -> dict[str, Any]:
+    """The defaults of the package's settings by name."""
+    return {name: setting.default for name, setting in {**catalogue(Problem), **catalogue(Fit)}.items()}
 
 
 def fields(settings: Sequence[Mapping[str, Any]] = (), axes: Sequence[Mapping[str, Sequence]] = ()) -> Fields:
@@ -254,8 +268,8 @@ def fields(settings: Sequence[Mapping[str, Any]] = (), axes: Sequence[Mapping[st
         for function in [setting for setting in group.values() if setting.registry is not None]:
             named = [each[function.name] for each in settings if each.get(function.name) is not None]
             named += [value for swept in axes for value in swept.get(function.name, ())]
-            for name in dict.fromkeys(named):
-                if not isinstance(name, str) or name in (function.default, *function.registry):  # type: ignore[misc]
+            for name in dict.fromkeys(each for each in named if isinstance(each, str)):
+                if name in (function.default, *function.registry):  # type: ignore[misc]
                     continue
                 for own in declared(function.registry.find(name)):  # type: ignore[union-attr]
                     provided = own.name in PROVIDED and own.default is Parameter.empty

@@ -1,8 +1,8 @@
 """What a study asks for, and how it is carried out."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple
 
 from inr_jax.settings import about
 
@@ -50,10 +50,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """A study as it was asked for: base settings by name, the axes' values, the cases, and how to run it.
-
-    `second` are the axes of the run that follows, where they have other values than in this one.
-    """
+    """A study as it was asked for: base settings by name, the axes' values, the cases, and how to run it."""
 
     name: str
     variant: str
@@ -61,4 +58,22 @@ class Study:
     axes: Mapping[str, tuple]
     cases: tuple[Mapping[str, Any], ...]
     run: Run
-    second: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
+
+
+class Experiment(NamedTuple):
+    """A study, and where its results choose the members of a second run, that study too, but for its cases.
+
+    `chosen(add, variant, results)` adds these cases, read off the first run's table; None if no run follows.
+    """
+
+    study: Study
+    chosen: Callable[..., None] | None = None
+    second: Study | None = None
+
+
+def collect_cases(add_to: Callable[..., None] | None, *arguments: Any) -> list[dict[str, Any]]:
+    """Return the settings of each case that a study file's `cases` or `chosen` adds."""
+    cases: list[dict[str, Any]] = []
+    if add_to is not None:
+        add_to(lambda **case: cases.append(case), *arguments)
+    return cases

@@ -15,7 +15,8 @@ from inr_jax.data import images
 from inr_jax.data.synthetic import SYNTHETIC
 from inr_jax.fit import encodings as features
 from inr_jax.fit import networks
-from inr_jax.runs import progress
+from inr_jax.runs import events
+from inr_jax.runs.events import Advanced, ChunkStarted, Progress
 
 
 def printed(capsys, *arguments: str) -> str:
@@ -80,12 +81,12 @@ class Terminal:
 def test_a_terminal_gets_a_bar_with_members_best_steps_and_time_left_in_no_colours(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     monkeypatch.setenv("NO_COLOR", "1")
-    with progress.Progress(4, 400) as shown:
-        shown.begins(2, 0, 0)
-        shown.advanced(2, 50)
+    with Progress(4, 400) as shown:
+        shown(ChunkStarted(2, 0))
+        shown(Advanced(2, 50))
         shown.best, shown.done = 25.5, 2
         shown.bar.refresh()
-        shown.advanced(2, 100)
+        shown(Advanced(2, 100))
         shown.bar.refresh()
     assert "2/4 members, best 25.50 dB" in terminal.text and "200/400" in terminal.text and "<00:0" in terminal.text
     assert "\x1b[3" not in terminal.text and "\x1b[4" not in terminal.text
@@ -93,12 +94,12 @@ def test_a_terminal_gets_a_bar_with_members_best_steps_and_time_left_in_no_colou
 
 def test_without_a_terminal_there_are_plain_lines_now_and_then(monkeypatch, capsys):
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    with progress.Progress(4, 400) as shown:
-        shown.begins(4, 0, 0)
+    monkeypatch.setattr(events.time, "monotonic", lambda: now[0])
+    with Progress(4, 400) as shown:
+        shown(ChunkStarted(4, 0))
         for step in range(10, 101, 10):
             now[0] += 4.0
-            shown.advanced(4, step)
+            shown(Advanced(4, step))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and lines[0] == "0/4 members, 160/400 member-steps, about 00:24 left"
     assert np.all(["\x1b" not in line for line in lines])
@@ -106,10 +107,10 @@ def test_without_a_terminal_there_are_plain_lines_now_and_then(monkeypatch, caps
 
 def test_steps_of_a_process_before_this_one_do_not_make_the_time_left_shorter(monkeypatch, capsys):
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    with progress.Progress(4, 400) as shown:
-        shown.begins(4, 0, 80)
-        shown.advanced(4, 80)
+    monkeypatch.setattr(events.time, "monotonic", lambda: now[0])
+    with Progress(4, 400) as shown:
+        shown(ChunkStarted(4, 80))
+        shown(Advanced(4, 80))
         now[0] += 16.0
-        shown.advanced(4, 90)
+        shown(Advanced(4, 90))
     assert capsys.readouterr().err == "0/4 members, 360/400 member-steps, about 00:16 left\n"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from experiments import render, report, sweep
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import Command, told
-from inr_jax.runs import study
+from inr_jax.runs.members import members_of
 from inr_jax.settings import Refused
 from inr_jax.sweep import grid
 
@@ -52,7 +52,7 @@ def asked(*arguments: str) -> int:
         (["--config.size=-4"], ["size", "-4", "at least 0"]),
         (["--config.run.chunk=-1"], ["chunk", "-1"]),
         (["--config.run.chunks=1"], ["run.chunks", "run.chunk"]),
-        (["--config.hyper.scale"], ["--config.hyper.scale", "needs a value"]),
+        (["--config.hyper.scale"], ["--config.hyper.scale: expected one argument"]),
         (["stray"], ["stray"]),
         (["--outt=x"], ["--outt", "'--out'"]),
         (["--dry_rum"], ["--dry_rum", "'--dry_run'"]),
@@ -134,8 +134,8 @@ def test_a_dry_run_writes_nothing(capsys, tmp_path):
         (render, [".", "--member=0", "--out=a.png"], ["run.json"]),
         (report, ["nowhere"], ["nowhere"]),
         (report, ["a", "b"], ["unrecognized", "b"]),
-        (report, [], ["missing", "RUN"]),
-        (render, ["RUN", "--member", "--out=a.png"], ["--member needs a value"]),
+        (report, [], ["required: RUN"]),
+        (render, ["RUN", "--member", "--out=a.png"], ["--member: expected one argument"]),
         (render, ["RUN", "--member=-1", "--out=a.png"], ["--member=-1", "at least 0"]),
         (render, ["RUN", "--member=0", "--size=9y9", "--out=a.png"], ["--size=9y9", "1024x768"]),
         (render, ["RUN", "--memb=0", "--out=a.png"], ["--memb=0 is not known; did you mean '--member'?"]),
@@ -205,7 +205,7 @@ def checked(argv) -> int:
     command.add_argument("--out")
     command.add_argument("--dry_run", action="store_true")
     request = command.parse(argv)
-    study.members_of(configuration.load(request.config, request.fields).study)
+    members_of(configuration.load(request.config, request.fields).study)
     return 0
 
 

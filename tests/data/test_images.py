@@ -264,10 +264,48 @@ def test_resizing_is_scikit_images_with_anti_aliasing(tmp_path, resize, size):
     np.testing.assert_allclose(image, wanted, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("resize", ["crop", "stretch"])
+@pytest.mark.parametrize("resize", ["crop", "stretch", "fit"])
 def test_what_is_too_fine_for_the_new_size_becomes_gray(resize):
     stripes = np.broadcast_to((np.arange(96) % 2)[:, None, None], (96, 96, 1)).astype(np.float32)
     np.testing.assert_allclose(images.resample(stripes, 16, resize)[2:-2, 2:-2], 0.5, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "wanted"),
+    [((20, 32), 16, (10, 16)), ((32, 20), 16, (16, 10)), ((20, 32), 48, (30, 48)), ((9, 33), 10, (3, 10))],
+)
+def test_fit_keeps_the_shape_and_resamples_with_anti_aliasing(tmp_path, shape, size, wanted):
+    pixels = noise(*shape, 3)
+    image = images.load(save(tmp_path / "a.png", pixels), size, "fit")
+    assert is_image(image) and image.shape == (*wanted, 3)
+    np.testing.assert_allclose(
+        image, skimage.transform.resize(pixels / 255.0, wanted, anti_aliasing=True), atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("shape", [(6, 10), (10, 6), (10, 10)])
+def test_fit_gives_exact_pixels_where_the_longer_side_is_the_size(tmp_path, shape):
+    pixels = noise(*shape, 3)
+    image = images.load(save(tmp_path / "a.png", pixels), 10, "fit")
+    np.testing.assert_array_equal(image, (pixels / 255.0).astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", [(2, 60), (60, 2)])
+def test_fit_leaves_at_least_two_pixels_a_side(tmp_path, shape):
+    image = images.load(save(tmp_path / "a.png", noise(*shape)), 10, "fit")
+    assert sorted(image.shape[:2]) == [2, 10]
+
+
+def test_of_a_square_image_fit_is_crop_and_stretch(tmp_path):
+    path = save(tmp_path / "a.png", noise(12, 12, 3))
+    crop, stretch, fit = (images.load(path, 8, resize) for resize in ("crop", "stretch", "fit"))
+    np.testing.assert_array_equal(fit, crop)
+    np.testing.assert_array_equal(fit, stretch)
+
+
+def test_an_unknown_way_to_resize_is_refused_with_the_nearest():
+    with pytest.raises(Refused, match=r"resize='fits'.*did you mean 'fit'.*crop, stretch, fit"):
+        images.load("astronaut", 32, "fits")
 
 
 @pytest.mark.parametrize("side", [2, 7, 64])
@@ -469,11 +507,8 @@ def sources(tmp_path, monkeypatch):
 def test_a_function_of_ones_own_is_an_image_or_a_signal_and_its_keywords_are_settings(sources):
     assert images.reads("own_sources:gray") == {"level"} and images.reads("astronaut") == set()
     np.testing.assert_array_equal(images.load("own_sources:gray", 8, level=0.75), np.full((8, 8, 1), 0.75))
-    assert images.load("own_sources:wide", 8).shape == (8, 8, 3) and images.load("own_sources:wide").shape == (
-        20,
-        40,
-        3,
-    )
+    for size, resize, shape in ((0, "crop", (20, 40, 3)), (8, "crop", (8, 8, 3)), (8, "fit", (4, 8, 3))):
+        assert images.load("own_sources:wide", size, resize).shape == shape
     np.testing.assert_allclose(
         images.load("own_sources:line", 30, turns=1)[:, 0], 0.5 + 0.5 * np.sin(range(30)), rtol=1e-6
     )

@@ -77,7 +77,7 @@ def test_predict_writes_a_column_for_every_swept_axis_and_a_figure(tmp_path, cap
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ([], ["--out", "missing"]),
+        ([], ["required: --out"]),
         (["--ridge=0", "--out=x"], ["--ridge=0", "above 0"]),
         (["--ridge=much", "--out=x"], ["--ridge=much", "number"]),
         (["--time=-1", "--out=x"], ["--time=-1", "above 0"]),
@@ -111,18 +111,18 @@ def test_a_sweep_shows_the_prediction_over_what_was_trained(tmp_path):
 def test_a_centred_sweep_fits_multiples_of_the_scale_that_the_kernel_chooses(tmp_path, capsys):
     arguments = [("size", "16"), ("axes.scale", "0.5,1,2"), ("run.centre", "True"), ("design.width", "16")]
     asked = configuration.load(QUICK, arguments).study
-    each = grid(asked).members[0]
+    each = grid(asked)[0]
     chosen = theory.best_scale(each.design, tasks.of(each.data)).scale
-    centred = study.centred(asked)
+    centred = study.centre_scales(asked)
     np.testing.assert_allclose(centred.axes["scale"], np.asarray([0.5, 1, 2]) * chosen, rtol=0.01)
     assert "multiples" in capsys.readouterr().err
-    assert study.centred(configuration.load(QUICK, arguments[:2]).study).axes["scale"] == (0.5, 1.0, 2.0)
+    assert study.centre_scales(configuration.load(QUICK, arguments[:2]).study).axes["scale"] == (0.5, 1.0, 2.0)
 
 
 def test_a_sweep_without_an_axis_of_scales_cannot_be_centred():
     loaded = configuration.load("experiments/configs/seed_table.py:quick", [("run.centre", "True")])
     with pytest.raises(study.Refused, match=r"run\.centre=True needs axes\.scale"):
-        study.centred(loaded.study)
+        study.centre_scales(loaded.study)
 
 
 def test_ways_to_choose_are_judged_from_a_run_folder(tmp_path, capsys):

@@ -9,10 +9,14 @@ import pytest
 import scipy.linalg
 
 from inr_jax.data import images
-from inr_jax.fit import task as tasks
-from inr_jax.kernel import ntk as kernel
-from inr_jax.kernel import regression, toeplitz
-from inr_jax.settings import Design, Hyper
+from inr_jax.fit.design import Design, Hyper
+from inr_jax.fit.task import split as split_image
+from inr_jax.kernel import toeplitz
+from inr_jax.kernel.correlation import double_precision, encoding_waves
+from inr_jax.kernel.krylov import combine_lanczos, conjugate_gradients, lanczos, lanczos_start, tridiagonal_function
+from inr_jax.kernel.lattice import equations_of
+from inr_jax.kernel.ntk import ntk_of_differences
+from inr_jax.kernel.regression import ridge_operators
 
 GRIDS = [(9,), (7, 4), (3, 4, 5)]
 RIDGE = 1e-3
@@ -25,7 +29,7 @@ MODES = [1, SOME, 1000]
 
 @pytest.fixture(autouse=True)
 def in_double_precision():
-    with kernel.double():
+    with double_precision():
         yield
 
 
@@ -51,7 +55,7 @@ def wrapped(column, grid):
 
 def column_and_kernel(grid, period, scale=3.0):
     """A circulant's column on a box around the grid, and the kernel on the grid."""
-    extended = kernel.of_differences(DESIGN, kernel.waves(DESIGN, Hyper(scale=scale), grid, period))
+    extended = ntk_of_differences(DESIGN, encoding_waves(DESIGN, Hyper(scale=scale), grid, period))
     inside = tuple(slice(p - n, p + n - 1) for p, n in zip(period, grid, strict=True))
     return toeplitz.circulant(extended), extended[inside]
 
@@ -115,7 +119,7 @@ def test_conjugate_gradients_solve_the_equations_of_every_colour():
     matrix, target = spectrum_of(30), noise(3, 30)
     # An eigenvector is solved in one step, long before the others.
     target[1] = np.linalg.eigh(matrix)[1][:, 4]
-    solution = toeplitz.conjugate_gradients(lambda x: x @ matrix, lambda x: x, target, 1e-10, 500)
+    solution = conjugate_gradients(lambda x: x @ matrix, lambda x: x, target, 1e-10, 500)
     np.testing.assert_allclose(solution.x, np.linalg.solve(matrix, target.T).T, rtol=1e-6, atol=1e-6)
     error = target - np.asarray(solution.x) @ matrix
     relative = np.linalg.norm(error, axis=1) / np.linalg.norm(target, axis=1)
@@ -127,14 +131,14 @@ def test_conjugate_gradients_solve_the_equations_of_every_colour():
 def test_the_exact_inverse_as_a_preconditioner_leaves_one_iteration():
     matrix = spectrum_of(30)
     inverse = np.linalg.inv(matrix)
-    solution = toeplitz.conjugate_gradients(lambda x: x @ matrix, lambda x: x @ inverse, noise(3, 30), 1e-8, 500)
+    solution = conjugate_gradients(lambda x: x @ matrix, lambda x: x @ inverse, noise(3, 30), 1e-8, 500)
     assert solution.iterations == 1
 
 
 def test_the_residual_that_is_reported_is_the_true_one_and_not_the_recursions():
     orthogonal = np.linalg.qr(noise(30, 30))[0]
     matrix, target = orthogonal * np.geomspace(1e-6, 1, 30) @ orthogonal.T, noise(2, 30)
-    solution = toeplitz.conjugate_gradients(lambda x: x @ matrix, lambda x: x, target, 1e-13, 5000)
+    solution = conjugate_gradients(lambda x: x @ matrix, lambda x: x, target, 1e-13, 5000)
     # The recursion has ended and takes its residual for smaller than the tolerance.
     assert solution.iterations < 5000
     error = target - np.asarray(solution.x) @ matrix
@@ -146,7 +150,7 @@ def test_the_residual_that_is_reported_is_the_true_one_and_not_the_recursions():
 def test_a_constant_colour_is_solved_at_once_and_disturbs_no_other():
     matrix, target = spectrum_of(30), noise(3, 30)
     target[1] = 0.0
-    solve = partial(toeplitz.conjugate_gradients, lambda x: x @ matrix, lambda x: x)
+    solve = partial(conjugate_gradients, lambda x: x @ matrix, lambda x: x)
     solution = solve(target, 1e-10, 500)
     np.testing.assert_array_equal(solution.x[1], 0.0)
     np.testing.assert_allclose(solution.x, np.linalg.solve(matrix, target.T).T, rtol=1e-6, atol=1e-6)
@@ -157,7 +161,7 @@ def test_a_constant_colour_is_solved_at_once_and_disturbs_no_other():
 
 def test_conjugate_gradients_stop_at_the_limit():
     matrix, target = spectrum_of(30), noise(3, 30)
-    solution = toeplitz.conjugate_gradients(lambda x: x @ matrix, lambda x: x, target, 1e-10, 4)
+    solution = conjugate_gradients(lambda x: x @ matrix, lambda x: x, target, 1e-10, 4)
     assert solution.iterations == 4
     assert solution.residual > 1e-3
 
@@ -213,15 +217,15 @@ def test_the_filled_inverse_leaves_the_weaker_waves_to_a_circulant(grid, period,
 
 @partial(jax.jit, static_argnames=("design", "lattice", "plain"))
 def solution(design, lattice, waves, equations, limit, plain):
-    multiply, inverse = regression.operators(design, lattice, waves, equations, RIDGE)
+    multiply, inverse = ridge_operators(design, lattice, waves, equations, RIDGE)
     precondition = (lambda x: x) if plain else inverse
-    return toeplitz.conjugate_gradients(multiply, precondition, equations.target, 1e-6, limit)
+    return conjugate_gradients(multiply, precondition, equations.target, 1e-6, limit)
 
 
 def grey(size, split, **own):
     """What is solved of the astronaut without colours."""
     image = images.load("astronaut", size=size).mean(-1, keepdims=True)
-    return regression.posed(tasks.split(image, split, **own))
+    return equations_of(split_image(image, split, **own))
 
 
 @pytest.mark.parametrize("split", ["quarter", "all", "checkerboard", "random"])
@@ -229,7 +233,7 @@ def test_the_preconditioners_save_most_of_the_iterations_where_they_are_many(spl
     lattice, equations = grey(64, split)
     assert lattice.filled == (split in ("quarter", "all"))
     for scale, part in [(0.5, 0.25), (2.0, 0.25), (16.0, 1.0)]:
-        waves = kernel.waves(Design(), Hyper(scale=scale), lattice.grid, lattice.reach)
+        waves = encoding_waves(Design(), Hyper(scale=scale), lattice.grid, lattice.reach)
         ours, plain = (solution(Design(), lattice, waves, equations, 300, p) for p in (False, True))
         assert ours.residual < 1.1e-6
         # At a large scale the kernel is nearly that of noise, which needs few: it may not cost any.
@@ -240,7 +244,7 @@ def test_the_preconditioners_save_most_of_the_iterations_where_they_are_many(spl
 def test_few_iterations_are_enough_at_any_scale(split):
     lattice, equations = grey(96, split)
     for scale in (0.5, 1.0, 4.0, 32.0):
-        waves = kernel.waves(Design(), Hyper(scale=scale), lattice.grid, lattice.reach)
+        waves = encoding_waves(Design(), Hyper(scale=scale), lattice.grid, lattice.reach)
         found = solution(Design(), lattice, waves, equations, 150, False)
         assert found.residual < 1.1e-6
         assert found.iterations < 50
@@ -249,7 +253,7 @@ def test_few_iterations_are_enough_at_any_scale(split):
 def test_few_iterations_are_enough_for_few_pixels_for_most_and_for_endless_frequencies():
     for fraction, drawn in [(0.02, True), (0.9, True), (0.3, False)]:
         lattice, equations = grey(64, "random", fraction=fraction)
-        waves = kernel.waves(Design(), Hyper(scale=0.5), lattice.grid, lattice.reach, drawn)
+        waves = encoding_waves(Design(), Hyper(scale=0.5), lattice.grid, lattice.reach, drawn)
         found = solution(Design(), lattice, waves, equations, 150, False)
         assert found.residual < 1.1e-6
         assert found.iterations < 50
@@ -257,7 +261,7 @@ def test_few_iterations_are_enough_for_few_pixels_for_most_and_for_endless_frequ
 
 def test_lanczos_finds_the_extreme_eigenvalues_of_every_colour():
     matrix, target = spectrum_of(60), noise(2, 60)
-    _, rows = toeplitz.lanczos(lambda x: x @ matrix, toeplitz.lanczos_start(target), 150)
+    _, rows = lanczos(lambda x: x @ matrix, lanczos_start(target), 150)
     assert rows.diagonal.shape == rows.beside.shape == (150, 2)
     expected = np.linalg.eigvalsh(matrix)
     for diagonal, beside in zip(np.asarray(rows.diagonal).T, np.asarray(rows.beside).T, strict=True):
@@ -267,10 +271,10 @@ def test_lanczos_finds_the_extreme_eigenvalues_of_every_colour():
 
 def test_lanczos_goes_on_where_it_stands():
     matrix = spectrum_of(40)
-    start = toeplitz.lanczos_start(noise(2, 40))
-    stand, once = toeplitz.lanczos(lambda x: x @ matrix, start, 12)
-    between, first = toeplitz.lanczos(lambda x: x @ matrix, start, 6)
-    end, second = toeplitz.lanczos(lambda x: x @ matrix, between, 6)
+    start = lanczos_start(noise(2, 40))
+    stand, once = lanczos(lambda x: x @ matrix, start, 12)
+    between, first = lanczos(lambda x: x @ matrix, start, 6)
+    end, second = lanczos(lambda x: x @ matrix, between, 6)
     for a, *b in zip(once, first, second, strict=True):
         np.testing.assert_allclose(a, np.concatenate(b), rtol=1e-9)
     for a, b in zip(stand, end, strict=True):
@@ -279,10 +283,10 @@ def test_lanczos_goes_on_where_it_stands():
 
 def test_the_vectors_that_are_made_again_are_orthonormal_and_make_the_matrix_tridiagonal():
     matrix, target = spectrum_of(40), noise(2, 40)
-    start = toeplitz.lanczos_start(target)
-    _, rows = toeplitz.lanczos(lambda x: x @ matrix, start, 8)
+    start = lanczos_start(target)
+    _, rows = lanczos(lambda x: x @ matrix, start, 8)
     single = np.broadcast_to(np.eye(8)[:, :, None], (8, 8, 2))
-    vectors = np.asarray(toeplitz.combined(lambda x: x @ matrix, start, rows, single))
+    vectors = np.asarray(combine_lanczos(lambda x: x @ matrix, start, rows, single))
     for colour in range(2):
         each = vectors[:, colour]
         np.testing.assert_allclose(each[0], target[colour] / np.linalg.norm(target[colour]), atol=1e-12)
@@ -291,17 +295,17 @@ def test_the_vectors_that_are_made_again_are_orthonormal_and_make_the_matrix_tri
         tridiagonal = np.diag(rows.diagonal[:, colour]) + np.diag(beside, 1) + np.diag(beside, -1)
         np.testing.assert_allclose(each @ matrix @ each.T, tridiagonal, atol=1e-6)
     weights = noise(8, 3, 2)
-    sums = toeplitz.combined(lambda x: x @ matrix, start, rows, weights)
+    sums = combine_lanczos(lambda x: x @ matrix, start, rows, weights)
     np.testing.assert_allclose(sums, np.einsum("mtc,mcx->tcx", weights, vectors), atol=1e-10)
 
 
 def test_lanczos_of_a_constant_colour_ends_at_once():
     matrix, target = spectrum_of(20), noise(2, 20)
     target[1] = 0.0
-    start = toeplitz.lanczos_start(target)
-    _, rows = toeplitz.lanczos(lambda x: x @ matrix, start, 5)
+    start = lanczos_start(target)
+    _, rows = lanczos(lambda x: x @ matrix, start, 5)
     np.testing.assert_array_equal([row[:, 1] for row in rows], 0.0)
-    sums = np.asarray(toeplitz.combined(lambda x: x @ matrix, start, rows, np.ones((5, 1, 2))))
+    sums = np.asarray(combine_lanczos(lambda x: x @ matrix, start, rows, np.ones((5, 1, 2))))
     np.testing.assert_array_equal(sums[:, 1], 0.0)
     assert np.isfinite(sums).all() and sums[:, 0].any()
 
@@ -311,6 +315,6 @@ def test_functions_of_a_tridiagonal_matrix_have_the_first_column_of_dense_ones()
     matrix = np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1)
     times = np.asarray([0.0, 0.3, 5.0])
     # The last coupling leads out of the matrix.
-    actual = toeplitz.of_tridiagonal(lambda values: np.exp(-times[:, None] * values), diagonal, beside)
+    actual = tridiagonal_function(lambda values: np.exp(-times[:, None] * values), diagonal, beside)
     expected = [scipy.linalg.expm(-t * matrix)[:, 0] for t in times]
     np.testing.assert_allclose(actual, expected, atol=1e-12)

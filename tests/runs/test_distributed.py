@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from inr_jax.runs import record as records
+from inr_jax.runs.format import read_about
+from inr_jax.runs.record import Record
 from tests.comparison import members, same
 from tests.slow import cluster_faults
 
@@ -41,9 +42,9 @@ def test_two_processes_make_what_one_makes(tmp_path, more):
 
 def test_each_process_fits_its_share_on_its_own_devices(tmp_path):
     ended(pair(tmp_path, "--config.design.steps=5"))
-    sizes = sorted(len(records.said_of(path)["keys"]) for path in (tmp_path / "members").glob("[!.]*.npz"))
+    sizes = sorted(len(read_about(path)["keys"]) for path in (tmp_path / "members").glob("[!.]*.npz"))
     assert sizes == [1, 2, 2, 2, 2], "four and five members, two at a time"
-    (plan,) = records.Record(tmp_path).run["plans"].values()
+    (plan,) = Record(tmp_path).run.plans.values()
     assert (plan["chunk"], plan["devices"]) == (2, 2)
 
 

@@ -12,10 +12,12 @@ import pytest
 from experiments import report, sweep
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import told
-from inr_jax.runs import engines, study
-from inr_jax.runs import record as records
+from inr_jax.runs import engines
 from inr_jax.runs.engines import Shard
+from inr_jax.runs.members import members_of
 from inr_jax.runs.record import Record
+from inr_jax.runs.results import open_run
+from inr_jax.runs.work import planned
 from inr_jax.sweep.grid import batches
 from tests.comparison import same
 
@@ -68,8 +70,8 @@ def test_every_member_is_in_exactly_one_share(of, together):
     loaded = configuration.load(
         "experiments/configs/scale.py:quick", [("axes.width", "8,16,256"), ("axes.size", "8,32")]
     )
-    _, (made, _) = study.prepared(loaded)
-    those = batches(made.members, range(len(made.members)))
+    made = members_of(loaded.study).grid
+    those = batches(made, range(len(made)))
     shares = [engines.share(those, Shard(number, of), together) for number in range(of)]
     for place, batch in enumerate(those):
         rows = np.concatenate([share[place] for share in shares])
@@ -79,9 +81,9 @@ def test_every_member_is_in_exactly_one_share(of, together):
 
 def test_shares_are_of_about_the_same_work_though_members_are_not():
     loaded = configuration.load("experiments/configs/scale.py:quick", [("axes.width", "8,64,256")])
-    _, (made, _) = study.prepared(loaded)
-    those = batches(made.members, range(len(made.members)))
-    costs = np.asarray([study.planned(each, loaded.study.run, len(each.rows)).step_flops for each in those])
+    made = members_of(loaded.study).grid
+    those = batches(made, range(len(made)))
+    costs = np.asarray([planned(each, loaded.study.run, len(each.rows)).step_flops for each in those])
     shares = [engines.share(those, Shard(number, 4), False) for number in range(4)]
     work = [sum(len(mine) * cost for mine, cost in zip(share, costs, strict=True)) for share in shares]
     assert max(work) - min(work) <= 2 * costs.max()
@@ -97,7 +99,7 @@ def test_shards_in_any_order_make_what_one_process_makes(tmp_path, alone, of, ca
         said = capsys.readouterr().out
         assert ("is done; " in said and " members are left" in said) == (number > 0)
     same(out, alone)
-    assert (out / "report.html").exists() and records.open_run(out).psnr_heldout.notnull().all()
+    assert (out / "report.html").exists() and open_run(out).psnr_heldout.notnull().all()
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
     for again in (f"--shard=0/{of}", "--shard=3/7", ""):
         assert told(sweep.main, asked(out, *filter(None, [again]))) == 0
@@ -120,7 +122,7 @@ def test_the_report_writes_the_results_where_no_shard_was_the_last(tmp_path, alo
         path.rename(out / "members" / path.name)
     assert told(report.main, [str(out)]) == 0
     same(out, alone)
-    assert Record(out).run["finished"]
+    assert Record(out).run.finished
     capsys.readouterr()
     assert told(sweep.main, asked(out)) == 0
     assert "go on" not in capsys.readouterr().err
@@ -153,52 +155,6 @@ def test_a_shard_that_is_killed_costs_itself_only_and_goes_on(tmp_path):
         assert done.returncode == 0, said
     assert "go on at step" in said[1]
     same(out, reference)
-
-
-TWO_STAGES = '''"""A study of two stages."""
-
-VARIANTS = {"quick": "the best of two scales, with more seeds"}
-
-
-def get_config(variant):
-    from inr_jax.cli.config import base
-
-    config = base("astronaut", "gaussian")
-    config.size, config.split = 16, "quarter"
-    config.design.frequencies, config.design.width, config.design.depth, config.design.steps = 8, 8, 1, 8
-    config.axes.scale, config.second.seed = (1, 4), (1, 2, 3, 4, 5, 6)
-    return config
-
-
-def chosen(add, variant, results):
-    add(label="best", scale=float(results.loc[results["psnr_train"].idxmax(), "scale"]))
-'''
-
-
-def test_a_study_of_two_stages_goes_on_when_the_first_is_whole(tmp_path, capsys):
-    (tmp_path / "two.py").write_text(TWO_STAGES)
-    two, out, reference = f"--config={tmp_path / 'two.py'}", tmp_path / "run", tmp_path / "reference"
-    assert told(sweep.main, [two, f"--out={reference}"]) == 0
-    for shard in ("0/2", "1/2"):
-        assert told(sweep.main, [two, f"--out={out}", f"--shard={shard}"]) == 0
-    assert not (out / "results.csv").exists()  # the second stage's first share was nobody's yet
-    assert told(sweep.main, [two, f"--out={out}", "--shard=0/2"]) == 0
-    same(out, reference)
-
-
-def test_a_report_between_two_stages_does_not_end_the_study(tmp_path, monkeypatch):
-    (tmp_path / "two.py").write_text(TWO_STAGES)
-    two, out = f"--config={tmp_path / 'two.py'}", tmp_path / "run"
-
-    def stopped(*_):
-        raise OSError("between the stages")
-
-    with monkeypatch.context() as between:
-        between.setattr(study, "collected", stopped)
-        assert told(sweep.main, [two, f"--out={out}"]) == 1
-    assert told(report.main, [str(out)]) == 0
-    assert told(sweep.main, [two, f"--out={out}"]) == 0
-    assert len(pd.read_csv(out / "results.csv")) == 8
 
 
 def test_settings_that_are_halved_are_ranked_in_one_shard(tmp_path):

@@ -9,7 +9,7 @@ import jax
 import pytest
 
 import inr_jax as inr
-from inr_jax.runs import environment as machine
+from inr_jax.sweep import programs
 
 SWEEP = ["experiments.sweep", "--config=experiments/configs/scale.py:quick", "--config.size=16"]
 SWEEP += ["--config.design.steps=3", "--config.design.width=64", "--config.axes.scale=1,2", "--config.axes.seed=0"]
@@ -41,7 +41,7 @@ def test_a_command_keeps_its_programs_where_it_should_and_says_nothing_of_it(tmp
     assert scores[0] == scores[1], "a kept program gives the same digits"
 
 
-SAYS = "from inr_jax.runs import environment as machine; machine.use_every_core(); import jax; print(jax.local_device_count())"
+SAYS = "from inr_jax import use_every_core; use_every_core(); import jax; print(jax.local_device_count())"
 
 
 @pytest.mark.parametrize(
@@ -58,19 +58,19 @@ def test_where_jax_is_in_use_already_its_devices_stay(tmp_path):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone counts memory maps")
-def test_compiled_programs_are_let_go_of_where_there_are_too_many_and_not_before(monkeypatch):
+def test_compiled_programs_are_released_where_there_are_too_many_and_not_before(monkeypatch):
     program = jax.jit(lambda x: x + 1)
     assert program(1) == 2
-    monkeypatch.setattr(machine, "MOST_MAPS", 10**6)
-    machine.let_go_of_programs()
+    monkeypatch.setattr(programs, "MOST_MAPS", 10**6)
+    programs.release_programs()
     assert program._cache_size() == 1
-    monkeypatch.setattr(machine, "MOST_MAPS", 10)
-    machine.let_go_of_programs()
+    monkeypatch.setattr(programs, "MOST_MAPS", 10)
+    programs.release_programs()
     assert program._cache_size() == 0 and program(1) == 2
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone counts memory maps")
-def test_a_process_that_fits_one_design_after_another_lets_go_of_their_programs(monkeypatch):
+def test_a_process_that_fits_one_design_after_another_releases_their_programs(monkeypatch):
     task = inr.tasks.split(inr.images.load("synthetic:natural_noise", 8), "quarter")
 
     def maps_after(width: int) -> int:
@@ -79,6 +79,6 @@ def test_a_process_that_fits_one_design_after_another_lets_go_of_their_programs(
         inr.scale_curve(design, [1, 2], task)
         return Path("/proc/self/maps").read_bytes().count(b"\n")
 
-    monkeypatch.setattr(machine, "MOST_MAPS", 10)
+    monkeypatch.setattr(programs, "MOST_MAPS", 10)
     first = maps_after(2)
     assert max(maps_after(width) for width in (3, 4, 5)) < 1.2 * first

@@ -15,6 +15,8 @@ from experiments import export, report, sweep
 from inr_jax.cli.arguments import told
 from inr_jax.fit.task import coordinates
 from inr_jax.runs import export as exports
+from inr_jax.runs.members import render_member
+from inr_jax.runs.record import Record
 from inr_jax.settings import Refused
 
 IMAGE = inr.images.load("synthetic:natural_noise:1", 16)
@@ -139,7 +141,7 @@ def test_the_table_and_a_member_are_exported_by_a_command(run, tmp_path, capsys)
         assert told(export.main, [str(run), "--member=3", f"--out={tmp_path / 'member'}{ending}"]) == 0
     network = inr.load_network(tmp_path / "member.safetensors")
     assert (network.hyper.scale, network.hyper.seed) == (4.0, 1)
-    image = inr.study.rendered(inr.records.Record(run), 3)
+    image = render_member(Record(run), 3)
     np.testing.assert_array_equal(network.predict((16, 16)), image)
 
 
@@ -167,14 +169,14 @@ def test_a_run_that_is_not_there_cannot_be_opened(tmp_path):
 
 def test_a_run_that_is_being_extended_is_not_opened_as_if_it_were_finished(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
-    inr.records.Record(tmp_path / "run").save_run(finished=None)
+    Record(tmp_path / "run").update_run(finished="")
     with pytest.raises(Refused, match="not finished"):
         inr.open_run(tmp_path / "run")
 
 
 def test_a_run_of_another_version_is_refused_and_left_as_it_is(run, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "run")
-    inr.records.Record(tmp_path / "run").save_run(layout=1)
+    Record(tmp_path / "run").update_run(layout=1)
     before = sorted((path, path.read_bytes()) for path in (tmp_path / "run").rglob("*.*"))
     assert told(report.main, [str(tmp_path / "run")]) == 2
     assert "another version" in capsys.readouterr().err

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.comparison import same
 from tests.slow import cluster_faults
 from tests.slow.cluster_faults import ended, on, start, working
-from tests.comparison import same
 
 ray = pytest.importorskip("ray")
 # One cluster, not one for each of the processes that run tests.

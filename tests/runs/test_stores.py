@@ -15,9 +15,9 @@ import pytest
 import inr_jax as inr
 from experiments import export, render, report, sweep
 from inr_jax.cli.arguments import told
-from inr_jax.runs import record as records
 from inr_jax.runs import stores
 from inr_jax.runs.record import Record
+from inr_jax.runs.results import RESULTS
 from tests.comparison import members, same
 
 pytest.importorskip("upath")
@@ -45,9 +45,9 @@ def test_a_run_in_memory_is_what_it_is_in_a_folder_and_read_like_one(tmp_path, a
         assert told(render.main, [str(run), "--member=2", f"--out={tmp_path / name}"]) == 0
     assert (tmp_path / "there.npy").read_bytes() == (tmp_path / "here.npy").read_bytes()
     assert told(export.main, [out, f"--out={tmp_path / 'results.csv'}"]) == 0
-    before = {name: (Record(out).directory / name).read_bytes() for name in records.ASSEMBLED}
+    before = {name: (Record(out).directory / name).read_bytes() for name in RESULTS}
     assert told(sweep.main, [*FEW, f"--out={out}"]) == 0  # a finished run answers at once
-    assert {name: (Record(out).directory / name).read_bytes() for name in records.ASSEMBLED} == before
+    assert {name: (Record(out).directory / name).read_bytes() for name in RESULTS} == before
     assert told(sweep.main, [*FEW, "--config.size=24", f"--out={out}"]) == 2
     assert "holds another run" in capsys.readouterr().err
 

@@ -14,9 +14,9 @@ from tensorboardX.proto.event_pb2 import Event
 
 from experiments import sweep
 from inr_jax.cli.arguments import told
-from inr_jax.runs import study
-from inr_jax.runs import trackers as sinks
+from inr_jax.runs.members import restore_members
 from inr_jax.runs.record import Record
+from inr_jax.runs.trackers import tracker_names
 from inr_jax.settings import Refused
 
 SMALL = ["--config=scale:quick", "--config.size=16", "--config.design.steps=3", "--config.design.width=8"]
@@ -101,7 +101,7 @@ def test_a_tracker_that_is_not_known_is_refused_before_anything_is_written(named
 def test_a_tracker_that_is_not_installed_is_named_with_its_extra(name, library, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(Refused, match=rf"inr-jax\[{name}\]"):
-        sinks.named(name)
+        tracker_names(name)
 
 
 def events(path) -> list[Event]:
@@ -116,7 +116,7 @@ def events(path) -> list[Event]:
 
 def test_tensorboard_gets_each_members_curves_scores_settings_and_picture(tmp_path):
     table = swept(tmp_path / "run", "--config.run.sinks=tensorboard")
-    _, (_, keys) = study.restore(Record(tmp_path / "run"))
+    keys = restore_members(Record(tmp_path / "run")).keys
     for row in range(3):
         folder = tmp_path / "run" / "tensorboard" / f"member_{keys[row][:8]}"
         values = [(e.step, v) for path in folder.rglob("events*") for e in events(path) for v in e.summary.value]
@@ -183,7 +183,8 @@ def test_weights_and_biases_asks_at_a_terminal_who_one_is_before_anything_is_fit
 @pytest.mark.slow
 def test_weights_and_biases_without_account_or_terminal_is_left_before_anything_is_fitted(tmp_path):
     pytest.importorskip("wandb")
-    code = f"from inr_jax.runs.trackers import Sinks; print(Sinks('wandb,tensorboard', {str(tmp_path)!r}, {{}}).waiting.keys())"
+    code = "from inr_jax.runs.trackers import Trackers; "
+    code += f"print(Trackers('wandb,tensorboard', {str(tmp_path)!r}, {{}}).waiting.keys())"
     pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
     done = subprocess.run([sys.executable, "-c", code], env=without_account(tmp_path), timeout=240, **pipes)
     assert "sink wandb is left" in done.stderr and done.stdout == "dict_keys(['tensorboard'])\n"

@@ -30,8 +30,8 @@ import xarray as xr
 
 from experiments import sweep
 from inr_jax.cli.arguments import told
-from inr_jax.runs import progress
-from inr_jax.runs import record as records
+from inr_jax.runs import checkpoints
+from inr_jax.runs.format import Damaged, unpack
 
 # Two chunks of two members; the steps are as many as give a kill time to fall into them.
 ASKED = [
@@ -128,7 +128,7 @@ class Sweep:
 
 def _read(path: Path) -> None:
     if path.suffix == ".npz":
-        records.unpack(path)
+        unpack(path)
     elif path.suffix == ".json":
         json.loads(path.read_text())
     elif path.suffix == ".csv":
@@ -148,7 +148,7 @@ def _compare(one: Path, other: Path) -> None:
     if names[0] != names[1] or not names[0]:
         raise Lost(f"chunks differ: {names}")
     for name in names[0]:
-        a, b = (records.unpack(folder / "members" / name) for folder in (one, other))
+        a, b = (unpack(folder / "members" / name) for folder in (one, other))
         if set(a) != set(b) or any(a[key].tobytes() != b[key].tobytes() for key in a):
             raise Lost(f"{name} has other bits than uninterrupted")
     a, b = (pd.read_csv(folder / "results.csv").drop(columns="seconds") for folder in (one, other))
@@ -211,7 +211,7 @@ def at_operation(number: int, folder: Path, killing: bool = True) -> Callable[[]
 
     def install() -> None:
         # The same cuts in every run: the clock has no say.
-        progress.SECONDS_BETWEEN_LOOKS = 1e9
+        checkpoints.SECONDS_BETWEEN_LOOKS = 1e9
         for name in ("replace", "unlink", "mkdir", "rename"):
             setattr(os, name, dying(getattr(os, name)))
         os.fsync = dying(os.fsync, always=True)
@@ -324,9 +324,9 @@ class Trials:
 
             def go_on(sweep=sweep, path=path) -> bool:
                 try:
-                    records.unpack(path)
+                    unpack(path)
                     noticed = True  # the bit was one that nobody reads
-                except records.Damaged:
+                except Damaged:
                     noticed = None
                 if sweep.run() != 0:
                     raise Lost(sweep.said[-400:])

@@ -18,12 +18,14 @@ import jax
 import numpy as np
 
 from inr_jax.cli import config as configuration
-from inr_jax.fit import member as fit
-from inr_jax.fit import task as tasks
-from inr_jax.runs import study
+from inr_jax.data.problem import load_task
+from inr_jax.fit import member
+from inr_jax.fit.curves import Curves
+from inr_jax.fit.metrics import METRICS
 from inr_jax.runs.record import Record
+from inr_jax.runs.study import Request
 from inr_jax.sweep import ensemble
-from inr_jax.sweep.ensemble import Fitted
+from inr_jax.sweep.fits import Outcome
 from inr_jax.sweep.grid import batches
 
 STUDY = "experiments/configs/scale.py:quick"
@@ -49,28 +51,26 @@ def settings(members: int, chunk: int) -> list[tuple[str, str]]:
 
 def invented(asked: list[tuple[str, str]], chunk: int, folder: Path) -> int:
     """Write the run's members but for those of one chunk; how many there are in all."""
-    loaded = configuration.load(STUDY, asked)
-    whole, (made, keys) = study.prepared(loaded)
-    record = Record(folder)
-    study.begin(record, study.asked_for(whole), [], {})
-    (batch,) = batches(made.members, range(len(made.members)))
-    task = tasks.of(batch.data)
-    state = fit.shapes(batch.design, made.members[0].hyper, task)
-    points = ensemble.history_steps(batch.design.steps, whole.run.history)
+    request, record = Request.of(configuration.load(STUDY, asked).study), Record(folder)
+    record.update_run(**request.describe())
+    made, keys = request.members
+    (batch,) = batches(made, range(len(made)))
+    state = member.shapes(batch.design, made[0].hyper, load_task(batch.data))
+    points = ensemble.history_steps(batch.design.steps, request.study.run.history)
     filled = lambda shape: np.zeros((chunk, *shape.shape), shape.dtype)  # noqa: E731
     params, data = jax.tree.map(filled, (state.params, state.data))
-    curves = [np.full((chunk, len(points), *more), 0.5, np.float32) for more in ((), (), (3,))]
-    chance = np.random.default_rng(0)
-    scales = np.asarray([np.log2(each.settings["scale"]) for each in made.members])
+    curves = Curves(*(np.full((chunk, len(points), *more), 0.5, np.float32) for more in ((), (), (3,))))
+    chance, scales = np.random.default_rng(0), np.log2(made.column("scale"))
     os.fsync = lambda _: None  # a million members are not lost by a power cut here
     for first in range(chunk, len(keys), chunk):
         mine = keys[first : first + chunk]
         psnr = np.full(chunk, 25, np.float32) + chance.normal(size=chunk).astype(np.float32)
         psnr[: len(mine)] -= np.square(scales[first : first + chunk] - 3).astype(np.float32) / 10
-        scores = [psnr, psnr - 1, psnr - 0.5, psnr / 50]
+        scores = dict(zip(METRICS, (psnr, psnr - 1, psnr - 0.5, psnr / 50), strict=True))
         picture, diverged = np.zeros((chunk, 8, 8, 3), np.uint8), np.full(chunk, -1, np.int32)
-        fitted = Fitted(params, data, *scores, picture, diverged, np.ones(chunk, np.float32), *curves)
-        record.save_chunk(mine, fitted, {"seconds": 1.0, "compile_seconds": 0.0, "history_step": points.tolist()})
+        outcome = Outcome(params, data, scores, picture, diverged, np.ones(chunk, np.float32), curves)
+        about = {"seconds": 1.0, "compile_seconds": 0.0, "history_step": points.tolist()}
+        record.save_members(mine, batch.design.steps, outcome, about)
     return len(keys)
 
 

@@ -16,10 +16,11 @@ import numpy as np
 from jax import lax
 
 from inr_jax.cli import config as configuration
-from inr_jax.fit import member as fit
-from inr_jax.fit import task as tasks
+from inr_jax.data.problem import load_task
+from inr_jax.fit import member
+from inr_jax.fit.design import member_of
 from inr_jax.runs import study
-from inr_jax.settings import member_of
+from inr_jax.runs.members import members_of
 from inr_jax.sweep.ensemble import planned
 from inr_jax.sweep.grid import batches
 
@@ -29,7 +30,7 @@ STUDY = "experiments/configs/scale.py:quick"
 @partial(jax.jit, static_argnums=(0, 1))
 def bare(design, block, hyper, task, state, steps):
     """All steps of a member, and nothing else."""
-    return lax.fori_loop(0, steps, lambda t, s: fit.step(design, hyper, task, s, t, block)[0], state)
+    return lax.fori_loop(0, steps, lambda t, s: member.step(design, hyper, task, s, t, block)[0], state)
 
 
 def main() -> None:
@@ -42,10 +43,10 @@ def main() -> None:
     # Curves are results, and left out here.
     settings = [("axes.scale", "4,8"), ("axes.seed", "0"), ("design.steps", str(asked.steps)), ("run.history", "2")]
     loaded = configuration.load(STUDY, [*settings, ("run.checkpoint_seconds", str(asked.seconds))])
-    (batch,) = batches(study.members_of(loaded.study).grid.members, range(2))
-    task = jax.device_put(tasks.of(batch.data))
+    (batch,) = batches(members_of(loaded.study).grid, range(2))
+    task = jax.device_put(load_task(batch.data))
     plan = planned(batch.design, batch.hypers, task, 1)
-    init = jax.jit(lambda hyper: fit.init(batch.design, hyper, 3, 2))
+    init = jax.jit(lambda hyper: member.init(batch.design, hyper, task))
 
     def alone() -> float:
         begun = time.perf_counter()
@@ -58,7 +59,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
             record = study.run(loaded, str(Path(folder) / "run")).record
-            return time.perf_counter() - begun, record.run["fit_seconds"]
+            return time.perf_counter() - begun, record.run.fit_seconds
 
     alone(), surviving()
     fitting, whole = [], []

@@ -10,11 +10,12 @@ import pytest
 import inr_jax as inr
 from experiments import sweep
 from inr_jax.cli.arguments import told
-from inr_jax.fit import task as tasks
-from inr_jax.runs import record as records
+from inr_jax.data.problem import load_task
+from inr_jax.runs.members import restore_members
 from inr_jax.runs.record import Record
 from inr_jax.settings import member_of
 from inr_jax.sweep import halving
+from inr_jax.sweep.grid import batches
 
 IMAGE = inr.images.load("synthetic:natural_noise:1", 24)
 TASK = inr.tasks.split(IMAGE, "quarter")
@@ -133,7 +134,7 @@ def test_a_study_that_halves_has_the_survivors_of_one_that_does_not_and_says_who
     ok = table["status"] == "ok"
     assert ok.sum() == 2 and (table["status"][~ok] == "pruned").all()
     pd.testing.assert_frame_equal(table.loc[ok, SCORES], whole.loc[ok, SCORES])
-    labelled = records.open_run(out / "halved")  # who was pruned enters no mean
+    labelled = inr.open_run(out / "halved")  # who was pruned enters no mean
     assert labelled.psnr_all.count() == 2 and (labelled.psnr_all.notnull() == (labelled.status == "ok")).all()
     assert told(sweep.main, [*STUDY, f"--out={out / 'halved'}", "--config.run.keep=0.5"]) == 0
     said = capsys.readouterr().out
@@ -144,11 +145,11 @@ def test_a_study_that_halves_has_the_survivors_of_one_that_does_not_and_says_who
 def test_a_run_that_was_halved_agrees_with_the_functions_for_notebooks(runs):
     _, _, table = runs
     record = Record(runs[0] / "halved")
-    _, members = inr.study.restore(record)
-    (batch,) = inr.grid.batches(members.grid.members, range(len(members.keys)))
-    fits = halving.fit_halving(batch.design, batch.hypers, tasks.of(batch.data), 0.5)
-    kept = record.kept()
-    assert [kept[key].steps[-1] for key in members.keys] == fits.steps.tolist()
+    members = restore_members(record)
+    (batch,) = batches(members.grid, range(len(members.keys)))
+    fits = halving.fit_halving(batch.design, batch.hypers, load_task(batch.data), 0.5)
+    finished = record.members()
+    assert [finished[key].step for key in members.keys] == fits.steps.tolist()
     np.testing.assert_allclose(table["psnr_heldout"], fits.psnr_heldout, rtol=1e-6)
 
 

@@ -1,0 +1,82 @@
+"""The files that are made from a run's members: tables, results.nc, baselines, prediction, figures and report."""
+
+import sys
+import time
+
+import pandas as pd
+
+from inr_jax.data import interpolate
+from inr_jax.data.problem import load_task
+from inr_jax.fit import metrics
+from inr_jax.kernel.of_study import forecast
+from inr_jax.kernel.regression import NotConverged
+from inr_jax.report.page import render_report
+from inr_jax.runs.members import Members
+from inr_jax.runs.record import Record
+from inr_jax.runs.results import (
+    digest_results,
+    results_curves,
+    results_dataset,
+    results_table,
+    total_seconds,
+    write_dataset,
+    write_table,
+)
+from inr_jax.runs.stores import write
+from inr_jax.runs.view import view_run
+from inr_jax.sweep.grid import Grid
+from inr_jax.sweep.study import Study
+
+
+def write_outputs(record: Record, members: Members, study: Study) -> None:
+    """Write results.csv, results.nc, baselines.csv, the figures and the report from the members that there are.
+
+    The caller owns run.json, which gets the seconds that fitting took.
+    """
+    made, keys = members
+    table = results_table(record, made, keys)
+    write_table(record, table)
+    write_dataset(record, results_dataset(study, made, table, results_curves(record, keys)))
+    record.update_run(**total_seconds(record))
+    write_table(record, baselines(made), "baselines.csv")
+    if study.run.theory:
+        try:
+            write_table(record, forecast(made).table.reset_index(names="member"), "prediction.csv")
+        except NotConverged as error:
+            print(f"no prediction: {error}", file=sys.stderr)
+    write_report(record, members)
+
+
+def finish_outputs(record: Record, members: Members, study: Study) -> None:
+    """Write the outputs of a run that lacks no member, and note that it is finished; the caller owns run.json."""
+    record.tidy()
+    write_outputs(record, members, study)
+    record.update_run(finished=time.strftime("%Y-%m-%d %H:%M:%S"), files=digest_results(record))
+
+
+def write_report(record: Record, members: Members) -> None:
+    """Write report.html and figures/; figures that the run had before it was extended are removed."""
+    names = set()
+    for name, contents in render_report(view_run(record, members)):
+        write(record.directory / name, contents)
+        names.add(name)
+    for path in (record.directory / "figures").glob("[!.]*.*"):
+        if path.suffix in (".png", ".svg") and f"figures/{path.name}" not in names:
+            path.unlink(missing_ok=True)
+
+
+def baselines(members: Grid) -> pd.DataFrame:
+    """Return PSNR of interpolated training pixels, linear and cubic, for every image and split with held-out ones."""
+    rows = []
+    problems = dict.fromkeys(kind.like.data for kind in members.kinds)
+    for data in problems:
+        task = load_task(data)
+        if not (task.pixelwise and len(task.heldout)):
+            continue
+        for method in interpolate.METHODS:
+            image = interpolate.interpolate(task, method)
+            pair = [part.reshape(-1, task.channels)[task.heldout] for part in (image, task.image)]
+            scores = {"psnr_heldout": metrics.psnr(*pair), "psnr_all": metrics.psnr(image, task.image)}
+            rows.append({**data, "method": method} | {name: float(value) for name, value in scores.items()})
+    names = dict.fromkeys(name for data in problems for name in data)
+    return pd.DataFrame(rows, columns=[*names, "method", "psnr_heldout", "psnr_all"])
