@@ -82,7 +82,7 @@ def log_spaced(
     key: Array,
     dims: int,
     *,
-    frequencies: Frequencies = 256,
+    frequencies: Annotated[int, about("rows of B", low=2)] = 256,
     scale: Scale = 10.0,
     learn_frequencies: Learned = False,
 ) -> Variables:
@@ -151,8 +151,8 @@ ENCODINGS |= {
     "identity": Encoding(no_variables, identity),
     "basic": Encoding(unit_frequencies, fourier),
     "dyadic": Encoding(no_variables, dyadic),
-    "positional": Encoding(log_spaced, fourier),
     "gaussian": Encoding(random_frequencies, fourier),
+    "positional": Encoding(log_spaced, fourier),
     "octaves": Encoding(random_frequencies, octaves),
 }
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from inr_jax.runs.format import RunFile, unpack
 
 from experiments import sweep
 from inr_jax.cli.arguments import told
 from inr_jax.runs import checkpoints
+from inr_jax.runs.format import RunFile, unpack
 from inr_jax.runs.record import Record
 from tests.comparison import members, same
 

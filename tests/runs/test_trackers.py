@@ -80,7 +80,9 @@ def test_a_tracker_that_fails_is_said_and_left_and_the_sweep_goes_on(own, tmp_pa
     broken = f"--config.run.sinks={own}:Breaks,{own}:NeverOpens,{own}:Notes"
     table = swept(tmp_path / "run", broken)
     said = capsys.readouterr().err
-    assert said.count("is closed") == 2 and "the server is down; the run continues" in said and "no such account" in said
+    assert (
+        said.count("is closed") == 2 and "the server is down; the run continues" in said and "no such account" in said
+    )
     assert (table["status"] == "ok").all() and (tmp_path / "run" / "notes.txt").exists()
     pd.testing.assert_frame_equal(table.drop(columns="seconds"), swept(tmp_path / "plain").drop(columns="seconds"))
 
