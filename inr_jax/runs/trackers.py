@@ -40,8 +40,8 @@ class Sink(Protocol):
 class Wandb:
     """One run of Weights & Biases per sweep: the best so far while it runs, then table, curves and figures.
 
-    A sweep that is stopped and resumed is a run each time, in one group; the table at the end has all members. Its
-    files are in the run folder; `WANDB_MODE=offline` needs no account and no network.
+    A sweep that is stopped and resumed is a run each time, in one group; the table at the end has all members. Files
+    are in the run folder; `WANDB_MODE=offline` needs no account and no network.
     """
 
     def __init__(self, directory: Path, about: Mapping[str, Any]) -> None:
