@@ -126,7 +126,7 @@ def advance(
 
 
 def evaluate(
-    design: Design, hyper: Hyper, task: Task, state: State, tile: int, metrics: tuple[str, ...]
+    design: Design, hyper: Hyper, task: Task, state: State, tile: int, metrics: tuple
 ) -> tuple[dict[str, Float[Array, ""]], UInt8[Array, "..."]]:
     """The scores of these metrics, with every pixel predicted, `tile` pixels at a time; and a small picture."""
     member = field(design, hyper, task, state)

@@ -25,7 +25,7 @@ SMALL = Design(frequencies=4, width=8, depth=2, steps=10)
 SGD = SMALL.replace(optimizer="sgd")
 NAMES = tuple(METRICS)
 
-init = jax.jit(member.init, static_argnums=0)
+init = member.init  # not compiled as a whole: most designs here draw the same
 step = jax.jit(member.step, static_argnums=(0, 5))
 advance = jax.jit(member.advance, static_argnums=(0, 6, 7))
 evaluate = jax.jit(member.evaluate, static_argnums=(0, 4, 5))
@@ -36,15 +36,10 @@ def hyper(seed=0, **numbers) -> Hyper:
     return Hyper(seed=np.int32(seed), **{name: np.float32(value) for name, value in numbers.items()})
 
 
-@partial(jax.jit, static_argnums=(0, 4))
-def both(design, hyper, task, steps, block):
-    before = member.init(design, hyper, task)
-    return before, member.advance(design, hyper, task, before, 0, steps, block)[0]
-
-
 def trained(design, hyper, steps, block=0, task=TASK) -> tuple[member.State, member.State]:
-    """The member before and after these steps, by one program."""
-    return both(design, hyper, task, steps, block)
+    """The member before and after these steps."""
+    before = init(design, hyper, task)
+    return before, advance(design, hyper, task, before, 0, steps, block)[0]
 
 
 def fitted(*arguments, **more) -> member.State:
