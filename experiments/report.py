@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
     record = open_record(request.run)
     for line in record.set_damaged_aside():
         print(line, file=sys.stderr)
-    with record.owned("run.json", PATIENCE):
+    with record.lock("run.json", PATIENCE):
         study, members = record.run.restore_study(), restore_members(record)
         if record.run.finished or count_lacking(record, study, members, record.run.failures):
             write_outputs(record, members, study)

@@ -41,17 +41,17 @@ def main(argv: Sequence[str]) -> int:
     from inr_jax.runs import engines, environment, study
     from inr_jax.runs.view import results_text
 
-    share = engines.Shard(*request.shard)
-    where = engines.where(loaded.study.run, share, request.ray_address, request.distributed)
+    shard = engines.Shard(*request.shard)
+    engines.check_options(loaded.study.run, shard, request.ray_address, request.distributed)
     if request.distributed:
-        share = engines.Shard(*environment.join())
-        where = where._replace(shard=share)
+        shard = engines.Shard(*environment.join_processes())
     if request.dry_run:
         print(study.dry_run(loaded, request.out))
         return 0
-    status = study.run(loaded, request.out, ["python", "-m", "experiments.sweep", *argv], where)
+    command_line = ["python", "-m", "experiments.sweep", *argv]
+    status = study.run(loaded, request.out, command_line, shard, request.ray_address)
     if status.lacking:
-        print(_share(status, *share))
+        print(_share(status, *shard))
     else:
         print(f"{results_text(status.record)}\nreport: {status.record.directory / 'report.html'}")
     for line in status.failed:

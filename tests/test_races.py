@@ -52,20 +52,20 @@ def curves(members, rises=1.0, points=11, stride=1):
 
 @pytest.mark.parametrize(("target", "seconds"), [(10.0, 0), (11.0, 0.5), (15.0, 2.5), (20.0, 5), (21.0, 6), (25.0, 10)])
 def test_the_seconds_to_a_target_are_linear_between_the_points(target, seconds):
-    assert races.reached(line("way", [10, 20, 25]), target) == pytest.approx(seconds, abs=1e-12)
+    assert races.seconds_to(line("way", [10, 20, 25]), target) == pytest.approx(seconds, abs=1e-12)
 
 
 def test_the_first_time_counts_where_a_curve_falls_again():
-    assert races.reached(line("way", [10, 20, 12, 30], 3.0), 15.0) == pytest.approx(0.5)
+    assert races.seconds_to(line("way", [10, 20, 12, 30], 3.0), 15.0) == pytest.approx(0.5)
 
 
 def test_what_is_never_reached_is_blank():
-    assert np.isnan(races.reached(line("way", [10, 20, 25]), 25.1))
+    assert np.isnan(races.seconds_to(line("way", [10, 20, 25]), 25.1))
 
 
 def test_the_targets_are_what_the_reference_has_reached_on_each_image_after_parts_of_its_steps():
     found = [line("slow", [10, 20, 30, 25, 40]), line("slow", [5, 6, 7, 8, 9], image="b")]
-    raced = races.raced(found).set_index(["image", "target"])["psnr"]
+    raced = races.race(found).set_index(["image", "target"])["psnr"]
     np.testing.assert_allclose(raced["a"], [12, 20, 40])
     np.testing.assert_allclose(raced["b"], [5.2, 6, 9])
     # It is as high as it ever was until then.
@@ -74,16 +74,16 @@ def test_the_targets_are_what_the_reference_has_reached_on_each_image_after_part
 
 def test_a_way_of_half_the_seconds_has_half_the_ratio_and_the_reference_one():
     found = [line("slow", [10, 20, 40]), line("fast", [10, 20, 40], last=5.0)]
-    raced = races.raced(found)
+    raced = races.race(found)
     assert (raced[raced["way"] == "slow"]["ratio"] == 1).all()
     np.testing.assert_allclose(raced[raced["way"] == "fast"]["ratio"], 0.5)
-    np.testing.assert_allclose(races.raced(found, "fast")["ratio"], [2, 2, 2, 1, 1, 1])
+    np.testing.assert_allclose(races.race(found, "fast")["ratio"], [2, 2, 2, 1, 1, 1])
 
 
 def test_ratios_do_not_change_with_the_speed_of_the_machine():
     found = [line("slow", [10, 17, 40]), line("fast", [10, 22, 40], 7.0), line("short", [10, 14], 3.0)]
     slower = [each._replace(seconds=3.7 * each.seconds) for each in found]
-    once, again = races.raced(found), races.raced(slower)
+    once, again = races.race(found), races.race(slower)
     np.testing.assert_allclose(again["ratio"], once["ratio"])
     np.testing.assert_allclose(again["seconds"], 3.7 * once["seconds"])
 
@@ -92,7 +92,7 @@ def test_a_mean_is_geometric_over_images_and_its_spread_a_factor():
     images = {"a": 20.0, "b": 5.0}
     found = [line("slow", [10, 20], image=image) for image in images]
     found += [line("other", [10, 20], last, image) for image, last in images.items()]
-    summed = races.summary(races.raced(found)).set_index("way")
+    summed = races.summary(races.race(found)).set_index("way")
     np.testing.assert_allclose(summed.loc["other", "ratio"], 1.0)
     # Of two images, half of the range from a half to two.
     np.testing.assert_allclose(summed.loc["other", "spread"], 2.0)
@@ -102,18 +102,18 @@ def test_a_mean_is_geometric_over_images_and_its_spread_a_factor():
 def test_a_way_that_does_not_arrive_on_all_images_has_no_mean_and_is_counted():
     found = [line("slow", [10, 20], image=image) for image in "ab"]
     found += [line("lazy", [10, 20], image="a"), line("lazy", [10, 19], image="b")]
-    raced = races.raced(found, targets=[15.0, 20.0])
+    raced = races.race(found, targets=[15.0, 20.0])
     assert raced["seconds"].isna().sum() == 1
     last = races.summary(raced).set_index(["way", "target"]).loc[("lazy", "20 dB")]
     assert np.isnan(last["ratio"]) and (last["reached"], last["images"]) == (1, 2)
-    text = races.as_text(races.summary(raced), found)
+    text = races.format_summary(races.summary(raced), found)
     assert "on 1 of 2" in text and "nan" not in text
 
 
 def test_images_that_the_reference_does_not_finish_are_not_asked_for():
     found = [line("slow", [10, 20], image="a"), line("slow", [10, 15], image="b")]
     found += [line("fast", [10, 40], image=image) for image in "ab"]
-    summed = races.summary(races.raced(found, targets=[18.0])).set_index("way")
+    summed = races.summary(races.race(found, targets=[18.0])).set_index("way")
     assert summed.loc["fast", "images"] == 1 and summed.loc["fast", "ratio"] == pytest.approx(8 / 30 / 0.8)
 
 
@@ -121,15 +121,15 @@ def test_images_that_the_reference_does_not_finish_are_not_asked_for():
 def test_a_target_below_the_beginning_takes_no_time(images):
     found = [line("slow", [10, 20], image=image) for image in images]
     found += [line("ready", [15, 20], image=image) for image in images]
-    summed = races.summary(races.raced(found, targets=[5.0, 12.0])).set_index(["way", "target"])
+    summed = races.summary(races.race(found, targets=[5.0, 12.0])).set_index(["way", "target"])
     assert summed.loc[("ready", "12 dB"), ["seconds", "ratio"]].tolist() == [0, 0]
     assert summed.loc[("slow", "5 dB"), "seconds"] == 0 and np.isnan(summed.loc[("slow", "5 dB"), "ratio"])
-    assert "nan" not in races.as_text(summed.reset_index(), found)
+    assert "nan" not in races.format_summary(summed.reset_index(), found)
 
 
 def test_a_target_that_nobody_reaches_leaves_a_table_of_the_fits():
     found = [line("slow", [10, 20])]
-    assert "10" in races.as_text(races.summary(races.raced(found, targets=[50.0])), found)
+    assert "10" in races.format_summary(races.summary(races.race(found, targets=[50.0])), found)
 
 
 def test_a_step_takes_the_median_of_all_members_that_do_the_same_work():
@@ -154,19 +154,19 @@ def test_members_that_were_not_fitted_to_the_end_say_nothing_of_a_step():
 
 
 def test_a_restless_machine_is_told_from_a_quiet_one():
-    assert races.noise(table()) == (1.0, 1.0)
+    assert races.timing_noise(table()) == (1.0, 1.0)
     some = table()
     some.loc[[0, 4], "seconds"] *= 4
-    low, high = races.noise(some)
+    low, high = races.timing_noise(some)
     assert low == 1.0 and high > 2
 
 
 def test_steps_are_timed_again_once_for_all_members_that_do_the_same_work():
     axes = {"optimizer": ("adam", "sgd"), "image": ("astronaut", "chelsea"), "learning_rate": (0.1, 0.2)}
     settings = {"size": 16, "width": 8, "frequencies": 4, "steps": 20}
-    members = grid(Study("some", "", {**DEFAULTS, **settings}, axes, ({},), Run())).members
-    shorter = [each._replace(design=each.design.replace(schedule="cosine", steps=5)) for each in members]
-    seconds = races.retimed([*members, *shorter], rounds=2)
+    cases = ({}, {"schedule": "cosine", "steps": 5})
+    members = grid(Study("some", "", {**DEFAULTS, **settings}, axes, cases, Run()))
+    seconds = races.time_steps(members, rounds=2)
     assert len(seconds) == 16 and (seconds > 0).all() and seconds.nunique() == 2
     assert seconds[:4].nunique() == seconds[4:8].nunique() == 1 and seconds[8:].tolist() == seconds[:8].tolist()
 
@@ -193,12 +193,12 @@ def test_a_way_of_which_a_seed_failed_arrives_nowhere_on_that_image():
     seen = curves(8)
     seen["history_train"][1] = np.nan
     found = races.lines(table(), seen)
-    assert np.isnan(races.reached(found[0], 10.0)) and races.reached(found[1], 10.0) == 0
+    assert np.isnan(races.seconds_to(found[0], 10.0)) and races.seconds_to(found[1], 10.0) == 0
 
 
 def test_without_labels_a_way_is_called_by_its_settings():
     some = table().drop(columns="label")
-    assert races.names(some).unique().tolist() == ["optimizer slow", "optimizer fast"]
+    assert races.ways_of(some).unique().tolist() == ["optimizer slow", "optimizer fast"]
 
 
 def test_what_has_no_curves_is_refused():
@@ -213,7 +213,7 @@ def test_what_failed_or_was_pruned_on_an_image_does_not_stop_the_race():
     seen["history_train"][2:4] = np.nan  # failed on the other
     found = races.lines(table(), seen)
     assert len(found) == 3
-    assert len(races.raced(found)) and len(races.chart(found).axes[0].lines)
+    assert len(races.race(found)) and len(races.chart(found).axes[0].lines)
 
 
 def test_a_chart_has_a_line_for_each_way():

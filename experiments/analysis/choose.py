@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
     record = open_record(request.run, finished=True)
-    directory = stores.place(request.out) if request.out else record.directory
+    directory = stores.locate(request.out) if request.out else record.directory
     problems = _problems(record)
     others = _problems(open_record(request.calibration, finished=True)) if request.calibration else []
     try:

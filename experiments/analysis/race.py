@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     lines = races.lines(table, results_curves(record, members.keys), on, seconds)
     reference = request.reference or lines[0].way
     times = races.race(lines, reference, request.psnr)
-    directory = stores.place(request.out) if request.out else record.directory
+    directory = stores.locate(request.out) if request.out else record.directory
     stores.write(directory / "race.csv", times.to_csv(index=False, float_format="%.6g").encode())
     stores.write(directory / "race.png", png(races.chart(lines, on)))
     print(_text(races.summary(times, reference), lines, reference, on))

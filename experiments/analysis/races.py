@@ -80,7 +80,8 @@ def time_steps(members: Grid, rounds: int = ROUNDS) -> pd.Series:
     every = batches(members, range(len(members)))
     # For each work the batch of the longest fits with most members: they are fitted side by side as they were.
     timed = {work(each): each for each in sorted(every, key=lambda each: (each.design.steps, len(each.rows)))}
-    took = pd.DataFrame([{key: _time_step(each) for key, each in timed.items()} for _ in range(rounds)]).median()
+    turns = [{key: _time_step(each) for key, each in timed.items()} for _ in range(rounds)]
+    took = {key: pd.Series([turn[key] for turn in turns]).median() for key in timed}
     seconds = pd.Series(np.nan, range(len(members)))
     for batch in every:
         seconds[batch.rows] = took[work(batch)]

@@ -98,7 +98,7 @@ def shard(text: str) -> tuple[int, int]:
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Be the process of a command: on every core, with compiled programs cached; ends with its exit status."""
     environment.use_every_core()
-    environment.keep_programs()
+    environment.cache_programs()
     sys.exit(told(main, sys.argv[1:]))
 
 
@@ -111,7 +111,7 @@ def console(main: Callable[[Sequence[str]], int]) -> NoReturn:
 def told(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     """Run a command and return its exit status; unless it is 0, one line on stderr says why."""
     try:
-        with signals.handled():
+        with signals.catch_signals():
             return main(argv)
     except SystemExit as end:  # after --help
         return int(end.code or 0)
@@ -119,10 +119,10 @@ def told(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
         print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
         return 2 if isinstance(error, Refused) else 1
     except (signals.Stopped, Exception):
-        if not signals.asked():
+        if not signals.received():
             raise
         # Any exception may follow from the signal: compiled code between here and the handler may replace ours.
         spec = sys.modules["__main__"].__spec__ if main.__module__ == "__main__" else None
         command = shlex.join(["python", "-m", spec.name if spec else main.__module__, *argv])
         print(f"stopped; what is finished is kept. To go on: {command}", file=sys.stderr)
-        return 128 + signals.asked()
+        return 128 + signals.received()

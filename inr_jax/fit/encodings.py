@@ -92,8 +92,8 @@ def log_spaced(
     Raises Refused where an axis would have none.
     """
     per_axis = frequencies // dims
-    if not per_axis:
-        raise Refused(f"frequencies={frequencies} is too few for encoding='positional'; expected at least {dims}")
+    if frequencies < max(2, dims):
+        raise Refused(f"frequencies={frequencies} is too few for encoding='positional'; expected at least 2")
     rows = 2.0 ** (scale * jnp.linspace(0.0, 1.0, per_axis, dtype=jnp.float32)) - 1.0
     B = jnp.concatenate([rows[:, None] * axis for axis in jnp.eye(dims, dtype=jnp.float32)])
     return _frequencies(B, learn_frequencies)
@@ -151,8 +151,8 @@ ENCODINGS |= {
     "identity": Encoding(no_variables, identity),
     "basic": Encoding(unit_frequencies, fourier),
     "dyadic": Encoding(no_variables, dyadic),
-    "positional": Encoding(log_spaced, fourier),
     "gaussian": Encoding(random_frequencies, fourier),
+    "positional": Encoding(log_spaced, fourier),
     "octaves": Encoding(random_frequencies, octaves),
 }
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from inr_jax.fit.activations import ACTIVATIONS, Omega
 from inr_jax.fit.encodings import Variables
-from inr_jax.settings import AUTO, Registry, about, preset
+from inr_jax.settings import AUTO, Refused, Registry, about, declared, preset
 
 NETWORKS = Registry("network")
 INITS = Registry("init")
@@ -162,8 +162,16 @@ def mlp(
     output: Annotated[Any, about("last layer; auto: sigmoid for relu, linear for siren", choices=OUTPUTS)] = AUTO,
     precision: Annotated[str, about("of the hidden products", choices=("float32", *ROUNDED))] = "float32",
 ) -> nn.Module:
-    """A chain of layers with any activation between them."""
+    """A chain of layers with any activation between them.
+
+    Raises Refused for an initialisation that reads settings which the activation does not, as SIREN's for a ReLU.
+    """
     # Bound: activation, init and output are functions here.
+    reads = [{*getattr(function, "keywords", ())} for function in (init, activation)]
+    rule = getattr(getattr(init, "func", init), "__name__", "")
+    if (unread := reads[0] - reads[1]) and rule in INITS:
+        allowed = ", ".join(name for name, row in INITS.items() if {s.name for s in declared(row)} <= reads[1])
+        raise Refused(f"init={rule!r} needs an activation with {', '.join(sorted(unread))}; allowed here: {allowed}")
     return Mlp(channels, width, depth, activation, init, output, precision)  # type: ignore[arg-type]
 
 

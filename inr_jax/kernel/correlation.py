@@ -75,23 +75,6 @@ def correlation(waves: Waves) -> Float[AnyArray, "*grid"]:
     return product.reshape([len(wave) for wave in waves])
 
 
-def correlation_at(
-    design: Design, hyper: Hyper, a: Float[np.ndarray, "a d"], b: Float[np.ndarray, "b d"], drawn: bool = True
-) -> Float[np.ndarray, "a b"]:
-    """The features' correlation between any coordinates, in the units of the design's domain."""
-    dims, length = a.shape[1], side(design.domain)
-    require_stationary(design, dims)
-    if is_custom(design):
-        features_a, features_b = (custom_features(design, hyper, x) for x in (a, b))
-        return features_a @ features_b.T / np.square(features_b[0]).sum()
-    if is_random(design) and not drawn:
-        apart = np.moveaxis(a[:, None] - b[None], -1, 0) / length
-        return np.prod(expected_factors(design, hyper, list(apart)), axis=0)
-    B = draw_frequencies(design, hyper, dims)
-    waves_a, waves_b = (np.exp(2j * np.pi * (x / length) @ B.T) for x in (a, b))
-    return (waves_a.real @ waves_b.real.T + waves_a.imag @ waves_b.imag.T) / len(B)
-
-
 def mean_square(design: Design, hyper: Hyper, grid: tuple[int, ...]) -> float:
     """Mean square of the features, the same at every pixel: 1/2 for sines and cosines."""
     return correlation(encoding_waves(design, hyper, grid, (1,) * len(grid))).item() / 2

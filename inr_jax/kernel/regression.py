@@ -14,21 +14,17 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Complex, Float, Int
 
-from inr_jax.fit.design import Design, Hyper
-from inr_jax.fit.task import Task, pixel_coordinates
-from inr_jax.kernel.correlation import Waves, correlation_at, count_features, mean_square
+from inr_jax.fit.design import Design
+from inr_jax.kernel.correlation import Waves
 from inr_jax.kernel.krylov import LinearMap, conjugate_gradients
 from inr_jax.kernel.lattice import Equations, Lattice
-from inr_jax.kernel.ntk import ntk_at_zero, ntk_of_differences
-from inr_jax.kernel.recursion import network_kernels
+from inr_jax.kernel.ntk import ntk_of_differences
 from inr_jax.kernel.toeplitz import circulant, convolution, filled_inverse, scattered_inverse
 from inr_jax.settings import AnyArray, Refused
 
 # Relative residual above which there is no answer, and iterations after which the solver stops.
 UNUSABLE = 1e-3
 ITERATIONS = 500
-# Coordinates at which the kernel is evaluated at once.
-BLOCK = 256
 
 
 class NotConverged(RuntimeError):
@@ -101,34 +97,6 @@ def image_of(
     image = lax.map(lambda x: product(on_grid(x)[None])[0], weights)
     everywhere = jnp.moveaxis(jax.vmap(on_grid)(weights), 0, -1)
     return jnp.moveaxis(image, 0, -1) + jnp.asarray(equations.mean), everywhere
-
-
-def colors_at(
-    design: Design,
-    hyper: Hyper,
-    task: Task,
-    fitted: Regression,
-    coords: Float[AnyArray, "n d"],
-    drawn: bool = True,
-) -> Float[np.ndarray, "*t n c"]:
-    """Evaluate the regression at any coordinates, in the units of the design's domain: between the pixels too.
-
-    The kernel is evaluated for every pair of coordinate and training pixel.
-    """
-    trained = np.asarray(task.train)
-    places = np.asarray(pixel_coordinates(trained, task.grid, design.domain), np.float64)
-    weights = fitted.weights.reshape(*np.shape(fitted.residual), -1, task.channels)[..., trained, :]
-    at = np.asarray(coords, np.float64)
-    square = mean_square(design, hyper, task.grid)
-    one = ntk_at_zero(design, hyper, task.grid, task.channels)
-
-    def block(part: np.ndarray) -> np.ndarray:
-        rho = correlation_at(design, hyper, part, places, drawn)
-        ntk = network_kernels(design, rho, count_features(design, len(task.grid)), task.channels, square).ntk
-        return np.asarray(ntk / one @ weights)
-
-    parts = [block(at[start : start + BLOCK]) for start in range(0, max(1, len(at)), BLOCK)]
-    return np.concatenate(parts, axis=-2) + fitted.mean
 
 
 def require_ridge(ridge: float) -> None:

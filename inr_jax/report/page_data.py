@@ -17,8 +17,8 @@ from inr_jax.report.summary import criterion, image_settings, varying_settings
 from inr_jax.report.text import format_value
 from inr_jax.report.view import RunView
 
-# The page holds at most so many members, and pictures and targets of so many; results.csv has all.
-MOST_MEMBERS, MOST_PICTURES, MOST_TARGETS = 2000, 64, 32
+# The page holds at most so many members, and pictures of so many; results.csv has all.
+MOST_MEMBERS, MOST_PICTURES = 2000, 64
 # A picture that takes more bytes without loss is WebP of this quality: 25 kB for a photograph of 256x256.
 MOST_BYTES, QUALITY = 40_000, 92
 # The settings that decide what a member is fitted to, besides those of generated images.
@@ -30,16 +30,17 @@ def page_data(view: RunView) -> dict[str, Any]:
     """Return the members and what the script needs to know of them.
 
     `members` have their row, settings that vary, scores, status, place `x` on the axis, a picture if the page holds
-    one, and the number of their target; `metrics` the label, unit and digits of each score; `curve` the rows with a
+    one, and the number of its target; `metrics` the label, unit and digits of each score; `curve` the rows with a
     picture that differ from the best only along the axis, in its order.
     """
     table = view.table
     best, score, axis, curve = _best_curve(view)
     rows = spread_evenly(table.index.tolist(), [best, *curve], MOST_MEMBERS)
-    numbers, targets = _targets(view, rows)
-    fitted = table["status"].isin(FITTED)
-    with_image = [row for row in rows if fitted[row] and numbers[row] is not None]
-    pictures = view.pictures(spread_evenly(with_image, [best, *curve], MOST_PICTURES))
+    fitted = [row for row in rows if table["status"][row] in FITTED]
+    pictures = view.pictures(spread_evenly(fitted, [best, *curve], MOST_PICTURES))
+    pictures = {row: picture for row, picture in pictures.items() if picture.ndim == 3}
+    groups = _target_groups(table)[list(pictures)]
+    targets = groups.drop_duplicates()
     settings = [*(name for name in ("label",) if name in table), *varying_settings(table, view.metrics)]
     scores = [name for name in view.metrics if name in table]
     members = []
@@ -54,9 +55,7 @@ def page_data(view: RunView) -> dict[str, Any]:
         }
         if row in pictures:
             member["picture"] = encode_picture(pictures[row])
-        number = numbers[row]
-        if number is not None and number < MOST_TARGETS:
-            member["target"] = number
+            member["target"] = targets.tolist().index(groups[row])
         members.append(member)
     metrics = {name: view.metrics[name] for name in scores}
     return {
@@ -68,7 +67,7 @@ def page_data(view: RunView) -> dict[str, Any]:
         "axis": axis or "member",
         "best": best,
         "curve": [row for row in curve if row in pictures],
-        "targets": [encode_picture(np.asarray(picture_of(target))) for target in targets[:MOST_TARGETS]],
+        "targets": [encode_picture(np.asarray(picture_of(view.target(row)))) for row in targets.index],
         "members_in_all": len(table),
     }
 
@@ -84,14 +83,10 @@ def _best_curve(view: RunView) -> tuple[int | None, str, str | None, list[int]]:
     return best, score, axis, best_curve(good, axis).index.tolist() if axis else []
 
 
-def _targets(view: RunView, rows: Sequence[int]) -> tuple[dict[int, int | None], list[np.ndarray]]:
-    """Return the number of each member's target, None for a signal, and the targets, shared whatever the split."""
-    names = [name for name in TARGET_SETTINGS if name in view.table]
-    groups = view.table.groupby([*names, *image_settings(view.table)], sort=False, dropna=False).ngroup().loc[rows]
-    found = {group: view.target(row) for row, group in groups.drop_duplicates().items()}
-    images = {group: target for group, target in found.items() if target.ndim == 3}
-    numbers = {group: number for number, group in enumerate(images)}
-    return {row: numbers.get(group) for row, group in groups.items()}, list(images.values())
+def _target_groups(table: pd.DataFrame) -> pd.Series:
+    """Return a number for each member, shared by those that are fitted to the same image, whatever its split."""
+    names = [name for name in TARGET_SETTINGS if name in table]
+    return table.groupby([*names, *image_settings(table)], sort=False, dropna=False).ngroup()
 
 
 def encode_picture(picture: UInt8[np.ndarray, "h w c"]) -> str:

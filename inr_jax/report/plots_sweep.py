@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from inr_jax.report import style
-from inr_jax.report.selection import lines_along, split_by
+from inr_jax.report.selection import lines_along
 from inr_jax.report.summary import (
     EXCLUDED,
     MIN_FOR_INTERVAL,
@@ -19,6 +19,7 @@ from inr_jax.report.summary import (
     count_replicates,
     criterion,
     distinguishing_settings,
+    group_by,
     half_width,
     image_settings,
     matching_baselines,
@@ -45,8 +46,8 @@ def plot_curves(
     figure, axes = style.canvas(7.2, 4.4)
     others, lines = lines_along(table, axis)
     shown = distinguishing_settings(table, others)
-    for number, (values, members) in enumerate(lines[:MOST_LINES]):
-        name = _settings_label({n: v for n, v in zip(others, values, strict=True) if n in shown})
+    for number, members in enumerate(lines[:MOST_LINES]):
+        name = _label(members, shown)
         for score in ("psnr_train", "psnr_heldout"):
             _plot_band(axes, members, axis, score, number, f"{name} {pixel_set(score)} pixels".strip())
         if prediction is not None:
@@ -82,11 +83,11 @@ def plot_frequencies(table: pd.DataFrame, kind: str, baselines: pd.DataFrame) ->
     score = criterion(table)
     good = table[(table["status"] == "ok") & table["rms_frequency"].notna() & table[kind].notna()]
     others = [name for name in compared_settings(good) if name not in ("scale", kind)]
-    panels = split_by(good, others)[:MOST_PANELS]
+    panels = [panel for _, panel in group_by(good, others)][:MOST_PANELS]
     kinds, labelled = good[kind].unique().tolist(), set()
     figure = Figure(figsize=(1.4 + 3.4 * len(panels), 4.2), layout="constrained")
     row = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (values, panel) in zip(row, panels, strict=True):
+    for axes, panel in zip(row, panels, strict=True):
         style.light_axes(axes)
         for value, members in panel.groupby(kind, sort=False):
             number = kinds.index(value)
@@ -97,7 +98,7 @@ def plot_frequencies(table: pd.DataFrame, kind: str, baselines: pd.DataFrame) ->
         draw_baselines(axes, matching_baselines(baselines, panel), labelled=axes is row[0])
         if _is_wide(panel["rms_frequency"]):
             style.log_axis(axes)
-        axes.set_title(_settings_label(dict(zip(others, values, strict=True))), fontsize=9)
+        axes.set_title(_label(panel, others), fontsize=9)
         axes.set_xlabel("rms frequency (cycles per image side)")
     row[0].set_ylabel(f"PSNR on {pixel_set(score)} pixels (dB)")
     figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=2 * min(2, len(panels)))
@@ -194,8 +195,9 @@ def _plot_band(axes: Axes, members: pd.DataFrame, axis: str, score: str, number:
             axes.plot(places, bottom, EXCLUDED_MARKERS[status], color=style.color(number), label=f"{label}: {status}")
 
 
-def _settings_label(values: dict[str, Any]) -> str:
-    return style.literal(", ".join(f"{name} {format_value(value)}" for name, value in values.items()))
+def _label(members: pd.DataFrame, settings: list[str]) -> str:
+    """Return the values of these settings, which the members share."""
+    return style.literal(row_label(members.iloc[0], settings)) if settings else ""
 
 
 def _axis_label(name: str, units: Mapping[str, str] | None) -> str:

@@ -1,13 +1,12 @@
 """Figures of kernel regression: scores over the scale, without training."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from inr_jax.kernel.of_study import KERNEL_SETTINGS, TRAINING_SETTINGS, varying_columns
 from inr_jax.report import style
 from inr_jax.report.plots_sweep import MOST_LINES, draw_baselines
-from inr_jax.report.selection import split_by
+from inr_jax.report.summary import group_by
 from inr_jax.report.text import row_label
 
 LABELS = {"psnr_heldout": "held-out pixels", "psnr_validated": "half of the training pixels, from the other half"}
@@ -17,9 +16,8 @@ def plot_predicted_scores(table: pd.DataFrame, baselines: pd.DataFrame) -> Figur
     """Plot predicted PSNR over the scale on held-out pixels, and on half of the training pixels from the other half."""
     figure, axes = style.canvas(7.2, 4.4)
     others = [name for name in varying_columns(table) if name not in (*KERNEL_SETTINGS, *TRAINING_SETTINGS)]
-    for number, (values, group) in enumerate(split_by(table, others)[:MOST_LINES]):
-        row = pd.Series(dict(zip(others, np.atleast_1d(values), strict=True)))
-        name = style.literal(row_label(row, others)) if others else ""
+    for number, (_, group) in zip(range(MOST_LINES), group_by(table, others), strict=False):
+        name = style.literal(row_label(group.iloc[0], others)) if others else ""
         for score, pixels in LABELS.items():
             if score in group and group[score].notna().any():
                 means = group.groupby("scale")[score].mean()

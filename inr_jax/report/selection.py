@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from inr_jax.report.summary import REPLICATES, compared_settings, criterion, group_by
-from inr_jax.report.text import format_value
 
 # A surface needs at least this many values along each of its axes, a curve fewer.
 MIN_SURFACE_VALUES, MIN_CURVE_VALUES = 5, 3
@@ -39,20 +38,16 @@ def frequency_setting(table: pd.DataFrame) -> str | None:
     return next((name for name in ("family", "learn_frequencies") if random[name].nunique() > 1), None)
 
 
-def lines_along(table: pd.DataFrame, axis: str) -> tuple[list[str], list[tuple[tuple, pd.DataFrame]]]:
-    """Return the settings besides the axis, and each line's values of these and its members, the best line first."""
+def lines_along(table: pd.DataFrame, axis: str) -> tuple[list[str], list[pd.DataFrame]]:
+    """Return the settings besides the axis, and the members of each line, the best line first."""
     others, score = [name for name in compared_settings(table) if name != axis], criterion(table)
 
     def highest(members: pd.DataFrame) -> float:
         means = members[members["status"] == "ok"].groupby(axis)[score].mean()
         return np.nan_to_num(means.max(), nan=-np.inf)
 
-    return others, sorted(split_by(table[table[axis].notna()], others), key=lambda line: -highest(line[1]))
-
-
-def split_by(table: pd.DataFrame, names: list[str]) -> list[tuple[tuple, pd.DataFrame]]:
-    """Return the members by their values of these settings; all together if there are none."""
-    return list(group_by(table, names)) if names else [((), table)]
+    lines = [members for _, members in group_by(table[table[axis].notna()], others)]
+    return others, sorted(lines, key=lambda members: -highest(members))
 
 
 def representative_rows(table: pd.DataFrame, most: int) -> list[int]:
@@ -76,13 +71,9 @@ def representative_rows(table: pd.DataFrame, most: int) -> list[int]:
 def best_curve(good: pd.DataFrame, axis: str) -> pd.DataFrame:
     """Return the members that differ from the best one only along the axis, in its order."""
     winner = good.loc[good[criterion(good)].idxmax()]
-    same = np.full(len(good), True)
-    for name in (*compared_settings(good), *REPLICATES):
-        if name != axis:
-            codes, values = pd.factorize(good[name])
-            equal = [format_value(value) == format_value(winner[name]) for value in values]
-            same &= np.asarray([*equal, pd.isna(winner[name])])[codes]  # the code of a blank value is -1
-    return good[same].sort_values(axis)
+    names = [name for name in (*compared_settings(good), *REPLICATES) if name != axis]
+    same = [(good[name] == winner[name]) | (good[name].isna() & pd.isna(winner[name])) for name in names]
+    return good[np.all(same, axis=0)].sort_values(axis)
 
 
 def setting_rows(table: pd.DataFrame, most: int) -> list[int]:

@@ -45,9 +45,10 @@ class Pace:
 
 
 class Keeper:
-    """Listens to a chunk that is being fitted, and writes its checkpoints into the record, with the time it took.
+    """A listener of a chunk that is being fitted, which writes its checkpoints into the record, with the time it took.
 
-    Used in a `with` block, which is timed; `before` are the seconds that the chunk took earlier, by name.
+    `watch` runs while the chunk is fitted; `before` are the seconds that it took earlier, by name. Curves are read at
+    the steps `points`.
     """
 
     def __init__(
@@ -56,30 +57,22 @@ class Keeper:
         keys: Sequence[str],
         points: Int[np.ndarray, " t"],
         before: Mapping[str, float],
-        checkpoint_seconds: float,
+        watch: Stopwatch,
+        pace: Pace,
         emit: Listener,
     ) -> None:
-        """Take the chunk's members, and the steps at which their curves are read."""
-        self.record, self.keys, self.points, self.before, self.emit = record, keys, points, before, emit
-        self.pace, self.watch = Pace(checkpoint_seconds), Stopwatch()
-
-    def __enter__(self) -> "Keeper":
-        """Start the clock."""
-        self.watch.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the clock."""
-        self.watch.__exit__()
+        """Take the members of the chunk by their keys."""
+        self.record, self.keys, self.points, self.before = record, keys, points, before
+        self.watch, self.pace, self.emit = watch, pace, emit
 
     def __call__(self, checkpoint: Checkpoint) -> int:
         """Look at the chunk; return the number of steps to the next look. Raises Stopped where a signal asks for it."""
         self.emit(Advanced(len(self.keys), checkpoint.step))
         steps = self.pace.look(checkpoint.step)
-        if signals.asked() or self.pace.checkpoint_due():
+        if signals.received() or self.pace.checkpoint_due():
             self.save(checkpoint)
-        if signals.asked():
-            raise signals.Stopped(signals.asked())
+        if signals.received():
+            raise signals.Stopped(signals.received())
         return steps
 
     def save(self, checkpoint: Checkpoint) -> None:

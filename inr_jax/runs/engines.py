@@ -1,6 +1,5 @@
 """Which of a study's members a process fits, and where: in this process, or as tasks of a Ray cluster (`ray.py`)."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,20 +23,8 @@ class Shard(NamedTuple):
     of: int = 1
 
 
-class Where(NamedTuple):
-    """The share that a process fits, and the address of the Ray cluster that fits it for the engine `ray`."""
-
-    shard: Shard = Shard()
-    ray_address: str = ""
-
-    @property
-    def wait(self) -> float:
-        """How long to wait for a chunk that another process is fitting, in seconds: forever when sharded, else not."""
-        return math.inf if self.shard.of > 1 else 0.0
-
-
-def where(run: Run, shard: Shard, ray_address: str, distributed: bool) -> Where:
-    """Return where a run's members are fitted. Raises Refused for options that exclude each other."""
+def check_options(run: Run, shard: Shard, ray_address: str, distributed: bool) -> None:
+    """Raise Refused for options that exclude each other."""
     share = f"--shard={shard.number}/{shard.of}"
     if run.engine == "ray" and shard.of > 1:
         raise Refused(f"{share} and --engine=ray: expected one of them; a cluster shares the members out itself")
@@ -45,7 +32,6 @@ def where(run: Run, shard: Shard, ray_address: str, distributed: bool) -> Where:
         raise Refused(f"--ray_address={ray_address} needs --engine=ray")
     if distributed and (shard.of > 1 or run.engine == "ray"):
         raise Refused(f"--distributed and {share if shard.of > 1 else '--engine=ray'}: expected one of them")
-    return Where(shard, ray_address)
 
 
 def share(batches: Sequence[Batch], shard: Shard, together: bool) -> list[Int[np.ndarray, " m"]]:
@@ -70,10 +56,10 @@ def share(batches: Sequence[Batch], shard: Shard, together: bool) -> list[Int[np
     return places
 
 
-def finish(works: Sequence[Work], run: Run, where: Where, emit: Listener) -> Failures:
+def finish(works: Sequence[Work], run: Run, ray_address: str, emit: Listener) -> Failures:
     """Fit all members to their end by the run's engine; a line for each that failed, by key."""
     if run.engine == "ray":
-        return finish_on_ray(works, run, where.ray_address, emit)
+        return finish_on_ray(works, run, ray_address, emit)
     failures: Failures = {}
     for work in works:
         failures |= finish_batch(work, emit)

@@ -1,4 +1,4 @@
-"""What a run ran on, and a stopwatch that tells compiling from fitting."""
+"""The process and its machine: devices, threads, versions, cached programs; a stopwatch for compiling and fitting."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from inr_jax.runs import signals
 from inr_jax.settings import Refused
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-image", "xarray", "dm-pix")
-# The variables that say who the processes are, where no scheduler does.
+# The variables that name the processes where no scheduler does.
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _COMPILING = "/jax/core/compile/"
 _compiled = {"seconds": 0.0}
@@ -53,10 +53,10 @@ class Stopwatch:
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, devices, threads and the checkout's commit, for run.json."""
+    """Return versions, devices, threads and the checkout's commit, for run.json."""
+    versions = {name: version(name) for name in LIBRARIES}
     return {
-        "versions": {"inr_jax": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in LIBRARIES},
+        "versions": {"inr_jax": __version__, "python": platform.python_version(), **versions},
         "device": device(),
         "threads": threads(),
         "machine": f"{platform.machine()}, {platform.system()}",
@@ -65,27 +65,28 @@ def provenance() -> dict[str, Any]:
 
 
 def device() -> str:
-    """How many devices of which kind this process has."""
+    """Return the number and kind of this process's devices."""
     devices = jax.local_devices()
     return f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})"
 
 
 def threads() -> int:
-    """How many threads XLA uses on a CPU: their number changes bits."""
+    """Return the number of threads that XLA uses on a CPU: it changes bits."""
     ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # not on macOS
     return int(os.environ.get("NPROC") or ours or 1)
 
 
-def join() -> tuple[int, int]:
-    """Join the processes that were started together, before JAX is first used: the index of this one, and their count.
+def join_processes() -> tuple[int, int]:
+    """Join the processes that were started together; return the index of this one, and their number.
 
-    On TPU pods, SLURM, Kubernetes and under MPI JAX finds the others itself; elsewhere the VARIABLES name them. Once
-    every process has its devices they part again: none of them waits for another, or ends with it.
+    Call it before JAX is first used. On TPU pods, SLURM, Kubernetes and under MPI JAX finds the others itself;
+    elsewhere VARIABLES name them. Once every process has its devices they part again: none waits for another, or ends
+    with it.
     Raises Refused where the others cannot be found.
     """
     try:
         count, index = (int(text) if (text := os.environ.get(name)) else None for name in VARIABLES[1:])
-        with signals.kept():
+        with signals.restore_handlers():
             jax.distributed.initialize(num_processes=count, process_id=index)
             joined = jax.process_index(), jax.process_count()
             jax.distributed.shutdown()
@@ -96,17 +97,17 @@ def join() -> tuple[int, int]:
 
 
 def use_every_core() -> None:
-    """Make a JAX device of each core where there is no other: members are then fitted side by side.
+    """Make each core a JAX device where there is no other, so that members are fitted side by side.
 
-    Before JAX is first used; afterwards, or where flags of XLA's say how many, it changes nothing.
+    Call it before JAX is first used; afterwards, or where XLA_FLAGS set the number, it changes nothing.
     """
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", threads())
 
 
-def keep_programs() -> None:
-    """Keep what XLA compiles from one command to the next, in the user's cache folder, unless JAX was told where."""
+def cache_programs() -> None:
+    """Keep compiled programs from one command to the next in the user's cache folder, unless JAX has another."""
     config: Any = jax.config  # its options have no types
     if config.jax_compilation_cache_dir is None:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -118,9 +119,9 @@ def _commit() -> str | None:
     """The commit of the checkout that this package lies in, `-dirty` if it differs; None outside of one."""
     git, here = ["git", "-C", str(Path(__file__).parent)], Path(__file__).name
     try:
-        # An installed package may lie in somebody else's checkout.
+        # An installed package may lie in another project's checkout.
         ours = subprocess.run([*git, "ls-files", "--error-unmatch", here], capture_output=True, timeout=5)
-        said = subprocess.run([*git, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, timeout=5)
+        name = subprocess.run([*git, "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return said.stdout.decode().strip() or None if ours.returncode == 0 else None
+    return name.stdout.decode().strip() or None if ours.returncode == 0 else None

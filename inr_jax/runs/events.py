@@ -139,6 +139,8 @@ class Progress:
             self.bar.update(steps)
         elif self.members and time.monotonic() - self.shown > SECONDS_BETWEEN_LINES:
             self.shown = time.monotonic()
-            left = (self.shown - self.began) * max(self.total - self.steps, 0) / max(self.steps - self.resumed, 1)
-            line = f"{text}, {self.steps}/{self.total} member-steps, about {tqdm.format_interval(left)} left"
+            line = f"{text}, {self.steps}/{self.total} member-steps"
+            if done := self.steps - self.resumed:
+                left = (self.shown - self.began) * max(self.total - self.steps, 0) / done
+                line += f", about {tqdm.format_interval(left)} left"
             print(line, file=sys.stderr, flush=True)

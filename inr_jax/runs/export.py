@@ -1,4 +1,4 @@
-"""A fitted member as a file for others: safetensors with its design, or StableHLO, a program for JAX."""
+"""A fitted network as a file for other programs: safetensors with its settings, or StableHLO, a program for JAX."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ import numpy as np
 from inr_jax.fit import member
 from inr_jax.fit.design import Design, Hyper
 from inr_jax.fit.task import Task
-from inr_jax.runs.record import flat, unflat
+from inr_jax.runs.format import flat, unflat
 from inr_jax.settings import Refused, library
 from inr_jax.sweep.fits import Network
 
@@ -23,9 +23,9 @@ FORMAT = "inr_jax.member.3"
 
 
 def to_safetensors(network: Network) -> bytes:
-    """The network's arrays as safetensors, named by their place in the tree; its settings are the file's metadata.
+    """Return the network's arrays as safetensors, named by their path in the tree; its settings are the metadata.
 
-    Raises Refused where a function of one's own is not named `module:function`: nobody could load it.
+    Raises Refused where a custom function is not named `module:function`, so that it could not be loaded.
     """
     library("safetensors", "export")
     save = library("safetensors.numpy", "export").save
@@ -42,7 +42,7 @@ def to_safetensors(network: Network) -> bytes:
 
 
 def load_network(path: str | Path) -> Network:
-    """The network of such a file. Raises Refused where it is another's, or damaged."""
+    """Load the network of a safetensors file. Raises Refused where another program wrote it, or it is damaged."""
     safetensors = library("safetensors", "export")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -69,7 +69,7 @@ def load_network(path: str | Path) -> Network:
 
 
 def to_stablehlo(network: Network) -> bytes:
-    """The network as a program from coordinates (n, d), for any n, to colours (n, c): its weights are in it.
+    """Return the network as a program from coordinates (n, d), for any n, to values (n, c), with its weights.
 
     `jax.export.deserialize(file).call(coords)` runs it, on CPU, GPU or TPU: it needs jax and flatbuffers.
     """

@@ -145,7 +145,7 @@ def unflat(shapes: Any, arrays: Mapping[str, np.ndarray], prefix: str, *members:
 @contextmanager
 def _opened(path: Place) -> Iterator[tuple[Any, dict]]:
     try:
-        with stores.opened(path) as stream, np.load(stream, allow_pickle=False) as file:
+        with stores.open_file(path) as stream, np.load(stream, allow_pickle=False) as file:
             manifest = json.loads(bytes(file["manifest"]))
             if manifest.get("layout") != LAYOUT:
                 raise Damaged(f"{path} was written by another version, with other arrays")

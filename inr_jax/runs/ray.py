@@ -112,7 +112,7 @@ def _fit(work: Work, goal: Goal, folder: str) -> tuple[Failures, list[FinishedMe
     It looks for files where its driver does, if it can.
     """
     environment.use_every_core()
-    environment.keep_programs()
+    environment.cache_programs()
     if os.path.isdir(folder):
         os.chdir(folder)
     members: list[FinishedMember] = []
@@ -122,7 +122,7 @@ def _fit(work: Work, goal: Goal, folder: str) -> tuple[Failures, list[FinishedMe
             members.extend(event.members)
 
     try:
-        with signals.handled():
+        with signals.catch_signals():
             return reach(work, work.mine, goal, listen), members
     except signals.Stopped:
         raise Preempted("the worker was asked to stop") from None
@@ -145,7 +145,7 @@ def _cluster(ray: Any, address: str) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
-        with signals.kept():
+        with signals.restore_handlers():
             if address:
                 host, _, port = address.rpartition(":")
                 if port.isdecimal() and "/" not in host:  # Ray itself tries for minutes

@@ -61,7 +61,7 @@ class Record:
 
     def __init__(self, directory: str | Place) -> None:
         """Take the folder of that name or URL; it need not exist. Raises Refused where a store cannot be reached."""
-        self.directory = stores.place(directory)
+        self.directory = stores.locate(directory)
         self._abouts: dict[tuple, dict[str, Any]] = {}
 
     def __reduce__(self) -> tuple:
@@ -86,14 +86,14 @@ class Record:
         if after != before:
             write(self.directory / "run.json", after.format().encode())
 
-    def owned(self, name: str, wait: float = 0.0) -> contextlib.AbstractContextManager[None]:
-        """Own a part of the folder: a chunk's file, or `run.json` with all that is made from the members."""
-        return stores.owned(self.directory / name, wait)
+    def lock(self, name: str, wait: float = 0.0) -> contextlib.AbstractContextManager[None]:
+        """Lock a part of the folder: a chunk's file, or `run.json` with all that is made from the members."""
+        return stores.lock(self.directory / name, wait)
 
     def save_plan(self, name: str, plan: Mapping[str, Any]) -> None:
         """Note in run.json how a batch is cut into chunks."""
         if self.run.plans.get(name) != plan:
-            with self.owned("run.json", PATIENCE):
+            with self.lock("run.json", PATIENCE):
                 self.update_run(plans=self.run.plans | {name: plan})
 
     def save_members(self, keys: Sequence[str], step: int, outcome: Outcome, about: Mapping[str, Any]) -> None:
@@ -224,7 +224,7 @@ class Record:
         """Remove what killed processes have left: locks without a holder, checkpoints of finished members."""
         members = self.members()
         for lock in [*self.directory.glob(".*.lock"), *self.directory.glob("members/.*.lock")]:
-            with contextlib.suppress(BlockingIOError), stores.owned(lock.with_name(lock.name[1:-5])):
+            with contextlib.suppress(BlockingIOError), stores.lock(lock.with_name(lock.name[1:-5])):
                 pass
         for path in sorted((self.directory / "checkpoints").glob("[!.]*.npz")):
             entries = self._entries(path)
@@ -234,7 +234,7 @@ class Record:
     def _entries(self, path: Place) -> list[tuple[str, Entry]]:
         """The members of a file, read once as long as the file stays the same; none where it cannot be read."""
         try:
-            identity = stores.identity(path)
+            identity = stores.revision(path)
             if identity not in self._abouts:
                 self._abouts[identity] = read_about(path)
         except (FileNotFoundError, Damaged):

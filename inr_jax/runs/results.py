@@ -126,7 +126,7 @@ def read_table(record: Record, name: str = "results.csv", **options: Any) -> pd.
     """Read a table of the run, with pandas' options."""
     # "None" or "NA" may be a text setting; only blank is nothing.
     options = {"keep_default_na": False, "na_values": [""]} | options
-    return pd.read_csv(stores.seekable(record.directory / name), **options)
+    return pd.read_csv(stores.as_file(record.directory / name), **options)
 
 
 def write_dataset(record: Record, dataset: xr.Dataset) -> None:
@@ -185,7 +185,7 @@ def open_run(directory: str | Place) -> xr.Dataset:
     `open_run(DIR).psnr_heldout.mean("seed").idxmax("scale")` is the best scale. Raises Refused where there are none.
     """
     record = open_record(directory, finished=True)
-    return xr.load_dataset(stores.seekable(record.directory / "results.nc"), engine="h5netcdf")
+    return xr.load_dataset(stores.as_file(record.directory / "results.nc"), engine="h5netcdf")
 
 
 def _columns(names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stopping when asked: the first signal waits for a good moment, a second one does not."""
+"""Stopping at a signal: the first one waits for a good moment, a second one ends the process at once."""
 
 import contextlib
 import os
@@ -8,22 +8,22 @@ from collections.abc import Iterator
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Signals are the process's, and so is this: the first one that came, and whether it shall wait.
-_state: dict[str, Any] = {"asked": 0, "waits": 0}
+# Of the process, as signals are: the first one that came, and how many blocks postpone it.
+_state: dict[str, int] = {"received": 0, "postponed": 0}
 
 
 class Stopped(BaseException):
     """The process was asked to stop, by the signal of this number."""
 
 
-def asked() -> int:
-    """The number of the signal that asks the process to stop; 0 if none did."""
-    return _state["asked"]
+def received() -> int:
+    """Return the number of the signal that asks the process to stop; 0 if none came."""
+    return _state["received"]
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
-    """Put the handlers of signals back where the block, which calls a library, puts others in their place."""
+def restore_handlers() -> Iterator[None]:
+    """Restore the handlers of signals after the block, which calls a library that replaces them."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield
@@ -33,13 +33,13 @@ def kept() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def handled() -> Iterator[None]:
-    """While the block runs, a first signal raises Stopped (see `waiting`); a second one ends the process at once.
+def catch_signals() -> Iterator[None]:
+    """Raise Stopped in the block at a first signal (see `postpone`); end the process at a second one.
 
-    A compiled program may keep Python from handling signals for seconds; so a thread reads of them from a pipe, which
-    the operating system's own handler writes to.
+    A compiled program may keep Python from handling signals for seconds, so a thread reads them from a pipe that the
+    operating system's handler writes to.
     """
-    _state.update(asked=0, waits=0)
+    _state.update(received=0, postponed=0)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before = {number: signal.signal(number, _on_signal) for number in SIGNALS}
@@ -55,23 +55,23 @@ def handled() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def waiting() -> Iterator[None]:
-    """While the block runs, a first signal is only noted: who runs it looks at `asked` when it is a good moment.
+def postpone() -> Iterator[None]:
+    """Only note a first signal in the block, which checks `received` at good moments.
 
-    At the end of the outermost block there is one: raises Stopped if a signal came that nobody looked at.
+    Raises Stopped at the end of the outermost block if a signal came.
     """
-    _state["waits"] += 1
+    _state["postponed"] += 1
     try:
         yield
     finally:
-        _state["waits"] -= 1
-    if asked() and not _state["waits"]:
-        raise Stopped(asked())
+        _state["postponed"] -= 1
+    if received() and not _state["postponed"]:
+        raise Stopped(received())
 
 
 def _on_signal(number: int, frame: Any) -> None:
-    _state["asked"] = _state["asked"] or number
-    if not _state["waits"]:
+    _state["received"] = _state["received"] or number
+    if not _state["postponed"]:
         raise Stopped(number)
 
 

@@ -24,15 +24,15 @@ else:
     Place = Any  # a Path, or a UPath, which may not be installed: of it, what it has in common with a Path is used
 
 
-def place(where: str | Place) -> Place:
-    """The folder of that name, or the part of an object store of that URL, which is treated as one.
+def locate(where: str | Place) -> Place:
+    """Return the folder of that name, or the part of an object store of that URL, which is treated as one.
 
-    Raises Refused where what reads such a URL is not installed, or the store is not there.
+    Raises Refused where the library for such a URL is not installed, or the store cannot be reached.
     """
     if "://" not in str(where):
         return Path(where)
     try:
-        # Other processes write there: what was listed a moment ago says nothing.
+        # Other processes write there: a cached listing would be out of date.
         path = library("upath", "cloud").UPath(where, use_listings_cache=False)
         path.exists()
     except Refused:
@@ -44,36 +44,36 @@ def place(where: str | Place) -> Place:
 
 
 def is_local(path: Place) -> bool:
-    """Whether it is a file, not an object."""
+    """Return whether it is a file, not an object."""
     return isinstance(path, Path)
 
 
 def read(path: Place) -> bytes:
-    """All of the file or object, as it is at one moment. Raises FileNotFoundError."""
+    """Read all of a file or object, as it is at one moment. Raises FileNotFoundError."""
     return path.read_bytes() if is_local(path) else _store(path).cat_file(_name(path))
 
 
-def opened(path: Place) -> Any:
-    """The file or object, open to be read."""
+def open_file(path: Place) -> Any:
+    """Open a file or object to be read."""
     return open(path, "rb") if is_local(path) else path.open("rb")
 
 
-def seekable(path: Place) -> Place | io.BytesIO:
-    """What a library reads that knows files but no object stores."""
+def as_file(path: Place) -> Place | io.BytesIO:
+    """Return it for a library that reads files but no object stores."""
     return path if is_local(path) else io.BytesIO(read(path))
 
 
-def identity(path: Place) -> tuple:
-    """What differs when the contents do. Raises FileNotFoundError."""
+def revision(path: Place) -> tuple:
+    """Return a value that differs when the contents do. Raises FileNotFoundError."""
     if is_local(path):
         stat = path.stat()
         return path, stat.st_mtime_ns, stat.st_size
-    told = _store(path).info(_name(path))
-    return path, *(str(told.get(name)) for name in ("ETag", "etag", "mtime", "created", "LastModified", "size"))
+    info = _store(path).info(_name(path))
+    return path, *(str(info.get(name)) for name in ("ETag", "etag", "mtime", "created", "LastModified", "size"))
 
 
 def move(path: Place, to: Place) -> None:
-    """Give it another name, in the place of what had it."""
+    """Rename a file or object; one of the new name is replaced."""
     if is_local(path):
         os.replace(path, to)
     else:
@@ -81,9 +81,9 @@ def move(path: Place, to: Place) -> None:
 
 
 def write(path: Place, data: bytes) -> None:
-    """Put the data at the path, whole or not at all: an object by one request, a file beside it, synced, and renamed.
+    """Write the data whole or not at all: an object by one request, a file beside the old one, synced and renamed.
 
-    Raises OSError that says how many bytes were needed where it cannot; what was there before stays as it is.
+    Raises OSError with the bytes that were needed where it fails; the old contents stay as they were.
     """
     if not is_local(path):
         try:
@@ -113,8 +113,8 @@ def write(path: Place, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def owned(path: Place, wait: float = 0.0) -> Iterator[None]:
-    """Own a part of a folder while the block runs, by a lock that the operating system frees when its holder dies.
+def lock(path: Place, wait: float = 0.0) -> Iterator[None]:
+    """Lock a part of a folder during the block; the operating system frees the lock of a process that dies.
 
     Another process's lock is waited for, for so many seconds. Raises BlockingIOError that names its holder if it is
     still locked then. In an object store nothing is locked.
@@ -122,14 +122,14 @@ def owned(path: Place, wait: float = 0.0) -> Iterator[None]:
     if not is_local(path):
         yield
         return
-    lock = path.with_name(f".{path.name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    file_name = path.with_name(f".{path.name}.lock")
+    file_name.parent.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + wait
-    while (file := _lock(lock)) is None:
+    while (file := _try_lock(file_name)) is None:
         if time.monotonic() >= until:
             holder = ""
             with contextlib.suppress(OSError):  # it may be gone by now
-                holder = lock.read_text().strip()
+                holder = file_name.read_text().strip()
             raise BlockingIOError(f"{path} is in use by {holder or 'another process'}")
         time.sleep(0.05)
     with file:
@@ -139,17 +139,17 @@ def owned(path: Place, wait: float = 0.0) -> Iterator[None]:
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)
+            file_name.unlink(missing_ok=True)
 
 
-def _lock(lock: Place) -> IO[str] | None:
+def _try_lock(name: Place) -> IO[str] | None:
     """The lock's file, locked; None if another process holds it."""
     while True:
-        file = open(lock, "a+")  # noqa: SIM115
+        file = open(name, "a+")  # noqa: SIM115
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Its last owner may have removed it between our opening and our locking: then nobody else would see it.
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(name)):
                 return file
         except FileNotFoundError:
             pass

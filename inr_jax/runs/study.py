@@ -1,6 +1,7 @@
 """A study from start to end: its members are fitted chunk by chunk and reported; a second run may follow from them."""
 
 import dataclasses
+import math
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +15,10 @@ from inr_jax.data.problem import load_task
 from inr_jax.kernel.of_study import problem
 from inr_jax.kernel.scale_curves import best_scale
 from inr_jax.runs import engines, stores
-from inr_jax.runs.engines import Where
+from inr_jax.runs.engines import Shard
 from inr_jax.runs.environment import provenance
 from inr_jax.runs.estimate import estimate_study, remaining
-from inr_jax.runs.events import Progress, to_all
+from inr_jax.runs.events import Listener, Progress, to_all
 from inr_jax.runs.format import LAYOUT, RunFile, describe_study
 from inr_jax.runs.identity import SEARCH, fingerprint, identify, identify_second, refuse_other
 from inr_jax.runs.members import Members, members_of
@@ -31,7 +32,7 @@ from inr_jax.settings import Refused
 from inr_jax.sweep.grid import Grid, batches, fields, grid
 from inr_jax.sweep.study import Experiment, Study, collect_cases
 
-HERE = Where()
+EVERY = Shard()
 
 
 class Status(NamedTuple):
@@ -62,7 +63,13 @@ class Request(NamedTuple):
         return cls(study, members, identify(study, members.grid))
 
 
-def run(experiment: Experiment, out: str | Place = "", command: Sequence[str] = (), where: Where = HERE) -> Status:
+def run(
+    experiment: Experiment,
+    out: str | Place = "",
+    command: Sequence[str] = (),
+    shard: Shard = EVERY,
+    ray_address: str = "",
+) -> Status:
     """Fit every member that is missing, or a share of them; when none is lacking, write results and report.
 
     Where the study chooses the members of a second run, the first one is in the folder's `search`, and the folder
@@ -72,15 +79,15 @@ def run(experiment: Experiment, out: str | Place = "", command: Sequence[str] = 
     experiment = prepare(experiment)
     first = Request.of(experiment.study)
     if experiment.second is None:
-        return fit_run(first, Record(out or default_folder(first.study, first.identity)), command, where)
+        return fit_run(first, Record(out or default_folder(first.study, first.identity)), command, shard, ray_address)
     identity = identify_second(experiment.second, first.identity)
     record = Record(out or default_folder(first.study, identity))
     refuse_other(record, identity)
-    found = fit_run(first, Record(record.directory / SEARCH), command, where)
+    found = fit_run(first, Record(record.directory / SEARCH), command, shard, ray_address)
     if found.lacking:
         return found
     second = choose(experiment, first, identity, found.record)
-    status = fit_run(second, record, command, where)
+    status = fit_run(second, record, command, shard, ray_address)
     return status._replace(failed=[*found.failed, *status.failed])
 
 
@@ -101,7 +108,7 @@ def dry_run(experiment: Experiment, out: str | Place = "") -> str:
     return "\n".join(lines)
 
 
-def fit_run(request: Request, record: Record, command: Sequence[str] = (), where: Where = HERE) -> Status:
+def fit_run(request: Request, record: Record, command: Sequence[str], shard: Shard, ray_address: str) -> Status:
     """Fit the members of one run that its folder lacks, or a share of them, and report when none is lacking."""
     study, members = request.study, request.members
     if study.run.sinks and not stores.is_local(record.directory):
@@ -115,14 +122,14 @@ def fit_run(request: Request, record: Record, command: Sequence[str] = (), where
     about = request.describe()
     trackers = Trackers(study.run.sinks, record.directory, about, lambda row: members.grid[row].settings)
     started = {"command": shlex.join(command), "layout": LAYOUT, **provenance()}
-    with record.owned("run.json", PATIENCE):
+    with record.lock("run.json", PATIENCE):
         refuse_other(record, request.identity)  # another process may have begun another run meanwhile
         # Not finished until the report is: a run that is stopped from here on is resumed.
         record.update_run(**about, **started, finished="")
-    failed = fit_missing(request, record, trackers, where)
-    if where.shard.of > 1:
+    failed = fit_missing(request, record, trackers, shard, ray_address)
+    if shard.of > 1:
         _print(record.set_damaged_aside())  # what other shards wrote
-    with record.owned("run.json", PATIENCE):
+    with record.lock("run.json", PATIENCE):
         before, finished = record.run.failures | failed, record.members()
         failures = {
             key: before[key] for key in members.keys if key in before and (key in failed or key not in finished)
@@ -131,7 +138,7 @@ def fit_run(request: Request, record: Record, command: Sequence[str] = (), where
         record.update_run(**({} if record.run else started), **about, failures=failures, members=len(members.keys))
         if not lacking and not is_finished(record, request):
             finish_outputs(record, members, study)
-    if lacking and where.shard.of == 1:
+    if lacking and shard.of == 1:
         raise OSError(
             f"{record.directory} lacks {lacking} members that were fitted: do all machines reach the same folder?"
         )
@@ -139,19 +146,21 @@ def fit_run(request: Request, record: Record, command: Sequence[str] = (), where
     return Status(record, list((failed if lacking else failures).values()), lacking)
 
 
-def fit_missing(request: Request, record: Record, trackers: Trackers, where: Where) -> Failures:
+def fit_missing(request: Request, record: Record, listener: Listener, shard: Shard, ray_address: str) -> Failures:
     """Fit the members that the record lacks, or a share of them; a line for each that failed, by key."""
     (made, keys), run = request.members, request.study.run
     every = batches(made, range(len(made)))
-    shares = engines.share(every, where.shard, run.keep < 1)
+    shares = engines.share(every, shard, run.keep < 1)
+    # The shards of a run wait for a chunk that another process fits, which does the same work.
+    wait = math.inf if shard.of > 1 else 0.0
     works = [
-        Work(record, run, batch, [keys[row] for row in batch.rows], mine, where.wait)
+        Work(record, run, batch, [keys[row] for row in batch.rows], mine, wait)
         for batch, mine in zip(every, shares, strict=True)
     ]
     finished = record.members()
     left = np.sum([remaining(work, finished) for work in works], axis=0)
     with Progress(*left.tolist()) as progress:
-        return engines.finish(works, run, where, to_all(progress, trackers))
+        return engines.finish(works, run, ray_address, to_all(progress, listener))
 
 
 def count_lacking(record: Record, study: Study, members: Members, failures: Mapping[str, str]) -> int:

@@ -31,17 +31,17 @@ class Sink(Protocol):
         """Open the tracker's run."""
 
     def members(self, finished: Sequence[FinishedMember]) -> None:
-        """Take note of members that were fitted just now."""
+        """Report members that were fitted just now."""
 
     def close(self, table: pd.DataFrame, figures: Mapping[str, Path]) -> None:
-        """Take note of the table of all members and the figures by name, and end."""
+        """Report the table of all members, and the figures by name, and end."""
 
 
 class Wandb:
-    """One run of Weights & Biases per sweep: the best so far as it goes, then the table, the curves and the figures.
+    """One run of Weights & Biases per sweep: the best so far while it runs, then table, curves and figures.
 
-    A sweep that is stopped and goes on is a run each time, in one group; the table at the end is of all. Its files are
-    in the run's folder; `WANDB_MODE=offline` needs no account and no network.
+    A sweep that is stopped and resumed is a run each time, in one group; the table at the end has all members. Files
+    are in the run folder; `WANDB_MODE=offline` needs no account and no network.
     """
 
     def __init__(self, directory: Path, about: Mapping[str, Any]) -> None:
@@ -65,7 +65,7 @@ class Wandb:
             self.run.define_metric(f"{curve}/*", step_metric="step")
 
     def members(self, finished: Sequence[FinishedMember]) -> None:
-        """The number of members that are done, the best score, and their pictures."""
+        """Log how many members are finished, the best PSNR, and some curves; keep the best pictures."""
         self.done += len(finished)
         good = [each for each in finished if each.status == "ok" and np.isfinite(each.psnr)]
         self.best = max([self.best, *(each.psnr for each in good)])
@@ -78,7 +78,7 @@ class Wandb:
                 self.run.log({"step": step, **named})
 
     def close(self, table: pd.DataFrame, figures: Mapping[str, Path]) -> None:
-        """The table, the figures, the pictures of the best, and the end."""
+        """Log the table, the figures and the pictures of the best, and end."""
         self.run.log(
             {"members table": self.wandb.Table(dataframe=table.astype(object).where(table.notna(), None))}
             | {name: self.wandb.Image(str(path)) for name, path in figures.items()}
@@ -91,12 +91,12 @@ class TensorBoard:
     """Event files in the run's folder, `tensorboard/`: for each member its curves, picture, settings and scores."""
 
     def __init__(self, directory: Path, about: Mapping[str, Any]) -> None:
-        """Remember where."""
+        """Take the folder."""
         self.writer, self.directory = library("tensorboardX", "tensorboard").SummaryWriter, directory / "tensorboard"
         self.settings = library("tensorboardX.summary", "tensorboard").hparams
 
     def members(self, finished: Sequence[FinishedMember]) -> None:
-        """A run of the tracker each."""
+        """Write event files of each."""
         for each in finished:
             with self.writer(str(self.directory / f"member_{each.key[:8]}")) as writer:
                 for step, values in _points(each):
@@ -105,17 +105,17 @@ class TensorBoard:
                 if each.picture.ndim == 3:
                     writer.add_image("picture", _colours(each.picture), int(each.steps[-1]), dataformats="HWC")
                 plain = {n: v if isinstance(v, int | float | str | bool) else str(v) for n, v in each.settings.items()}
-                # Of all pixels, where the curves are of a sample of them: under names of their own.
+                # Scores are over all pixels, curves over a sample of them: under other names.
                 ended = {name: v for name, v in each.scores.items() if isinstance(v, float) and np.isfinite(v)}
                 scores = {f"final/{name}": float(value) for name, value in ended.items()}
-                # Not `add_hparams`: a second writer of its own, which within a second writes into the same file.
+                # Not `add_hparams`: it opens a second writer, which within a second writes into the same file.
                 for summary in self.settings(plain, scores):
                     writer.file_writer.add_summary(summary)
                 for name, value in scores.items():
                     writer.add_scalar(name, value, int(each.steps[-1]))
 
     def close(self, table: pd.DataFrame, figures: Mapping[str, Path]) -> None:
-        """Nothing is left to do."""
+        """Do nothing: the event files are complete."""
 
 
 SINKS: dict[str, type[Sink]] = {
@@ -191,18 +191,18 @@ class Trackers:
         except Exception as error:
             self.open.pop(name, None)
             reason = str(error).strip().partition("\n")[0]
-            print(f"sink {name} is left: {type(error).__name__}: {reason}; the run goes on", file=sys.stderr)
+            print(f"sink {name} is closed: {type(error).__name__}: {reason}; the run continues", file=sys.stderr)
 
 
 def _log_in() -> None:
-    """Have Weights & Biases ask who its user is before anything is fitted, not when the first members are done."""
+    """Let Weights & Biases ask for its user before anything is fitted, not when the first members are finished."""
     wandb = library("wandb", "wandb")
     if wandb.setup().settings.mode == "online":
         wandb.login(verify=False)
 
 
 def _points(each: FinishedMember) -> list[tuple[int, dict[str, float]]]:
-    """The training curves, point by point; without what is not there."""
+    """The training curves, point by point, without NaN."""
     columns = {name: getattr(each.curves, field) for field, name in CURVES.items()}
     return [
         (int(step), {name: float(column[at]) for name, column in columns.items() if np.isfinite(column[at])})

@@ -14,7 +14,7 @@ from inr_jax.fit.curves import Curves
 from inr_jax.fit.design import member_of
 from inr_jax.fit.metrics import metric_names
 from inr_jax.runs import signals
-from inr_jax.runs.checkpoints import Keeper
+from inr_jax.runs.checkpoints import Keeper, Pace
 from inr_jax.runs.environment import Stopwatch, device
 from inr_jax.runs.events import ChunkFinished, ChunkStarted, FinishedMember, Listener, Note
 from inr_jax.runs.record import Record, chunk_name
@@ -166,12 +166,13 @@ def fit_chunk(
     keys, full, task = [work.keys[place] for place in places], padded(places, plan.chunk), load_task(data)
     points = halving.points(design.steps, work.run.history, work.run.keep)
     hypers, metrics = member_of(hypers, full), metric_names(work.run.metrics)
-    with record.owned(chunk_name(keys), wait), signals.waiting():
+    with record.lock(chunk_name(keys), wait), signals.postpone():
         if record.finished_step(keys) >= goal.step:
             return  # another process finished it before this one owned it
         start, spent = _resume(work, [work.keys[place] for place in full], points.tolist(), emit)
         before = spent | {"compile_seconds": spent["compile_seconds"] + compiling}
-        with Keeper(record, keys, points, before, work.run.checkpoint_seconds, emit) as keeper:
+        with Stopwatch() as watch:
+            keeper = Keeper(record, keys, points, before, watch, Pace(work.run.checkpoint_seconds), emit)
             at = start.step if start else 0
             emit(ChunkStarted(len(keys), at, at if at in work.rungs[:-1] else 0))
             stop = max(goal.step, at)

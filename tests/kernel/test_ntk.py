@@ -1,6 +1,6 @@
 """The analytic kernels against networks of this package, Monte Carlo and dense formulas."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +10,20 @@ import scipy.stats
 
 from inr_jax.fit import member, networks
 from inr_jax.fit.design import Design, Hyper, assemble, complete
-from inr_jax.fit.encodings import Variables, fourier
+from inr_jax.fit.encodings import Variables
 from inr_jax.fit.networks import INITS
 from inr_jax.fit.task import Task, pixel_coordinates
 from inr_jax.kernel.correlation import correlation, double_precision, draw_frequencies, encoding_waves, expected_factors
-from inr_jax.kernel.ntk import empirical_ntk, ntk_of_differences, ntk_on_grid
+from inr_jax.kernel.ntk import empirical_ntk, ntk_at_zero, ntk_of_differences, ntk_on_grid
 from inr_jax.kernel.recursion import VARIANCES, network_kernels, relu_moments
 from inr_jax.settings import Refused
 
 GRID = (7, 6)
 SMALL = Design(frequencies=32, width=64, depth=2, steps=0)
+# What is compared with actual networks: between these pixels.
+DEEP, HYPER = SMALL.replace(init="flax"), complete(SMALL, Hyper(scale=1.5))
+INDEX = np.random.default_rng(1).choice(42, 24, replace=False)
+PIXELS = pixel_coordinates(INDEX, GRID)
 # The quantiles of each family of frequencies, of standard deviation 1.
 QUANTILES = {
     "gaussian": scipy.stats.norm.ppf,
@@ -34,6 +38,11 @@ def pairs_of(differences, index):
     where = np.stack(np.unravel_index(index, GRID), axis=-1)
     between = where[:, None] - where[None] + np.asarray(GRID) - 1
     return differences[between[..., 0], between[..., 1]]
+
+
+def both_ways(waves):
+    """The waves at all differences, negative ones too."""
+    return tuple(np.concatenate([w[:0:-1].conj(), w]) for w in waves)
 
 
 def initial_state(design, hyper):
@@ -60,9 +69,7 @@ def encoded(design, hyper):
 )
 def test_the_correlation_is_that_of_the_encoded_pixels(encoding, hyper, domain):
     design = SMALL.replace(encoding=encoding, domain=domain)
-    waves = encoding_waves(design, hyper, GRID, GRID)
-    both_ways = tuple(np.concatenate([w[:0:-1].conj(), w]) for w in waves)
-    rho = pairs_of(correlation(both_ways), np.arange(42))
+    rho = pairs_of(correlation(both_ways(encoding_waves(design, hyper, GRID, GRID))), np.arange(42))
     feature = encoded(design, hyper)
     np.testing.assert_allclose(rho, feature @ feature.T, atol=1e-5)
 
@@ -89,13 +96,13 @@ def test_the_closed_form_is_the_mean_cosine_over_the_family(family):
 
 @pytest.mark.parametrize("family", QUANTILES)
 def test_many_frequencies_approach_the_closed_form(family):
-    design = Design(family=family, frequencies=200_000)
+    design = Design(family=family, frequencies=50_000)
     hyper = Hyper(scale=2.0, anisotropy=1.5)
     grid, reach = (10, 14), (4, 5)
     drawn = correlation(encoding_waves(design, hyper, grid, reach))
     endless = correlation(encoding_waves(design, hyper, grid, reach, drawn=False))
     assert drawn.shape == endless.shape == reach
-    np.testing.assert_allclose(drawn, endless, atol=5 / 200_000**0.5)
+    np.testing.assert_allclose(drawn, endless, atol=5 / 50_000**0.5)
 
 
 def test_the_gaussian_closed_form_is_the_gaussian_of_each_axis_scale():
@@ -141,44 +148,38 @@ def test_the_variances_are_those_that_the_networks_draw(init):
     assert float(bias.var()) == pytest.approx(expected.bias, rel=0.02)
 
 
-@pytest.mark.parametrize("init", ["flax", "torch", "glorot"])
-def test_the_nngp_is_the_covariance_of_the_outputs_at_the_start(init):
-    design = SMALL.replace(init=init, output="linear")
-    B = draw_frequencies(design, Hyper(), 2)
-    coords = jnp.asarray([[0.1, 0.2], [0.12, 0.21]])
-    apart = np.asarray(coords[1] - coords[0], np.float64)
-    rho = np.asarray([1.0, np.cos(2 * np.pi * B @ apart).mean()])
-    expected = network_kernels(design, rho, 64).nngp
-    feature = fourier(Variables({}, {"B": jnp.asarray(B, jnp.float32)}), coords, side=1.0)
-    network = assemble(design, Hyper()).network(3)
-
-    @jax.jit
-    @jax.vmap
-    def outputs(key):
-        return networks.apply(network, networks.init(network, key, feature), feature)
-
-    drawn = np.asarray(outputs(jax.random.split(jax.random.key(0), 1000)), np.float64)
-    covariance = np.einsum("skc,slc->kl", drawn, drawn) / (1000 * 3)
-    np.testing.assert_allclose(covariance[0], expected, rtol=0.15)
+@cache
+def drawn_networks(init, width, count):
+    """Parameters of networks before training, behind one B, and the features of some pixels."""
+    design = DEEP.replace(init=init, width=width)
+    feature = member.encode(design, HYPER, member.draw_encoding(design, HYPER, 2), PIXELS)
+    network = assemble(design, HYPER).network(3)
+    draw = jax.jit(jax.vmap(lambda key: networks.init(network, key, feature).params))
+    return draw(jax.random.split(jax.random.key(0), count)), feature
 
 
-def ntks(design, seeds):
-    """Empirical NTKs on a few pixels, over networks behind one B, and the analytic one, neither normalised."""
-    hyper = Hyper(scale=1.5)
-    index = np.random.default_rng(1).choice(42, 24, replace=False)
-    coords = pixel_coordinates(index, GRID)
-    state = initial_state(design, hyper)
+@partial(jax.jit, static_argnames="design")
+def outputs(design, params, feature):
+    """The outputs of stacked networks, without a sigmoid."""
+    network = assemble(design.replace(output="linear"), HYPER).network(3)
+    return jax.vmap(lambda each: networks.apply(network, Variables(each, {}), feature))(params)
 
-    @jax.jit
-    def of(key):
-        feature = member.encode(design, hyper, Variables({}, state.data["encoding"]), coords)
-        network = networks.init(assemble(design, hyper).network(3), key, feature)
-        drawn = state._replace(params=state.params | {"network": network.params})
-        return empirical_ntk(design, hyper, drawn, coords, coords)
 
-    empirical = np.stack([of(jax.random.key(seed)) for seed in range(seeds)])
-    at_zero = network_kernels(design, np.ones(1), 2 * design.frequencies).ntk[0]
-    return empirical, at_zero * pairs_of(ntk_on_grid(design, hyper, GRID), index)
+@partial(jax.jit, static_argnames="design")
+def ntks(design, params):
+    """The empirical NTKs of stacked networks between some pixels."""
+
+    def one(network):
+        data = {"encoding": member.draw_encoding(design, HYPER, 2).data, "network": {}}
+        state = member.State({"encoding": {}, "network": network}, data, None)
+        return empirical_ntk(design, HYPER, state, PIXELS, PIXELS)
+
+    return jax.lax.map(one, params)
+
+
+def expected_ntk(design):
+    """The analytic NTK between the same pixels, not normalised."""
+    return ntk_at_zero(design, HYPER, GRID) * pairs_of(ntk_on_grid(design, HYPER, GRID), INDEX)
 
 
 def relative(actual, expected):
@@ -186,45 +187,54 @@ def relative(actual, expected):
     return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
 
 
+@pytest.mark.parametrize("init", VARIANCES)
+def test_the_nngp_is_the_covariance_of_the_outputs_at_the_start(init):
+    params, feature = drawn_networks(init, 64, 1000)
+    rho = pairs_of(correlation(both_ways(encoding_waves(DEEP, HYPER, GRID, GRID))), INDEX)
+    expected = network_kernels(DEEP.replace(init=init), rho, 64).nngp
+    drawn = np.asarray(outputs(DEEP, params, feature), np.float64)
+    covariance = np.einsum("skc,slc->kl", drawn, drawn) / (1000 * 3)
+    np.testing.assert_allclose(covariance, expected, atol=0.15 * expected[0, 0])
+
+
+@pytest.mark.parametrize("init", VARIANCES)
+def test_the_mean_over_networks_is_the_analytic_ntk_in_size_too(init):
+    params = jax.tree.map(lambda leaf: leaf[:64], drawn_networks(init, 64, 1000)[0])
+    # The program of one initialisation serves all: it is of the parameters.
+    empirical, expected = np.asarray(ntks(DEEP, params)), expected_ntk(DEEP.replace(init=init))
+    assert relative(empirical.mean(0), expected) < 0.12
+    # Sampling alone, no bias: the mean of 64 is many times as near as each.
+    alone = np.mean([relative(each, expected) for each in empirical])
+    assert relative(empirical.mean(0), expected) < 0.5 * alone
+
+
 def test_networks_approach_the_analytic_ntk_as_the_root_of_their_width():
     errors = []
-    for width in (64, 256, 1024):
-        empirical, expected = ntks(Design(frequencies=64, width=width, depth=3), 3)
+    for width, count in ((64, 1000), (256, 2), (1024, 2)):
+        design = DEEP.replace(width=width)
+        params, expected = drawn_networks("flax", width, count)[0], expected_ntk(design)
+        empirical = np.asarray(ntks(design, jax.tree.map(lambda leaf: leaf[:64], params)))
         roots = np.sqrt(np.einsum("sii->si", empirical))
         cosines = empirical / (roots[:, :, None] * roots[:, None])
-        errors.append(np.mean([relative(c, expected / expected[0, 0]) for c in cosines]))
+        errors.append(np.mean([relative(each, expected / expected[0, 0]) for each in cosines]))
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.08
     # From 64 to 1024 units the root falls fourfold.
     assert 2.5 < errors[0] / errors[2] < 6
 
 
-@pytest.mark.parametrize("init", ["flax", "torch", "glorot"])
-def test_the_mean_over_networks_is_the_analytic_ntk_in_size_too(init):
-    empirical, expected = ntks(Design(frequencies=64, width=128, depth=2, init=init), 16)
-    assert relative(empirical.mean(0), expected) < 0.12
-    # Sampling alone, no bias: the mean of 16 is four times as near as each.
-    alone = np.mean([relative(e, expected) for e in empirical])
-    assert relative(empirical.mean(0), expected) < 0.5 * alone
-
-
 def test_the_empirical_ntk_is_the_product_of_jacobians():
-    design, hyper = SMALL.replace(width=8), Hyper(scale=1.0)
-    state = initial_state(design, hyper)
-    a, b = (pixel_coordinates(index, GRID) for index in (np.arange(5), np.arange(9, 12)))
-    linear = design.replace(output="linear")
+    params, feature = drawn_networks("flax", 64, 1000)
+    first = jax.tree.map(lambda leaf: leaf[:1], params)
 
     @jax.jit
-    def jacobian(coords):
-        def outputs(network):
-            params = state.params | {"network": network}
-            return member.predict(linear, hyper, params, state.data, coords, 3)[:, 0]
+    def jacobian(params):
+        leaves = jax.tree.leaves(jax.jacrev(lambda p: outputs(DEEP, p, feature)[0, :, 0])(params))
+        return jnp.concatenate([leaf.reshape(len(feature), -1) for leaf in leaves], axis=1)
 
-        leaves = jax.tree.leaves(jax.jacrev(outputs)(state.params["network"]))
-        return jnp.concatenate([leaf.reshape(len(coords), -1) for leaf in leaves], axis=1)
-
-    expected = np.asarray(jacobian(a)) @ np.asarray(jacobian(b)).T
-    np.testing.assert_allclose(empirical_ntk(design, hyper, state, a, b), expected, rtol=1e-4)
+    expected = np.asarray(jacobian(first)) @ np.asarray(jacobian(first)).T
+    some = jax.tree.map(lambda leaf: leaf[:64], params)
+    np.testing.assert_allclose(ntks(DEEP, some)[0], expected, rtol=1e-4)
 
 
 def test_the_kernel_is_positive_definite_even_and_one_at_zero():
@@ -235,23 +245,28 @@ def test_the_kernel_is_positive_definite_even_and_one_at_zero():
     assert np.linalg.eigvalsh(pairs_of(ntk, np.arange(42))).min() > 0
 
 
-@pytest.mark.parametrize("init", ["flax", "torch", "glorot"])
-def test_arrays_of_numpy_and_of_jax_have_the_same_kernels_in_double_precision(init):
-    design = SMALL.replace(init=init, depth=3)
+def test_arrays_of_numpy_and_of_jax_have_the_same_kernels_in_double_precision():
+    designs = [SMALL.replace(init=init, depth=3) for init in VARIANCES]
     rho = np.linspace(-0.999, 0.999, 101)
-    ours = network_kernels(design, rho, 64)
-    waves = encoding_waves(design, Hyper(scale=3.0), GRID, (9, 6))
-    differences = ntk_of_differences(design, waves)
+    waves = encoding_waves(SMALL, Hyper(scale=3.0), GRID, (9, 6))
+
+    @jax.jit
+    def computed(rho, waves):
+        return [(*network_kernels(each, rho, 64), ntk_of_differences(each, waves)) for each in designs]
+
     with double_precision():
-        theirs = network_kernels(design, jnp.asarray(rho), 64)
-        traced = jax.jit(partial(ntk_of_differences, design))(jax.device_put(waves))
-    assert isinstance(theirs.ntk, jax.Array) and isinstance(ours.ntk, np.ndarray)
-    for a, b in zip(ours, theirs, strict=True):
-        assert a.dtype == b.dtype == np.float64
-        np.testing.assert_allclose(a, b, rtol=1e-12)
-    # At zero difference, by which all are divided, the kernel goes as the root of what is rounded.
-    assert differences.dtype == traced.dtype == np.float64
-    np.testing.assert_allclose(differences, traced, rtol=1e-8)
+        every = computed(jnp.asarray(rho), jax.device_put(waves))
+        assert isinstance(network_kernels(SMALL, jnp.asarray(rho), 64).ntk, jax.Array)
+    for design, (nngp, ntk, differences) in zip(designs, every, strict=True):
+        ours = network_kernels(design, rho, 64)
+        assert isinstance(ours.ntk, np.ndarray)
+        for a, b in zip(ours, (nngp, ntk), strict=True):
+            assert a.dtype == b.dtype == np.float64
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+        # At zero difference, by which all are divided, the kernel goes as the root of what is rounded.
+        expected = ntk_of_differences(design, waves)
+        assert expected.dtype == differences.dtype == np.float64
+        np.testing.assert_allclose(differences, expected, rtol=1e-8)
     # The mode ends with its block.
     assert jnp.asarray(rho).dtype == jnp.float32
 

@@ -8,11 +8,12 @@ from experiments import predict, sweep
 from experiments.analysis import choose
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import told
-from inr_jax.fit import task as tasks
-from inr_jax.kernel import of_study as foresight
-from inr_jax.kernel import scale_curves as theory
+from inr_jax.data.problem import load_task
+from inr_jax.fit.design import Hyper
+from inr_jax.kernel import of_study
+from inr_jax.kernel.scale_curves import best_scale, scale_curve
 from inr_jax.runs import study
-from inr_jax.settings import Hyper
+from inr_jax.settings import Refused
 from inr_jax.sweep.grid import grid
 
 QUICK = "experiments/configs/scale.py:quick"
@@ -21,44 +22,43 @@ SMALL = ["--config.size=16", "--config.design.width=16", "--config.design.freque
 
 def members(*overrides):
     pairs = [("size", "16"), ("design.width", "16"), ("design.frequencies", "16"), *overrides]
-    return grid(configuration.load(QUICK, pairs).study).members
+    return grid(configuration.load(QUICK, pairs).study)
 
 
 def test_every_member_has_the_score_of_its_own_kernel():
-    found = foresight.foresee(members(("axes.scale", "1,4")), ridge=0.05).table
+    found = of_study.forecast(members(("axes.scale", "1,4")), ridge=0.05).table
     assert len(found) == 4
     one = members(("axes.scale", "1,4"))[3]
-    alone = theory.scale_curve(one.design, [4.0], tasks.of(one.data), hyper=Hyper(seed=1), ridge=0.05)
+    alone = scale_curve(one.design, [4.0], load_task(one.data), hyper=Hyper(seed=1), ridge=0.05)
     row = found.query("scale == 4 and seed == 1").iloc[0]
     assert row["psnr_heldout"] == pytest.approx(alone.psnr_heldout[0], abs=1e-6)
     assert row["psnr_train"] == pytest.approx(alone.psnr_train[0], abs=1e-6)
 
 
 def test_members_that_differ_only_in_their_training_share_a_kernel():
-    found = foresight.foresee(members(("axes.scale", "2"), ("axes.steps", "5,50"), ("axes.learning_rate", "1e-3,1e-2")))
+    found = of_study.forecast(members(("axes.scale", "2"), ("axes.steps", "5,50"), ("axes.learning_rate", "1e-3,1e-2")))
     assert len(found.table) == 8
     assert found.table.groupby("seed")["psnr_heldout"].nunique().max() == 1
 
 
 def test_a_member_without_a_kernel_is_left_out_and_the_reason_said():
-    found = foresight.foresee(members(("axes.scale", "2"), ("axes.network", "relu,siren")))
+    found = of_study.forecast(members(("axes.scale", "2"), ("axes.network", "relu,siren")))
     assert set(found.table["network"]) == {"relu"}
-    assert any("siren" in reason for reason in found.without)
+    assert any("siren" in reason for reason in found.refusals)
 
 
 def test_held_out_pixels_do_not_enter_what_is_validated(monkeypatch):
     each = members(("axes.scale", "1,2"))
-    first = foresight.foresee(each, validate=True).table["psnr_validated"].to_numpy()
-    whole = tasks.of
+    first = of_study.forecast(each, validation=True).table["psnr_validated"].to_numpy()
 
     def other(data):
-        task = whole(data)
+        task = load_task(data)
         image = np.array(task.image)
         image.reshape(-1, task.channels)[task.heldout] = 0.123
         return task._replace(image=image)
 
-    monkeypatch.setattr(tasks, "of", other)
-    again = foresight.foresee(each, validate=True).table["psnr_validated"].to_numpy()
+    monkeypatch.setattr(of_study, "load_task", other)
+    again = of_study.forecast(each, validation=True).table["psnr_validated"].to_numpy()
     np.testing.assert_array_equal(first, again)
 
 
@@ -112,7 +112,7 @@ def test_a_centred_sweep_fits_multiples_of_the_scale_that_the_kernel_chooses(tmp
     arguments = [("size", "16"), ("axes.scale", "0.5,1,2"), ("run.centre", "True"), ("design.width", "16")]
     asked = configuration.load(QUICK, arguments).study
     each = grid(asked)[0]
-    chosen = theory.best_scale(each.design, tasks.of(each.data)).scale
+    chosen = best_scale(each.design, load_task(each.data)).scale
     centred = study.centre_scales(asked)
     np.testing.assert_allclose(centred.axes["scale"], np.asarray([0.5, 1, 2]) * chosen, rtol=0.01)
     assert "multiples" in capsys.readouterr().err
@@ -121,7 +121,7 @@ def test_a_centred_sweep_fits_multiples_of_the_scale_that_the_kernel_chooses(tmp
 
 def test_a_sweep_without_an_axis_of_scales_cannot_be_centred():
     loaded = configuration.load("experiments/configs/seed_table.py:quick", [("run.centre", "True")])
-    with pytest.raises(study.Refused, match=r"run\.centre=True needs axes\.scale"):
+    with pytest.raises(Refused, match=r"run\.centre=True needs axes\.scale"):
         study.centre_scales(loaded.study)
 
 

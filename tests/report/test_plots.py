@@ -63,8 +63,8 @@ def test_the_lines_that_are_shown_are_those_that_reach_most_and_what_went_wrong_
     )
     table.loc[table["width"] == 2, "status"] = "failed"
     table.loc[table["width"] == 4, "status"] = "diverged"
-    _, groups = lines_along(table, "scale")
-    assert [int(group["width"].iloc[0]) for _, group in groups][:2] == [3, 1]
+    _, lines = lines_along(table, "scale")
+    assert [int(members["width"].iloc[0]) for members in lines][:2] == [3, 1]
 
 
 def test_no_star_stands_on_an_easier_problem():

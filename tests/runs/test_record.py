@@ -200,17 +200,17 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 def test_a_second_owner_is_refused_and_told_of_the_first(tmp_path):
     code = (
         "import sys; from pathlib import Path; from inr_jax.runs import stores\n"
-        f"with stores.owned(Path({str(tmp_path)!r})):\n    print('mine', flush=True); sys.stdin.read()"
+        f"with stores.lock(Path({str(tmp_path)!r})):\n    print('mine', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"mine\n"
-        with pytest.raises(BlockingIOError, match=str(holder.pid)), stores.owned(tmp_path):
+        with pytest.raises(BlockingIOError, match=str(holder.pid)), stores.lock(tmp_path):
             pass
     finally:
         holder.kill()
         holder.communicate()
-    with stores.owned(tmp_path):
+    with stores.lock(tmp_path):
         pass
 
 

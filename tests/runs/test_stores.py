@@ -64,7 +64,7 @@ def test_a_damaged_object_is_set_aside_and_made_again(alone, capsys):
 
 def test_an_object_store_has_no_locks_and_shards_need_none(alone):
     out = "memory://shards/run"
-    with stores.owned(Record(out).directory / "run.json"), stores.owned(Record(out).directory / "run.json"):
+    with stores.lock(Record(out).directory / "run.json"), stores.lock(Record(out).directory / "run.json"):
         for number in range(2):
             assert told(sweep.main, [*FEW, f"--out={out}", f"--shard={number}/2"]) == 0
     same(out, alone)
@@ -128,7 +128,7 @@ def test_a_killed_process_goes_on_from_its_checkpoint_in_a_bucket(bucket, tmp_pa
     out, long = "s3://there/killed", ["--config.design.steps=20000", "--config.run.checkpoint_seconds=0"]
     ended(start(bucket, str(tmp_path / "alone"), *long))
     killed = start(bucket, out, *long)
-    checkpoints = stores.place(out) / "checkpoints"
+    checkpoints = stores.locate(out) / "checkpoints"
     while not list(checkpoints.glob("[!.]*.npz")):
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.1)

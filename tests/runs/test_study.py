@@ -232,6 +232,14 @@ def test_shards_of_two_runs_are_run_twice(tmp_path, two):
     same(out, reference)
 
 
+def test_two_runs_in_an_object_store_are_what_they_are_in_a_folder(tmp_path, two):
+    pytest.importorskip("upath")
+    for out in (tmp_path / "run", "memory://two/run"):
+        assert told(sweep.main, two(out)) == 0
+    same("memory://two/run", tmp_path / "run")
+    same("memory://two/run/search", tmp_path / "run" / "search")
+
+
 def test_another_study_does_not_go_into_the_folder_of_two_runs(tmp_path, two, capsys):
     out = tmp_path / "run"
     assert told(sweep.main, two(out)) == 0

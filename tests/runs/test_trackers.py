@@ -80,7 +80,9 @@ def test_a_tracker_that_fails_is_said_and_left_and_the_sweep_goes_on(own, tmp_pa
     broken = f"--config.run.sinks={own}:Breaks,{own}:NeverOpens,{own}:Notes"
     table = swept(tmp_path / "run", broken)
     said = capsys.readouterr().err
-    assert said.count("is left") == 2 and "the server is down; the run goes on" in said and "no such account" in said
+    assert (
+        said.count("is closed") == 2 and "the server is down; the run continues" in said and "no such account" in said
+    )
     assert (table["status"] == "ok").all() and (tmp_path / "run" / "notes.txt").exists()
     pd.testing.assert_frame_equal(table.drop(columns="seconds"), swept(tmp_path / "plain").drop(columns="seconds"))
 
@@ -176,7 +178,7 @@ def test_weights_and_biases_asks_at_a_terminal_who_one_is_before_anything_is_fit
     with contextlib.suppress(OSError):  # the terminal's end
         while piece := os.read(ours, 4096):
             said += piece
-    assert asking.wait(timeout=240) == 0 and b"is left" not in said
+    assert asking.wait(timeout=240) == 0 and b"is closed" not in said
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*"))
 
 
@@ -187,7 +189,7 @@ def test_weights_and_biases_without_account_or_terminal_is_left_before_anything_
     code += f"print(Trackers('wandb,tensorboard', {str(tmp_path)!r}, {{}}).waiting.keys())"
     pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
     done = subprocess.run([sys.executable, "-c", code], env=without_account(tmp_path), timeout=240, **pipes)
-    assert "sink wandb is left" in done.stderr and done.stdout == "dict_keys(['tensorboard'])\n"
+    assert "sink wandb is closed" in done.stderr and done.stdout == "dict_keys(['tensorboard'])\n"
 
 
 @pytest.mark.slow

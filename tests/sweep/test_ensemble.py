@@ -1,29 +1,38 @@
 """Many members: each is its single fit, whoever sits beside it, and one program serves them all."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
 
 import inr_jax as inr
 from inr_jax.data import images
-from inr_jax.fit import member as fit
-from inr_jax.fit import metrics
-from inr_jax.fit import task as tasks
-from inr_jax.settings import Hyper, Refused, member_of
+from inr_jax.fit import curves, member, metrics
+from inr_jax.fit.design import complete, member_of
+from inr_jax.fit.task import split
+from inr_jax.settings import Refused
 from inr_jax.sweep import ensemble
 from inr_jax.sweep import plan as planner
+from inr_jax.sweep.chunks import chunk_by_chunk
+from inr_jax.sweep.programs import programs
 
 IMAGE = np.random.default_rng(0).random((12, 12, 3)).astype(np.float32)
 TASK = inr.tasks.split(IMAGE, "quarter")
 DESIGN = inr.Design(frequencies=6, width=16, depth=2, steps=12)
 SETTINGS = inr.hypers(scale=[0.5, 2, 8], learning_rate=[1e-4, 1e-3], seed=[0, 1])
 SCORES = ("psnr_train", "psnr_heldout", "psnr_all", "ssim")
+METRICS = metrics.metric_names()
 compiled: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, duration_secs, **kw: compiled.append(event) if event.endswith("backend_compile_duration") else None
 )
+
+
+def fitted(design, settings, plan, points=None, listen=lambda checkpoint: None, start=None):
+    """The outcome of one chunk."""
+    settings = complete(design, settings)
+    points = ensemble.history_steps(design.steps, 24) if points is None else points
+    last = ensemble.advance(design, settings, TASK, plan, points, design.steps, listen, start)
+    return ensemble.outcome(design, settings, TASK, plan, last)
 
 
 def close(a: inr.Fits, b: inr.Fits, rows=slice(None)) -> None:
@@ -33,16 +42,18 @@ def close(a: inr.Fits, b: inr.Fits, rows=slice(None)) -> None:
 
 @pytest.mark.parametrize("network", ["relu", "siren"])
 def test_a_member_equals_its_single_fit(network):
-    design = dataclasses.replace(DESIGN, network=network, pixels=20)
-    settings = dataclasses.replace(SETTINGS, omega_0=np.linspace(5, 30, 12, dtype=np.float32))
+    design = DESIGN.replace(network=network, pixels=20)
+    settings = SETTINGS.replace(omega_0=np.linspace(5, 30, 12, dtype=np.float32))
     together = inr.fit_many(design, settings, TASK, chunk=12)
     for row in (0, 5, 11):
         hyper = member_of(settings, row)
-        state = fit.init(design, hyper, 3, 2)
-        state, _ = fit.advance(design, hyper, TASK, state, np.int32(0), np.int32(12))
-        single, picture = fit.evaluate(design, hyper, TASK, state, 144)
+        state = member.init(design, hyper, TASK)
+        state, _ = member.advance(design, hyper, TASK, state, np.int32(0), np.int32(12))
+        single, picture = member.evaluate(design, hyper, TASK, state, 144, METRICS)
         assert np.abs(picture.astype(int) - together.picture[row]).max() <= 1
-        np.testing.assert_allclose([getattr(together, n)[row] for n in SCORES], single, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            [getattr(together, n)[row] for n in SCORES], [single[n] for n in SCORES], rtol=1e-5, atol=1e-5
+        )
 
 
 def test_chunk_size_does_not_matter():
@@ -57,8 +68,9 @@ COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective", "reduce-s
 def test_a_chunk_lies_over_all_devices_and_no_collective_appears_in_its_programs():
     plan = ensemble.planned(DESIGN, SETTINGS, TASK)
     assert jax.local_device_count() == plan.devices == plan.chunk == 2
-    programs = ensemble._programs(DESIGN, plan, member_of(SETTINGS, np.arange(2)), TASK)
-    for program in (programs.advance, programs.evaluate):
+    members = member_of(complete(DESIGN, SETTINGS), np.arange(2))
+    made = programs(DESIGN, plan, members, TASK, METRICS)
+    for program in (made.advance, made.evaluate):
         text = program.as_text()
         assert "num_partitions=2" in text
         assert not [word for word in COLLECTIVES if f" {word}" in text]
@@ -95,14 +107,14 @@ def test_kept_features_change_a_fit_by_rounding_only(block):
     plan = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12, block=block, features="recomputed")
     kept = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12, block=block, features="precomputed")
     assert (plan.precompute, kept.precompute) == (False, True)
-    ends = [ensemble.fit_chunk(DESIGN, SETTINGS, TASK, each) for each in (plan, kept)]
+    ends = [fitted(DESIGN, SETTINGS, each) for each in (plan, kept)]
     for name in SCORES:
-        np.testing.assert_allclose(*(getattr(each, name) for each in ends), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(*(each.scores[name] for each in ends), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("changed", [{"pixels": 20}, {"learn_frequencies": True}])
 def test_features_are_never_kept_where_every_step_has_others(changed):
-    design = dataclasses.replace(DESIGN, **changed)
+    design = DESIGN.replace(**changed)
     assert not planner.plan(design, SETTINGS, TASK, features="precomputed").precompute
 
 
@@ -129,24 +141,24 @@ def test_two_seeds_differ_and_one_repeated_does_not():
 
 
 def test_one_program_serves_any_number_of_members_chunks_and_segments():
-    design = dataclasses.replace(DESIGN, width=17)
+    design = DESIGN.replace(width=17)
     plan = planner.plan(design, SETTINGS, TASK, chunk=4)
     compiled.clear()
-    ensemble.fit_chunk(design, member_of(SETTINGS, np.arange(4)), TASK, plan)
+    fitted(design, member_of(SETTINGS, np.arange(4)), plan)
     one_chunk = len(compiled)
     assert one_chunk >= 1
     inr.fit_many(design, SETTINGS, TASK, chunk=4)
-    ensemble.fit_chunk(design, member_of(SETTINGS, np.arange(4)), TASK, plan._replace(segment=1))
-    changed = dataclasses.replace(SETTINGS, weight_decay=SETTINGS.weight_decay * 3)
+    fitted(design, member_of(SETTINGS, np.arange(4)), plan._replace(segment=1))
+    changed = SETTINGS.replace(scale=SETTINGS.scale * 3)
     inr.fit_many(design, changed, TASK, chunk=4)
     assert len(compiled) == one_chunk
 
 
 def test_a_diverging_member_freezes_at_its_last_finite_step_and_disturbs_nobody():
     rates = np.asarray([1e-3, 1e3, 1e-2], np.float32)
-    design = dataclasses.replace(DESIGN, output="linear", optimizer="sgd", steps=40)
-    settings = dataclasses.replace(inr.hypers(scale=[1, 2, 3]), learning_rate=rates)
-    tame = dataclasses.replace(settings, learning_rate=np.where(rates > 1, np.float32(1e-3), rates))
+    design = DESIGN.replace(output="linear", optimizer="sgd", steps=40)
+    settings = inr.hypers(scale=[1, 2, 3]).replace(learning_rate=rates)
+    tame = settings.replace(learning_rate=np.where(rates > 1, np.float32(1e-3), rates))
     fits = inr.fit_many(design, settings, TASK, chunk=3)
     others = inr.fit_many(design, tame, TASK, chunk=3)
     assert fits.diverged_at.tolist()[::2] == [-1, -1] and 0 <= fits.diverged_at[1] < 40
@@ -154,19 +166,19 @@ def test_a_diverging_member_freezes_at_its_last_finite_step_and_disturbs_nobody(
         assert np.isfinite(a).all()
         np.testing.assert_array_equal(a[::2], b[::2])
     single = member_of(settings, 1)
-    state = fit.init(design, single, 3, 2)
+    state = member.init(design, single, TASK)
     for t in range(int(fits.diverged_at[1])):
-        state, _ = fit.step(design, single, TASK, state, np.int32(t))
+        state, _ = member.step(design, single, TASK, state, np.int32(t))
     for a, b in zip(jax.tree.leaves(fits.params), jax.tree.leaves(state.params), strict=True):
         np.testing.assert_allclose(a[1], b, rtol=1e-3, atol=1e-6 * np.abs(b).max())
 
 
 def test_a_member_that_diverged_stays_frozen_in_later_segments():
-    design = dataclasses.replace(DESIGN, output="linear", optimizer="sgd", steps=40)
-    settings = dataclasses.replace(inr.hypers(scale=[1, 2]), learning_rate=np.asarray([1e-3, 1e3], np.float32))
+    design = DESIGN.replace(output="linear", optimizer="sgd", steps=40)
+    settings = inr.hypers(scale=[1, 2]).replace(learning_rate=np.asarray([1e-3, 1e3], np.float32))
     plan = planner.plan(design, settings, TASK, chunk=2)
-    whole = ensemble.fit_chunk(design, settings, TASK, plan)
-    cut = ensemble.fit_chunk(design, settings, TASK, plan._replace(segment=3))
+    whole = fitted(design, settings, plan)
+    cut = fitted(design, settings, plan._replace(segment=3))
     assert cut.diverged_at.tolist() == whole.diverged_at.tolist()
     for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(cut.params), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -183,10 +195,7 @@ def test_rendering_at_its_own_size_has_the_scores_psnr():
 
 def test_tiles_do_not_change_a_rendering():
     fits = inr.fit_many(DESIGN, SETTINGS, TASK)
-    params, data = (jax.tree.map(lambda leaf: leaf[2], tree) for tree in (fits.params, fits.data))
-    images = [
-        ensemble.render(DESIGN, member_of(SETTINGS, 2), params, data, (9, 14), 3, tile) for tile in (7, 126, 1000)
-    ]
+    images = [fits.network(2).predict((9, 14), tile=tile) for tile in (7, 126, 1000)]
     np.testing.assert_allclose(images[0], images[1], atol=1e-6)
     np.testing.assert_array_equal(images[1], images[2])
 
@@ -201,30 +210,26 @@ def test_curves_begin_before_the_first_step_and_end_at_the_last():
 def test_signals_of_one_dimension_are_fitted_by_the_same_code():
     signal = np.sin(np.linspace(0, 6, 64, dtype=np.float32))[:, None] / 2 + 0.5
     task = inr.tasks.split(signal, "quarter")
-    fits = inr.fit_many(dataclasses.replace(DESIGN, steps=300), inr.hypers(scale=[1.0], learning_rate=[1e-2]), task)
+    fits = inr.fit_many(DESIGN.replace(steps=300), inr.hypers(scale=[1.0], learning_rate=[1e-2]), task)
     assert fits.psnr_heldout[0] > 25
 
 
 def test_encodings_and_networks_of_ones_own_are_swept_like_the_built_in_ones():
-    design = dataclasses.replace(DESIGN, encoding=bumps, own=(("centres", 5),))
-    settings = dataclasses.replace(inr.hypers(scale=[1, 1]), own={"sharpness": np.asarray([1.0, 8.0], np.float32)})
-    fits = inr.fit_many(design, settings, TASK, chunk=2)
+    design = DESIGN.replace(encoding=bumps, centres=5)
+    fits = inr.fit_many(design, inr.hypers(design, sharpness=[1.0, 8.0]), TASK, chunk=2)
     assert np.isfinite(fits.psnr_train).all() and fits.psnr_train[0] != fits.psnr_train[1]
 
 
-@pytest.mark.parametrize(
-    ("design", "own", "said"),
-    [
-        ({"encoding": "gaussian"}, {"sharpness": [1.0]}, "'sharpness'.* none of their own"),
-        ({"encoding": lambda coords, key, sharpness=1.0: coords}, {"sharpness": [1.0]}, "'sharpness'.*keyword-only"),
-        ({"encoding": "bumps"}, {"sharpnes": [1.0]}, "did you mean 'sharpness'"),
-        ({"encoding": "bumps", "own": {"centers": 5}}, {}, "did you mean 'centres'"),
-    ],
-)
-def test_a_setting_of_ones_own_that_nobody_reads_is_refused(design, own, said):
-    design |= {"encoding": bumps} if design["encoding"] == "bumps" else {}
-    with pytest.raises(Refused, match=said):
-        inr.fit_many(dataclasses.replace(DESIGN, **design), inr.hypers(own=own), TASK)
+def test_a_custom_setting_that_no_function_reads_is_refused_with_the_closest_name():
+    with pytest.raises(Refused, match="'sharpness' is not known"):
+        inr.hypers(DESIGN, sharpness=[1.0])
+    with pytest.raises(Refused, match="did you mean 'sharpness'"):
+        inr.hypers(DESIGN.replace(encoding=bumps), sharpnes=[1.0])
+    with pytest.raises(Refused, match="did you mean 'centres'"):
+        DESIGN.replace(encoding=bumps, centers=5)
+    settings = inr.hypers(DESIGN.replace(encoding=bumps), sharpness=[1.0])
+    with pytest.raises(Refused, match="'sharpness' is not known"):
+        inr.fit_many(DESIGN, settings, TASK)
 
 
 def bumps(coords, key, *, sharpness=1.0, centres=4):
@@ -238,18 +243,18 @@ def test_plans_respect_what_is_asked_and_cover_the_image():
     assert plan.parameters == 12 * 16 + 16 + 16 * 16 + 16 + 16 * 3 + 3
     wide = planner.plan(DESIGN, SETTINGS, TASK, backend="gpu")
     assert 1 < wide.chunk <= 12 and wide.block == 0
-    assert Hyper().scale == 10.0
+    assert complete(DESIGN, inr.hypers()).scale == [10.0]
 
 
 @pytest.mark.parametrize("place", [0, 3, -2, -1])
 def test_a_fit_that_goes_on_from_a_segment_ends_with_the_bits_of_one_that_was_not_stopped(place):
-    design = dataclasses.replace(DESIGN, output="linear", optimizer="sgd", steps=40, pixels=20)
-    settings = dataclasses.replace(inr.hypers(scale=[1, 2]), learning_rate=np.asarray([1e-3, 1e3], np.float32))
+    design = DESIGN.replace(output="linear", optimizer="sgd", steps=40, pixels=20)
+    settings = inr.hypers(scale=[1, 2]).replace(learning_rate=np.asarray([1e-3, 1e3], np.float32))
     plan = ensemble.planned(design, settings, TASK, chunk=2)
     stood = []
-    whole = ensemble.fit_chunk(design, settings, TASK, plan, after=stood.append)
+    whole = fitted(design, settings, plan, listen=stood.append)
     start = jax.tree.map(np.asarray, stood[place])._replace(step=stood[place].step)
-    again = ensemble.fit_chunk(design, settings, TASK, plan._replace(segment=7), start=start)
+    again = fitted(design, settings, plan._replace(segment=7), start=start)
     assert whole.diverged_at[1] >= 0
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -259,11 +264,11 @@ def test_who_looks_up_says_how_many_steps_go_into_the_next_segment():
     plan = ensemble.planned(DESIGN, SETTINGS, TASK, chunk=12)
     stood = []
 
-    def after(segment) -> int:
-        stood.append(segment.step)
+    def listen(checkpoint) -> int:
+        stood.append(checkpoint.step)
         return 5
 
-    ensemble.fit_chunk(DESIGN, SETTINGS, TASK, plan, history=2, after=after)
+    fitted(DESIGN, SETTINGS, plan, np.asarray([0, 12]), listen)
     assert stood == [0, 1, 6, 11, 12]
 
 
@@ -277,7 +282,7 @@ def test_a_chunk_that_memory_does_not_hold_is_halved_and_a_member_that_it_does_n
             raise MemoryError("too much")
         return rows
 
-    came = list(ensemble.chunk_by_chunk([np.arange(8), np.arange(8, 12)], plan, fit_one))
+    came = list(chunk_by_chunk([np.arange(8), np.arange(8, 12)], plan, fit_one))
     assert np.concatenate([rows for rows, _, _ in came]).tolist() == list(range(12))
     failed = [rows.tolist() for rows, out, _ in came if isinstance(out, MemoryError)]
     assert failed == [[5]] and came[-1][2].chunk == 1
@@ -290,7 +295,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 
     plan = planner.plan(DESIGN, SETTINGS, TASK, chunk=8)
     with pytest.raises(jax.errors.JaxRuntimeError, match="INVALID"):
-        list(ensemble.chunk_by_chunk([np.arange(8)], plan, wrong))
+        list(chunk_by_chunk([np.arange(8)], plan, wrong))
 
 
 def test_a_plan_takes_no_more_memory_than_there_is(monkeypatch):
@@ -305,7 +310,7 @@ def test_a_plan_takes_no_more_memory_than_there_is(monkeypatch):
 
 
 def test_a_function_of_ones_own_that_fails_is_refused_by_its_name():
-    design = dataclasses.replace(DESIGN, encoding=broken)
+    design = DESIGN.replace(encoding=broken)
     with pytest.raises(inr.Refused, match=r"broken.*ValueError: three is wrong"):
         inr.fit_many(design, SETTINGS, TASK)
 
@@ -319,7 +324,7 @@ def test_the_curves_hold_what_is_left_of_each_octave_from_nothing_learned_to_nea
     fits = inr.fit_many(
         inr.Design(frequencies=64, width=64, depth=2, steps=300, init="glorot"),
         inr.hypers(scale=[1, 8], learning_rate=[3e-3]),
-        tasks.split(image, "all"),
+        split(image, "all"),
     )
     left = fits.history_bands
     assert left.shape == (2, len(fits.history_step), len(metrics.bands(32)))
@@ -328,7 +333,7 @@ def test_the_curves_hold_what_is_left_of_each_octave_from_nothing_learned_to_nea
     assert left[0, -1, -1] > 10 * left[0, -1, 0] and left[0, -1, -1] > left[1, -1, -1]
     # At the end they are those of the picture that comes out.
     picture = fits.predict(1, (32, 32)).clip(0, 1).reshape(-1, 3)
-    lines = [tasks.lines((32, 32), axis, fit.CURVE_LINES) for axis in (0, 1)]
+    lines = [curves.lines((32, 32), axis, curves.CURVE_LINES) for axis in (0, 1)]
     powers = [
         sum(np.asarray(metrics.band_power(each[line], left.shape[-1])) for line in lines)
         for each in (picture - image.reshape(-1, 3), image.reshape(-1, 3))
@@ -339,8 +344,8 @@ def test_the_curves_hold_what_is_left_of_each_octave_from_nothing_learned_to_nea
 @pytest.mark.parametrize("family", ["gaussian", "loguniform"])
 def test_the_frequencies_root_mean_square_is_that_of_b_and_none_where_there_is_no_b(family):
     settings = inr.hypers(scale=[1, 4])
-    fits = inr.fit_many(dataclasses.replace(DESIGN, family=family, steps=0), settings, TASK)
-    np.testing.assert_allclose(fits.rms_frequency, np.sqrt((fits.data["B"] ** 2).mean((1, 2))), rtol=1e-6)
+    fits = inr.fit_many(DESIGN.replace(family=family, steps=0), settings, TASK)
+    np.testing.assert_allclose(fits.rms_frequency, np.sqrt((fits.data["encoding"]["B"] ** 2).mean((1, 2))), rtol=1e-6)
     np.testing.assert_allclose(fits.rms_frequency[1] / fits.rms_frequency[0], 4, rtol=1e-6)
-    plain = inr.fit_many(dataclasses.replace(DESIGN, encoding="identity", steps=0), settings, TASK)
+    plain = inr.fit_many(DESIGN.replace(encoding="identity", steps=0), settings, TASK)
     assert np.isnan(plain.rms_frequency).all()

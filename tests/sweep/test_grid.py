@@ -1,16 +1,17 @@
 """Axes and cases to members: each distinct one once, named by what it is."""
 
-import dataclasses
 import sys
 
 import numpy as np
 import pytest
 
 from inr_jax.cli import config as configuration
-from inr_jax.settings import Data, Design, Hyper, Refused, Run, Study
+from inr_jax.runs.members import members_of
+from inr_jax.settings import Refused
 from inr_jax.sweep import grid
+from inr_jax.sweep.study import Run, Study
 
-BASE = {f.name: f.default for g in (Data, Design, Hyper) for f in dataclasses.fields(g) if f.name != "own"}
+BASE = {name: setting.default for name, setting in grid.fields().every.items()}
 
 
 def study(axes=None, cases=({},), **settings) -> Study:
@@ -18,21 +19,22 @@ def study(axes=None, cases=({},), **settings) -> Study:
 
 
 def keys(asked: Study) -> list[str]:
-    return [grid.identity(member) for member in grid.grid(asked).members]
+    made = grid.grid(asked)
+    return made.keys({kind.like.data: "" for kind in made.kinds})
 
 
 def test_members_are_the_product_of_the_axes_times_the_cases_the_last_axis_fastest():
     made = grid.grid(study({"scale": (1.0, 2.0), "seed": (0, 1)}, [{"width": 8}, {"width": 16}]))
-    found = [(m.design.width, m.hyper.scale, m.hyper.seed) for m in made.members]
+    found = [(m.design.width, m.hyper.scale, m.hyper.seed) for m in made]
     assert found == [(w, s, k) for w in (8, 16) for s in (1.0, 2.0) for k in (0, 1)]
     assert made.points.shape == (2, 2, 2) and made.points.ravel().tolist() == list(range(8))
 
 
 def test_a_setting_that_is_not_read_is_blank_and_makes_no_second_member():
     made = grid.grid(study({"scale": (1.0, 2.0, 3.0)}, [{"encoding": "identity"}, {"encoding": "gaussian"}]))
-    assert len(made.members) == 4
+    assert len(made) == 4
     assert made.points.tolist() == [[0, 0, 0], [1, 2, 3]]
-    plain = made.members[0]
+    plain = made[0]
     assert all(plain.settings[name] is None for name in ("scale", "frequencies", "omega_0", "octaves", "weight_decay"))
     assert plain.settings["learning_rate"] == 1e-3
 
@@ -43,19 +45,44 @@ def test_a_value_added_to_an_axis_changes_no_other_member():
 
 
 def test_the_same_pixels_and_settings_are_the_same_member_and_others_are_not():
-    member = grid.grid(study()).members[0]
-    assert grid.identity(member, "a") == grid.identity(member, "a") != grid.identity(member, "b")
+    made = grid.grid(study())
+    data = made[0].data
+    assert made.keys({data: "a"}) == made.keys({data: "a"}) != made.keys({data: "b"})
     assert len(set(keys(study({"steps": (1, 2), "split": ("quarter", "rows")})))) == 4
 
 
 def test_batches_share_design_and_data_and_hold_every_member_once():
     made = grid.grid(study({"width": (8, 16), "scale": (1.0, 2.0), "split": ("all", "rows")}))
-    found = grid.batches(made.members, range(len(made.members)))
+    found = grid.batches(made, range(len(made)))
     assert len(found) == 4
     assert sorted(np.concatenate([b.rows for b in found]).tolist()) == list(range(8))
     for batch in found:
-        assert {(made.members[r].design, made.members[r].data) for r in batch.rows} == {(batch.design, batch.data)}
-        np.testing.assert_array_equal(batch.hypers.scale, [made.members[r].hyper.scale for r in batch.rows])
+        assert {(made[r].design, made[r].data) for r in batch.rows} == {(batch.design, batch.data)}
+        np.testing.assert_array_equal(batch.hypers.scale, [made[r].hyper.scale for r in batch.rows])
+
+
+def test_the_columns_are_those_of_the_members():
+    axes = {"scale": (1.0, 2.0), "encoding": ("gaussian", "identity"), "seed": (0, 3)}
+    made = grid.grid(study(axes, [{"label": "a"}, {"label": "b", "width": 8}]))
+    for name in made.names():
+        assert made.column(name) == [member.settings[name] for member in made]
+    assert made.remark("label") == [member.remarks["label"] for member in made]
+    for name, column in made.swept.items():
+        values = [member.hyper.get(name, np.nan) for member in made]
+        np.testing.assert_array_equal(column, values)
+
+
+def test_a_member_has_the_same_key_whichever_of_its_settings_are_swept():
+    swept = study({"scale": (1.0, 2.0), "learning_rate": (1e-3,), "seed": (0,)})
+    by_case = study({"seed": (0,)}, [{"scale": 1.0}, {"scale": 2.0}])
+    assert keys(swept) == keys(by_case) == [*keys(study(scale=1.0)), *keys(study(scale=2.0))]
+
+
+def test_a_member_takes_tens_of_bytes_however_many_there_are():
+    made = grid.grid(study({"scale": tuple(np.arange(1.0, 301.0)), "seed": tuple(range(100))}))
+    assert len(made) == 30_000 and len(made.kinds) == 1
+    arrays = [made.kind, made.points, *made.swept.values()]
+    assert sum(array.nbytes for array in arrays) <= 40 * len(made)
 
 
 def test_an_axis_that_a_case_sets_is_refused():
@@ -75,12 +102,12 @@ def test_an_axis_that_a_case_sets_is_refused():
 )
 def test_settings_that_do_not_go_together_are_refused(settings):
     with pytest.raises(Refused):
-        grid.grid(study(**settings))
+        members_of(study(**settings))
 
 
 def test_auto_is_resolved_and_stands_in_the_table_as_what_it_became():
     made = grid.grid(study(cases=[{"network": "relu"}, {"network": "siren"}]))
-    assert [(m.settings["init"], m.settings["output"]) for m in made.members] == [
+    assert [(m.settings["init"], m.settings["output"]) for m in made] == [
         ("flax", "sigmoid"),
         ("siren", "linear"),
     ]
@@ -106,21 +133,18 @@ def test_an_own_encoding_brings_its_own_fields_which_may_be_axes(tmp_path, monke
     )
     overrides = [("axes.sharpness", "1,2"), ("axes.ring_count", "3,4"), ("axes.scale", "1,2,3")]
     made = grid.grid(configuration.load(str(path), overrides).study)
-    assert len(made.members) == 4
-    assert made.members[0].design.own == (("ring_count", 3),) and made.members[0].hyper.own == {"sharpness": 1.0}
-    assert made.members[0].settings["scale"] is None
+    assert len(made) == 4
+    assert made[0].design.ring_count == 3 and made[0].hyper.sharpness == 1.0
+    assert made[0].settings["scale"] is None
     with pytest.raises(Refused, match="sharpnes"):
         configuration.load(str(path), [("axes.sharpnes", "1,2")])
 
 
 def test_a_sources_settings_are_axes_also_where_only_a_case_names_it():
     made = grid.grid(study({"angle": (0.0, 45.0)}, [{"image": "synthetic:wave"}, {"image": "astronaut"}], size=16))
-    assert [m.data.own for m in made.members[:2]] == [
-        (("angle", 0.0), ("cycles", 10.0)),
-        (("angle", 45.0), ("cycles", 10.0)),
-    ]
+    assert [(m.data.angle, m.data.cycles) for m in made[:2]] == [(0.0, 10.0), (45.0, 10.0)]
     # The photograph reads no angle: it is one member.
-    assert len(made.members) == 3 and made.members[2].settings["angle"] is None
+    assert len(made) == 3 and made[2].settings["angle"] is None
 
 
 def written(tmp_path, body: str, start: str):
@@ -165,8 +189,8 @@ def test_two_functions_share_a_setting_only_if_it_is_the_same(tmp_path, own_func
         configuration.load(written(tmp_path, body.format("1.0"), start))
     sys.modules.pop("own_functions")
     loaded = configuration.load(written(tmp_path, body.format("1"), start), [("axes.power", "1,2")])
-    made = grid.grid(loaded.study).members
-    assert [(m.data.own, m.design.own) for m in made] == [(((("power", n)),),) * 2 for n in (1, 2)]
+    made = grid.grid(loaded.study)
+    assert [(m.data.power, m.design.power) for m in made] == [(1, 1), (2, 2)]
 
 
 def test_another_image_or_encoding_takes_the_place_of_the_studys_with_its_settings():
@@ -176,4 +200,4 @@ def test_another_image_or_encoding_takes_the_place_of_the_studys_with_its_settin
     ):
         asked = configuration.load(f"experiments/configs/{study_file}.py:quick", [override]).study
         assert not {"angle", "power"} & {*asked.settings, *asked.axes}
-        assert grid.grid(asked).members
+        assert grid.grid(asked)

@@ -1,6 +1,5 @@
 """Successive halving: survivors are what they would be without it, and it costs less than a quarter of the work."""
 
-import dataclasses
 import re
 
 import numpy as np
@@ -11,10 +10,11 @@ import inr_jax as inr
 from experiments import sweep
 from inr_jax.cli.arguments import told
 from inr_jax.data.problem import load_task
+from inr_jax.fit.design import member_of
 from inr_jax.runs.members import restore_members
 from inr_jax.runs.record import Record
-from inr_jax.settings import member_of
 from inr_jax.sweep import halving
+from inr_jax.sweep.ensemble import history_steps
 from inr_jax.sweep.grid import batches
 
 IMAGE = inr.images.load("synthetic:natural_noise:1", 24)
@@ -44,7 +44,7 @@ def test_survivors_are_bit_for_bit_what_they_are_without_halving(whole, halved):
 def test_who_was_pruned_has_the_scores_of_a_fit_of_so_many_steps(halved):
     for steps in np.unique(halved.steps)[:-1]:
         mine = np.flatnonzero(halved.steps == steps)
-        short = inr.fit_many(dataclasses.replace(DESIGN, steps=int(steps)), member_of(SETTINGS, mine), TASK)
+        short = inr.fit_many(DESIGN.replace(steps=int(steps)), member_of(SETTINGS, mine), TASK)
         for name in SCORES:
             np.testing.assert_allclose(getattr(halved, name)[mine], getattr(short, name), rtol=1e-6)
 
@@ -79,7 +79,7 @@ def test_nobody_is_ranked_where_all_are_kept_and_rungs_double():
     assert halving.rungs(1000, 1.0) == [1000] and halving.rungs(0, 0.5) == [0] and halving.rungs(3, 0.5) == [2, 3]
     assert halving.rungs(1600, 0.5) == [100, 200, 400, 800, 1600]
     assert set(halving.rungs(1600, 0.5)) <= set(halving.points(1600, 24, 0.5).tolist())
-    np.testing.assert_array_equal(halving.points(1600, 24, 1.0), inr.ensemble.history_steps(1600, 24))
+    np.testing.assert_array_equal(halving.points(1600, 24, 1.0), history_steps(1600, 24))
 
 
 def test_survivors_are_the_settings_with_the_best_means_and_diverged_ones_are_last():
@@ -95,20 +95,19 @@ def test_a_curve_that_is_a_straight_line_in_the_logarithm_of_the_steps_keeps_its
     rung, read = 400, read[(read > 0) & (read <= 400)]
     curves = np.stack([20 + slope * np.log(read / rung) for slope in (0.0, 1.0, 3.0)])
     wanted = 20 + np.asarray([0.0, 1.0, 3.0]) * halving.AHEAD * np.log(1600 / rung)
-    np.testing.assert_allclose(halving.promised(read, curves, rung, 1600), wanted, rtol=1e-6)
+    np.testing.assert_allclose(halving.extrapolate(read, curves, rung, 1600), wanted, rtol=1e-6)
 
 
 def test_curves_that_were_not_read_in_a_rungs_last_octave_rank_by_where_they_were_last_seen():
     read, curves = np.asarray([0, 3, 9, 22, 58, 150]), np.arange(12.0).reshape(2, 6)
-    np.testing.assert_array_equal(halving.promised(read, curves, 125, 1000), curves[:, 4])
-    np.testing.assert_array_equal(halving.promised(read[:1], curves[:, :1], 62, 1000), curves[:, 0])
+    np.testing.assert_array_equal(halving.extrapolate(read, curves, 125, 1000), curves[:, 4])
+    np.testing.assert_array_equal(halving.extrapolate(read[:1], curves[:, :1], 62, 1000), curves[:, 0])
 
 
 def test_a_member_that_diverged_is_pruned_first():
-    settings = dataclasses.replace(
-        inr.hypers(scale=[1, 2, 4, 8]), learning_rate=np.asarray([1e-2, 1e9, 1e-2, 1e-2], np.float32)
-    )
-    design = dataclasses.replace(DESIGN, output="linear", optimizer="sgd")
+    rates = np.asarray([1e-2, 1e9, 1e-2, 1e-2], np.float32)
+    settings = inr.hypers(scale=[1, 2, 4, 8]).replace(learning_rate=rates)
+    design = DESIGN.replace(output="linear", optimizer="sgd")
     fits = halving.fit_halving(design, settings, TASK, 0.5)
     assert fits.diverged_at[1] >= 0 and fits.steps[1] == min(fits.steps) < DESIGN.steps
 
