@@ -82,7 +82,7 @@ def log_spaced(
     key: Array,
     dims: int,
     *,
-    frequencies: Annotated[int, about("rows of B", low=2)] = 256,
+    frequencies: Frequencies = 256,
     scale: Scale = 10.0,
     learn_frequencies: Learned = False,
 ) -> Variables:
@@ -92,8 +92,8 @@ def log_spaced(
     Raises Refused where an axis would have none.
     """
     per_axis = frequencies // dims
-    if not per_axis:
-        raise Refused(f"frequencies={frequencies} is too few for encoding='positional'; expected at least {dims}")
+    if frequencies < max(2, dims):
+        raise Refused(f"frequencies={frequencies} is too few for encoding='positional'; expected at least 2")
     rows = 2.0 ** (scale * jnp.linspace(0.0, 1.0, per_axis, dtype=jnp.float32)) - 1.0
     B = jnp.concatenate([rows[:, None] * axis for axis in jnp.eye(dims, dtype=jnp.float32)])
     return _frequencies(B, learn_frequencies)

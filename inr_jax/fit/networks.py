@@ -168,8 +168,8 @@ def mlp(
     """
     # Bound: activation, init and output are functions here.
     reads = [{*getattr(function, "keywords", ())} for function in (init, activation)]
-    if unread := reads[0] - reads[1]:
-        rule = getattr(init, "func", init).__name__
+    rule = getattr(getattr(init, "func", init), "__name__", "")
+    if (unread := reads[0] - reads[1]) and rule in INITS:
         allowed = ", ".join(name for name, row in INITS.items() if {s.name for s in declared(row)} <= reads[1])
         raise Refused(f"init={rule!r} needs an activation with {', '.join(sorted(unread))}; allowed here: {allowed}")
     return Mlp(channels, width, depth, activation, init, output, precision)  # type: ignore[arg-type]
