@@ -12,7 +12,7 @@ from inr_jax.data.problem import Data
 from inr_jax.fit.design import Design, hypers
 from inr_jax.fit.task import split
 from inr_jax.kernel.prediction import predict
-from inr_jax.kernel.scale_curves import RIDGES, calibrate
+from inr_jax.kernel.scale_curves import RIDGES
 
 SCALES = np.asarray([0.5, 1.0, 2.0, 4.0, 8.0])
 DESIGN = Design(frequencies=16, width=16, depth=2)
@@ -110,16 +110,6 @@ def test_the_spectrum_of_the_start_is_nearest_at_the_scale_that_an_image_was_mad
     image = (image - image.min()) / (image.max() - image.min())
     apart = mismatch(design, [0.5, 1.0, 4.0, 16.0], split(image, "all"))
     assert np.argmin(apart) == 2
-
-
-def test_a_calibration_takes_the_ridge_whose_curves_differ_by_the_same_on_every_image():
-    generator = np.random.default_rng(0)
-    trained = generator.normal(size=(4, 5))
-    offset = np.arange(5.0)
-    kernels = {0.1: trained - offset, 0.2: trained + generator.normal(size=(4, 5))}
-    found = calibrate(SCALES, trained, kernels)
-    assert found.ridge == 0.1
-    np.testing.assert_allclose(found.offset, offset)
 
 
 def test_the_kernel_is_seen_at_every_scale_and_ridge():

@@ -1,4 +1,6 @@
-"""What the theory says of a study's members: a row for each, and the commands that ask."""
+"""Forecasts of a study's members: a row for each, and the commands that make them."""
+
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from inr_jax.data.problem import load_task
 from inr_jax.fit.design import Hyper
 from inr_jax.kernel import of_study
 from inr_jax.kernel.scale_curves import best_scale, scale_curve
+from inr_jax.report.plots_sweep import plot_curves
 from inr_jax.runs import study
 from inr_jax.settings import Refused
 from inr_jax.sweep.grid import grid
@@ -103,9 +106,10 @@ def test_a_sweep_shows_the_prediction_over_what_was_trained(tmp_path):
     assert told(sweep.main, [f"--config={QUICK}", f"--out={out}", *SMALL, *short]) == 0
     table = pd.read_csv(out / "prediction.csv")
     assert table["scale"].tolist() == [1, 2, 4]
-    svg = (out / "figures" / "psnr_against_scale.svg").read_text()
-    assert "kernel regression" in svg
-    assert "kernel regression" in (out / "report.html").read_text()
+    assert "Dashed: kernel regression" in (out / "report.html").read_text()
+    results, baselines = pd.read_csv(out / "results.csv"), pd.read_csv(out / "baselines.csv")
+    (axes,) = plot_curves(results, "scale", baselines, table.set_index("member")).axes
+    assert any("kernel regression" in line.get_label() for line in axes.get_lines())
 
 
 def test_a_centred_sweep_fits_multiples_of_the_scale_that_the_kernel_chooses(tmp_path, capsys):
@@ -129,6 +133,7 @@ def test_ways_to_choose_are_judged_from_a_run_folder(tmp_path, capsys):
     out = tmp_path / "run"
     config = "experiments/configs/kernel_against_training.py:quick"
     small = ["--config.design.width=8", "--config.design.frequencies=8", "--config.axes.steps=2,4"]
+    small += ["--config.axes.scale=1,2,4"]
     images = ["--config.axes.image=synthetic:natural_noise:0,synthetic:natural_noise:1,synthetic:natural_noise:2"]
     assert told(sweep.main, [f"--config={config}", f"--out={out}", *small, *images]) == 0
     assert told(choose.main, [str(out)]) == 0
@@ -140,9 +145,9 @@ def test_ways_to_choose_are_judged_from_a_run_folder(tmp_path, capsys):
     assert (out / "choices.png").exists()
 
 
-def test_a_run_without_scales_to_choose_from_is_refused(tmp_path, capsys):
-    out = tmp_path / "run"
-    one = ["--config.size=16", "--config.design.steps=2", "--config.axes.scale=1", "--config.axes.seed=0"]
-    assert told(sweep.main, [f"--config={QUICK}", f"--out={out}", *one]) == 0
-    assert told(choose.main, [str(out)]) == 2
+def test_a_run_without_scales_to_choose_from_is_refused(finished_run, tmp_path, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    # No member of three scales was fitted.
+    pd.read_csv(run / "results.csv").assign(status="failed").to_csv(run / "results.csv", index=False)
+    assert told(choose.main, [str(run)]) == 2
     assert "three scales" in capsys.readouterr().err
