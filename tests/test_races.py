@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from PIL import Image
 
 from experiments import sweep
 from experiments.analysis import race, races
@@ -139,6 +140,15 @@ def test_a_step_takes_the_median_of_all_members_that_do_the_same_work():
     np.testing.assert_allclose(races.step_seconds(some)[some["optimizer"] == "fast"], 0.5)
 
 
+def test_images_that_keep_their_shapes_are_each_a_work_of_its_own():
+    some = table()
+    some.loc[some["image"] == "b", "seconds"] *= 3
+    alike = races.step_seconds(some.assign(resize="crop"))
+    assert alike.groupby(some["image"]).first().nunique() == 1
+    shaped = races.step_seconds(some.assign(resize="fit"))
+    np.testing.assert_allclose(shaped[some["image"] == "b"], 3 * shaped[some["image"] == "a"])
+
+
 def test_learning_rates_schedules_and_shorter_fits_say_the_same_of_a_step():
     some = table().assign(schedule=["constant", "cosine"] * 4, learning_rate=np.linspace(1, 2, 8))
     short = some.assign(steps=2, seconds=40.0)
@@ -169,6 +179,16 @@ def test_steps_are_timed_again_once_for_all_members_that_do_the_same_work():
     seconds = races.time_steps(members, rounds=2)
     assert len(seconds) == 16 and (seconds > 0).all() and seconds.nunique() == 2
     assert seconds[:4].nunique() == seconds[4:8].nunique() == 1 and seconds[8:].tolist() == seconds[:8].tolist()
+
+
+def test_photographs_of_other_shapes_are_timed_again_each(tmp_path):
+    paths = tuple(str(tmp_path / f"{side}.png") for side in (8, 16))
+    for path, side in zip(paths, (8, 16), strict=True):
+        Image.fromarray(np.full((side, 16), 100, np.uint8)).save(path)
+    settings = {"size": 16, "resize": "fit", "width": 8, "frequencies": 4, "steps": 20}
+    members = grid(Study("some", "", {**DEFAULTS, **settings}, {"image": paths, "seed": (0, 1)}, ({},), Run()))
+    seconds = races.time_steps(members, rounds=1)
+    assert seconds.nunique() == 2 and seconds.groupby([0, 0, 1, 1]).nunique().max() == 1
 
 
 def test_lines_are_means_over_seeds_against_the_seconds_of_their_steps():
