@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,14 @@ from typing import Any
 import jax
 import pytest
 from jax._src.compilation_cache import decompress_executable
+from jaxtyping import install_import_hook
 from matplotlib.figure import Figure
 
-# The package is imported where it is needed: the process that only hands out tests needs none of it.
+# Shapes and types are checked at every call, in the modules that annotate shapes: elsewhere it would be half the time.
+# It must be asked for before the package is imported. The process that only hands out tests never imports it.
+SHAPE = re.compile(r"\b(Float|Int|UInt8|Bool|Complex)\[")
+TYPED = [path for path in Path("inr_jax").rglob("*.py") if SHAPE.search(path.read_text())]
+install_import_hook([".".join(path.with_suffix("").parts) for path in TYPED], "beartype.beartype")
 
 # Members lie over both.
 jax.config.update("jax_num_cpu_devices", 2)
