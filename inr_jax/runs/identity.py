@@ -68,7 +68,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if there != asked:
             found.append(f"{name}={there!r} there, {asked!r} asked")
     others = [name for name in sorted({*before, *now} - {"settings"}) if before.get(name) != now.get(name)]
-    return found + [f"{name}: {before.get(name)} there, {now.get(name)} asked" for name in others]
+    # Another size, for example, is other pixels too.
+    return found or [f"{name}: {before.get(name)} there, {now.get(name)} asked" for name in others]
 
 
 def _changed(study: Study) -> dict[str, Any]:
