@@ -6,55 +6,59 @@ import numpy as np
 import pytest
 
 from experiments.bench import __main__ as bench
-from experiments.bench import figure as bench_report
-from experiments.bench import rivals
+from experiments.bench import problem as problems
+from experiments.bench import pytorch
+from experiments.bench import report as bench_report
+from experiments.bench.here import Here
+from experiments.bench.plain_jax import JaxLoop
+from experiments.bench.rivals import WAYS
 from inr_jax.cli.arguments import told
 
-TINY = rivals.Size(side=4, width=8, frequencies=4)
+TINY = problems.Size(side=4, width=8, frequencies=4)
 
 
 @pytest.fixture
 def tiny(monkeypatch):
-    monkeypatch.setitem(rivals.SIZES, "tiny", TINY)
+    monkeypatch.setitem(problems.SIZES, "tiny", TINY)
     monkeypatch.setattr(bench, "PRODUCTS", (16,))
-    return rivals.problem(TINY, 3)
+    return problems.make_problem(TINY, 3)
 
 
 def losses(problem, way, steps=bench.CHECKED_STEPS):
-    return rivals.losses_after(problem, way.run(steps).ends)
+    return problems.losses_after(problem, way.run(steps).ends)
 
 
 def test_operations_are_those_counted_by_hand():
     # 8 features, three layers of 8, 3 colours: 64 + 64 + 64 + 24 weights, of which 64 need no gradient of their input.
-    assert rivals.step_flops(TINY) == 16 * (2 * 216 + 2 * 216 + 2 * (216 - 64))
+    assert problems.step_flops(TINY) == 16 * (2 * 216 + 2 * 216 + 2 * (216 - 64))
 
 
 @pytest.mark.parametrize("name", ["jax-loop", "jax-vmap"])
 def test_plain_jax_comes_to_the_loss_of_this_package(tiny, name):
-    here = losses(tiny, rivals.Here(tiny))
-    before = rivals.losses_after(tiny, (rivals.start_of(tiny), rivals.start_of(tiny, -1)))
+    here = losses(tiny, Here(tiny))
+    before = problems.losses_after(tiny, (problems.start_of(tiny), problems.start_of(tiny, -1)))
     assert all(after < 0.999 * start for after, start in zip(here, before, strict=True))
-    assert losses(tiny, rivals.WAYS[name](tiny)) == pytest.approx(here, rel=1e-4)
+    assert losses(tiny, WAYS[name](tiny)) == pytest.approx(here, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["torch", "torch-vmap"])
 def test_pytorch_comes_to_the_loss_of_this_package(tiny, name, monkeypatch):
     pytest.importorskip("torch")
-    monkeypatch.setattr(rivals, "TRIAL_SECONDS", 0.01)
-    assert losses(tiny, rivals.WAYS[name](tiny)) == pytest.approx(losses(tiny, rivals.Here(tiny)), rel=1e-4)
+    monkeypatch.setattr(pytorch, "TRIAL_SECONDS", 0.01)
+    assert losses(tiny, WAYS[name](tiny)) == pytest.approx(losses(tiny, Here(tiny)), rel=1e-4)
 
 
 def test_every_run_starts_anew(tiny):
-    way = rivals.Here(tiny)
+    way = Here(tiny)
     assert losses(tiny, way, 2) == losses(tiny, way, 2) != losses(tiny, way, 4)
 
 
 def test_a_way_that_does_other_work_is_not_compared(tiny, monkeypatch, tmp_path, capsys):
-    class Idle(rivals.JaxLoop):
+    class Idle(JaxLoop):
         def run(self, steps):
             return super().run(0)
 
-    monkeypatch.setitem(rivals.WAYS, "jax-loop", Idle)
+    monkeypatch.setitem(WAYS, "jax-loop", Idle)
     monkeypatch.setattr(bench, "_in_a_process", lambda *_: {})
     asked = ["--sizes=tiny", "--ways=here,jax-loop", "--members=2", "--repeats=1", f"--out={tmp_path}"]
     assert told(bench.main, asked) == 1
@@ -63,9 +67,9 @@ def test_a_way_that_does_other_work_is_not_compared(tiny, monkeypatch, tmp_path,
 
 def test_a_tiny_run_has_every_row_that_was_asked_for(tiny, monkeypatch, tmp_path, capsys):
     def absent(problem):
-        raise rivals.Unavailable("PyTorch is not installed")
+        raise problems.Unavailable("PyTorch is not installed")
 
-    monkeypatch.setitem(rivals.WAYS, "torch", absent)
+    monkeypatch.setitem(WAYS, "torch", absent)
     monkeypatch.setattr(bench, "_in_a_process", bench.alone)
     ways = ["here", "torch", "jax-loop", "jax-vmap"]
     asked = ["--sizes=tiny", f"--ways={','.join(ways)}", "--members=2", "--repeats=1", "--seconds=0.02"]

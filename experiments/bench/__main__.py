@@ -28,9 +28,11 @@ import numpy as np
 from jax import lax
 
 import inr_jax
-from experiments.bench import figure as bench_report
-from experiments.bench import rivals
-from experiments.bench.rivals import PLANS, SIZES, WAYS, Unavailable, Way
+from experiments.bench import problem as problems
+from experiments.bench import report as bench_report
+from experiments.bench.here import PLANS, Here
+from experiments.bench.problem import SIZES, Problem, Unavailable, Way
+from experiments.bench.rivals import WAYS
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import Command, positive, told, whole
 from inr_jax.runs import environment as machine
@@ -122,7 +124,7 @@ def measured(
 
     Raises Disagree where a way comes to another loss than the first.
     """
-    problem = rivals.problem(SIZES[size], members)
+    problem = problems.make_problem(SIZES[size], members)
     every: dict[str, Way] = {}
     rows: dict[str, dict[str, Any]] = {name: {"way": name, "members": members} for name in ways}
     for name in ways:
@@ -144,14 +146,14 @@ def measured(
         timed = [name for name in ways if "timings" in rows[name]]
         for name in timed[repeat % len(timed) :] + timed[: repeat % len(timed)] if timed else []:
             rows[name]["timings"].append(every[name].run(rows[name]["steps"]).seconds)
-    flops = rivals.step_flops(SIZES[size], problem.task.channels)
-    start = rivals.losses_after(problem, (rivals.start_of(problem), rivals.start_of(problem, -1)))
+    flops = problems.step_flops(SIZES[size], problem.task.channels)
+    start = problems.losses_after(problem, (problems.start_of(problem), problems.start_of(problem, -1)))
     return {"size": size, "step_flops": flops, "losses_before": start, "ways": list(rows.values())}
 
 
-def _checked(name: str, way: Way, problem: rivals.Problem, rows: dict[str, dict[str, Any]]) -> list[float]:
+def _checked(name: str, way: Way, problem: Problem, rows: dict[str, dict[str, Any]]) -> list[float]:
     """The first and the last member's losses after some steps, that must be those of the ways before."""
-    losses = rivals.losses_after(problem, way.run(CHECKED_STEPS).ends)
+    losses = problems.losses_after(problem, way.run(CHECKED_STEPS).ends)
     for other, row in rows.items():
         for loss, theirs in zip(losses, row.get("losses", losses), strict=True):
             if not abs(loss / theirs - 1) < TOLERANCE:
@@ -212,7 +214,7 @@ def alone(size: str, name: str, members: int) -> dict[str, float]:
 
     Compiling is what the first step takes longer than the second, with all that has to be made before it.
     """
-    problem = rivals.problem(SIZES[size], members)
+    problem = problems.make_problem(SIZES[size], members)
     if name.startswith("torch") and importlib.util.find_spec("torch"):
         import torch  # noqa: F401  importing is no compiling
     before = resident()
@@ -267,11 +269,11 @@ def overheads(size: str, members: int, repeats: int, seconds: float) -> dict[str
     Three things in turn, everything compiled: the bare steps; the whole fits, without a folder; the sweep. A part is
     the difference of two, of their medians: where it is small it may come out below 0. The report is timed by itself.
     """
-    problem, most = rivals.problem(SIZES[size], members), Run().history
-    here = rivals.Here(problem)
+    problem, most = problems.make_problem(SIZES[size], members), Run().history
+    here = Here(problem)
     here.run(1)
     steps = max(most, calibrated(here, 4 * seconds))
-    design = rivals.sweep_steps(problem, steps).design
+    design = problems.with_steps(problem, steps).design
     names = {"frequencies": design.frequencies, "width": design.width, "depth": design.depth, "steps": steps}
     scales = ",".join(map(str, np.asarray(problem.hypers.scale).tolist()))
     overrides = [("image", "synthetic:natural_noise"), ("size", str(SIZES[size].side)), ("split", "all")]
@@ -307,8 +309,8 @@ def overheads(size: str, members: int, repeats: int, seconds: float) -> dict[str
 
 def scaled(members: int) -> dict[str, float]:
     """In a process of its own: seconds of so many members' fits, the first time and again, and peak memory."""
-    problem = rivals.sweep_steps(rivals.problem(SIZES[SCALING_SIZE], 1), SCALING_STEPS)
-    hypers = rivals.hypers_of(members)
+    problem = problems.with_steps(problems.make_problem(SIZES[SCALING_SIZE], 1), SCALING_STEPS)
+    hypers = problems.hypers_of(members)
     took = []
     for _ in range(2):
         began = time.perf_counter()

@@ -1,5 +1,6 @@
 """Plain JAX as rivals: a jitted loop for one member after another, and the same under vmap."""
 
+import time
 from typing import Any
 
 import jax

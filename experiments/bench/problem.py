@@ -61,7 +61,7 @@ class Ran(NamedTuple):
 
 
 class Way(Protocol):
-    """A way to fit a problem's members. `chosen` names its fastest variant, if it has several; trying took `tried` s."""
+    """A way to fit a problem's members. `chosen` names its fastest variant, if any; trying took `tried` s."""
 
     chosen: str
     tried: float

@@ -6,7 +6,7 @@ parameters, features and compiled programs are ready before its clock starts.
 
 from collections.abc import Callable
 
-from experiments.bench.here import PLANS, Here
+from experiments.bench.here import Here
 from experiments.bench.plain_jax import JaxLoop, JaxVmap
 from experiments.bench.problem import Problem, Way
 from experiments.bench.pytorch import Torch, TorchCompiled, TorchVmap
@@ -19,4 +19,3 @@ WAYS: dict[str, Callable[[Problem], Way]] = {
     "jax-loop": JaxLoop,
     "jax-vmap": JaxVmap,
 }
-EVERY = WAYS | PLANS

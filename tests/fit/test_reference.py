@@ -7,7 +7,7 @@ import numpy as np
 import inr_jax as inr
 
 SCALES, SEEDS = (0.5, 1.0, 2.0), tuple(range(6))
-# Products so small that NumPy does them on one core: its threads would wait for each other where tests run side by side.
+# Products so small that NumPy does them on one core: its threads would wait for each other beside other tests.
 FREQUENCIES, WIDTH, DEPTH, STEPS, RATE = 16, 32, 2, 300, 2e-3
 
 
