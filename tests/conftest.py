@@ -93,10 +93,10 @@ def programs() -> Iterator[None]:
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of six members with real figures, to read. To change it, copy it: `shutil.copytree`."""
     from experiments import sweep
-    from inr_jax.cli.arguments import told
+    from inr_jax.cli.arguments import exit_status
 
     out = tmp_path_factory.mktemp("finished") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", SAVEFIG)
-        assert told(sweep.main, [*FINISHED_RUN, f"--out={out}"]) == 0
+        assert exit_status(sweep.main, [*FINISHED_RUN, f"--out={out}"]) == 0
     return out

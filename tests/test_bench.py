@@ -12,7 +12,7 @@ from experiments.bench import report as bench_report
 from experiments.bench.here import Here
 from experiments.bench.plain_jax import JaxLoop
 from experiments.bench.rivals import WAYS
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 
 TINY = problems.Size(side=4, width=8, frequencies=4)
 
@@ -61,7 +61,7 @@ def test_a_way_that_does_other_work_is_not_compared(tiny, monkeypatch, tmp_path,
     monkeypatch.setitem(WAYS, "jax-loop", Idle)
     monkeypatch.setattr(bench, "_in_a_process", lambda *_: {})
     asked = ["--sizes=tiny", "--ways=here,jax-loop", "--members=2", "--repeats=1", f"--out={tmp_path}"]
-    assert told(bench.main, asked) == 1
+    assert exit_status(bench.main, asked) == 1
     assert "jax-loop comes to a loss of" in capsys.readouterr().err
 
 
@@ -73,7 +73,7 @@ def test_a_tiny_run_has_every_row_that_was_asked_for(tiny, monkeypatch, tmp_path
     monkeypatch.setattr(bench, "_in_a_process", bench.alone)
     ways = ["here", "torch", "jax-loop", "jax-vmap"]
     asked = ["--sizes=tiny", f"--ways={','.join(ways)}", "--members=2", "--repeats=1", "--seconds=0.02"]
-    assert told(bench.main, [*asked, "--overheads", f"--out={tmp_path}"]) == 0
+    assert exit_status(bench.main, [*asked, "--overheads", f"--out={tmp_path}"]) == 0
     found = json.loads((tmp_path / "bench.json").read_text())
     assert [(row["size"], row["way"]) for row in found["table"]] == [("tiny", way) for way in ways]
     for row in found["table"]:
@@ -104,6 +104,6 @@ def test_the_exponent_is_found_behind_a_fixed_cost():
     ],
 )
 def test_a_wrong_argument_is_refused_in_one_line(asked, said, capsys):
-    assert told(bench.main, [asked]) == 2
+    assert exit_status(bench.main, [asked]) == 2
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1

@@ -104,6 +104,6 @@ def test_importing_and_fitting_imports_nothing_slow():
 
 def test_help_and_lists_import_nothing_slow():
     commands = ("sweep", "render", "report", "export", "predict")
-    code = f"import sys; from experiments import {', '.join(commands)}; from inr_jax.cli.arguments import told\n"
-    code += "".join(f"assert told({command}.main, ['--help']) == 0\n" for command in commands)
-    assert imported_after(code + "assert told(sweep.main, ['--list']) == 0") == "imported:"
+    code = f"import sys; from experiments import {', '.join(commands)}; from inr_jax.cli.arguments import exit_status\n"
+    code += "".join(f"assert exit_status({command}.main, ['--help']) == 0\n" for command in commands)
+    assert imported_after(code + "assert exit_status(sweep.main, ['--list']) == 0") == "imported:"

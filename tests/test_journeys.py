@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from experiments import render, report, sweep
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.data import images
 from inr_jax.runs.format import read_about
 from inr_jax.runs.record import Record
@@ -53,7 +53,7 @@ def chosen(add, variant, results):
 
 def run_sweep(out: Path, *arguments: str, study: str = STUDY) -> pd.DataFrame:
     """Run the command, and return results.csv."""
-    assert told(sweep.main, [study, f"--out={out}", *arguments]) == 0
+    assert exit_status(sweep.main, [study, f"--out={out}", *arguments]) == 0
     return pd.read_csv(out / "results.csv")
 
 
@@ -114,7 +114,7 @@ def test_a_run_stopped_in_the_middle_resumes_and_ends_as_an_uninterrupted_one(
 
     monkeypatch.setattr(Record, "save_members", stop_after_two)
     out = tmp_path / "run"
-    assert told(sweep.main, [STUDY, f"--out={out}", *SMALL, SCALES, SEEDS]) == 143
+    assert exit_status(sweep.main, [STUDY, f"--out={out}", *SMALL, SCALES, SEEDS]) == 143
     printed = capsys.readouterr().err
     assert "To go on: python -m experiments.sweep" in printed and printed.count("\n") == 1
     monkeypatch.undo()
@@ -133,7 +133,7 @@ def test_a_second_run_is_chosen_from_the_first_alone_also_where_both_are_extende
 
 def test_other_settings_in_the_same_folder_are_refused_with_the_difference(finished_run, capsys):
     arguments = [STUDY, f"--out={finished_run}", *SMALL, "--config.design.width=24", SCALES, SEEDS]
-    assert told(sweep.main, arguments) == 2
+    assert exit_status(sweep.main, arguments) == 2
     error = capsys.readouterr().err
     assert "16" in error and "24" in error and "width" in error and error.count("\n") == 1
 
@@ -141,7 +141,7 @@ def test_other_settings_in_the_same_folder_are_refused_with_the_difference(finis
 @pytest.mark.parametrize("row", [0, 5])
 def test_a_rendered_member_has_the_psnr_of_the_results(finished_run, tmp_path, row):
     out = tmp_path / "member.npy"
-    assert told(render.main, [str(finished_run), f"--member={row}", "--size=16x16", f"--out={out}"]) == 0
+    assert exit_status(render.main, [str(finished_run), f"--member={row}", "--size=16x16", f"--out={out}"]) == 0
     drawn, target = np.load(out), images.load("astronaut", size=16)
     assert drawn.dtype == np.float32 and drawn.shape == (16, 16, 3)
     psnr = -10 * math.log10(np.mean(np.square(drawn.clip(0, 1).astype(np.float64) - target)))
@@ -150,7 +150,7 @@ def test_a_rendered_member_has_the_psnr_of_the_results(finished_run, tmp_path, r
 
 def test_members_are_rendered_at_any_size_as_pictures(finished_run, tmp_path):
     out = tmp_path / "member.png"
-    assert told(render.main, [str(finished_run), "--member=2", "--size=70x40", f"--out={out}"]) == 0
+    assert exit_status(render.main, [str(finished_run), "--member=2", "--size=70x40", f"--out={out}"]) == 0
     assert iio.imread(out).shape == (40, 70, 3)
 
 
@@ -161,13 +161,16 @@ def test_a_signal_is_swept_over_its_sources_own_setting_and_rendered_as_numbers(
     assert sorted(table["exponent"]) == [0.5] * 3 + [2] * 3
     assert (table["band"] == 0.25).all() and table["ssim"].isna().all()
     assert (out / "figures" / "signals.svg").exists() and not (out / "figures" / "gallery.png").exists()
-    assert table["exponent"][5] == 2 and told(render.main, [str(out), "--member=5", f"--out={file}"]) == 0
+    assert table["exponent"][5] == 2 and exit_status(render.main, [str(out), "--member=5", f"--out={file}"]) == 0
     drawn, target = np.load(file), images.load("synthetic:power_law:1", 32, exponent=2.0, band=0.25)
     psnr = -10 * math.log10(np.mean(np.square(drawn.clip(0, 1).astype(np.float64) - target)))
     assert drawn.shape == (32, 1) and abs(psnr - table["psnr_all"][5]) < 1e-3
-    assert told(render.main, [str(out), "--member=1", "--size=100", f"--out={file}"]) == 0 and len(np.load(file)) == 100
+    assert (
+        exit_status(render.main, [str(out), "--member=1", "--size=100", f"--out={file}"]) == 0
+        and len(np.load(file)) == 100
+    )
     for wrong in ([f"--out={tmp_path / 'a.png'}"], [f"--out={file}", "--size=9x9"]):
-        assert told(render.main, [str(out), "--member=1", *wrong]) == 2
+        assert exit_status(render.main, [str(out), "--member=1", *wrong]) == 2
     with xr.open_dataset(out / "results.nc", engine="h5netcdf") as results:
         assert results.history_bands.dims[-2:] == ("step", "octave")
         assert results.octave.to_numpy().tolist() == [1, 2, 4, 8]
@@ -178,7 +181,7 @@ def test_a_signal_is_swept_over_its_sources_own_setting_and_rendered_as_numbers(
 
 @pytest.mark.parametrize("arguments", [["--member=99"], ["--member=x"], ["--member=0", "--size=3"], ["--member=-1"]])
 def test_members_and_sizes_that_do_not_exist_are_refused(finished_run, tmp_path, arguments, capsys):
-    assert told(render.main, [str(finished_run), *arguments, f"--out={tmp_path / 'a.png'}"]) == 2
+    assert exit_status(render.main, [str(finished_run), *arguments, f"--out={tmp_path / 'a.png'}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not list(tmp_path.iterdir())
 
 
@@ -186,7 +189,7 @@ def test_members_and_sizes_that_do_not_exist_are_refused(finished_run, tmp_path,
 def test_the_report_can_be_drawn_again(run):
     before = (run / "report.html").read_bytes()
     (run / "report.html").unlink()
-    assert told(report.main, [str(run)]) == 0
+    assert exit_status(report.main, [str(run)]) == 0
     assert len((run / "report.html").read_bytes()) == pytest.approx(len(before), rel=0.02)
 
 
@@ -260,5 +263,5 @@ def test_a_second_run_on_other_images_tells_what_chose_its_settings(tmp_path, ca
 
 def test_wrong_values_of_a_second_run_are_refused_before_the_first(tmp_path, capsys):
     arguments = ["--config=table3:quick", "--config.second.image=nowhere.png", f"--out={tmp_path / 'run'}"]
-    assert told(sweep.main, arguments) == 2
+    assert exit_status(sweep.main, arguments) == 2
     assert "nowhere.png" in capsys.readouterr().err and not (tmp_path / "run").exists()

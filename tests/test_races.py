@@ -10,7 +10,7 @@ from PIL import Image
 from experiments import sweep
 from experiments.analysis import race, races
 from experiments.analysis.races import Line
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.settings import Refused
 from inr_jax.sweep.grid import fields, grid
 from inr_jax.sweep.study import Run, Study
@@ -248,12 +248,12 @@ def run(tmp_path_factory):
     """Two optimizers on two images."""
     out = tmp_path_factory.mktemp("races") / "run"
     axes = ["--config.axes.scale=1", "--config.axes.optimizer=adam,sgd", "--config.axes.image=astronaut,chelsea"]
-    assert told(sweep.main, [*SMALL, *axes, f"--out={out}"]) == 0
+    assert exit_status(sweep.main, [*SMALL, *axes, f"--out={out}"]) == 0
     return out
 
 
 def test_a_run_is_raced_from_its_command_to_a_table_a_file_and_a_figure(run, capsys):
-    assert told(race.main, [str(run)]) == 0
+    assert exit_status(race.main, [str(run)]) == 0
     said = capsys.readouterr().out
     assert "optimizer adam" in said and "100% of the steps" in said and str(run / "race.csv") in said
     raced = pd.read_csv(run / "race.csv")
@@ -266,8 +266,8 @@ def test_a_run_is_raced_from_its_command_to_a_table_a_file_and_a_figure(run, cap
 
 
 def test_a_race_timed_again_has_the_same_targets(run, tmp_path, capsys):
-    assert told(race.main, [str(run), "--retimed", f"--out={tmp_path}"]) == 0
-    assert told(race.main, [str(run)]) == 0
+    assert exit_status(race.main, [str(run), "--retimed", f"--out={tmp_path}"]) == 0
+    assert exit_status(race.main, [str(run)]) == 0
     again, before = pd.read_csv(tmp_path / "race.csv"), pd.read_csv(run / "race.csv")
     np.testing.assert_allclose(again["psnr"], before["psnr"], rtol=1e-5)
     assert again["seconds"].notna().equals(before["seconds"].notna()) and not np.allclose(
@@ -277,7 +277,7 @@ def test_a_race_timed_again_has_the_same_targets(run, tmp_path, capsys):
 
 def test_a_race_to_given_levels_from_another_reference_goes_where_it_is_asked(run, tmp_path, capsys):
     arguments = ["--psnr=5,99", "--on=heldout", "--reference=optimizer sgd", f"--out={tmp_path / 'out'}"]
-    assert told(race.main, [str(run), *arguments]) == 0
+    assert exit_status(race.main, [str(run), *arguments]) == 0
     raced = pd.read_csv(tmp_path / "out" / "race.csv")
     assert set(raced["target"]) == {"5 dB", "99 dB"} and raced.query("psnr == 99")["seconds"].isna().all()
     assert "held-out pixels" in capsys.readouterr().out and (tmp_path / "out" / "race.png").exists()
@@ -294,7 +294,7 @@ def test_a_race_to_given_levels_from_another_reference_goes_where_it_is_asked(ru
     ],
 )
 def test_what_cannot_be_raced_is_refused_in_a_line(run, arguments, said, capsys):
-    assert told(race.main, [str(run), *arguments]) == 2
+    assert exit_status(race.main, [str(run), *arguments]) == 2
     told_of = capsys.readouterr().err
     assert said in told_of and told_of.count("\n") == 1
 
@@ -307,6 +307,6 @@ def test_what_is_no_finished_run_is_refused_in_a_line(run, tmp_path, capsys):
         ([str(tmp_path)], "no run folder"),
         ([str(tmp_path / "begun")], "not finished"),
     ):
-        assert told(race.main, arguments) == 2
+        assert exit_status(race.main, arguments) == 2
         told_of = capsys.readouterr().err
         assert said in told_of and told_of.count("\n") == 1

@@ -11,7 +11,7 @@ import pytest
 
 from experiments import sweep
 from inr_jax.cli import config
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.data.problem import load_task
 from inr_jax.fit import member
 from inr_jax.fit.design import Fit
@@ -92,7 +92,7 @@ def run_study(target: str, out: Path, capsys, monkeypatch) -> None:
     # Each case may be a program of its own: four tell as much as twenty-four.
     monkeypatch.setattr(config, "collect_cases", lambda *args: shorten(thin_out(collect(*args), 4)))
     monkeypatch.setattr(study, "collect_cases", lambda *args: shorten(collect(*args)))
-    assert told(sweep.main, [f"--config={target}", f"--out={out}", *shrink(target)]) == 0
+    assert exit_status(sweep.main, [f"--config={target}", f"--out={out}", *shrink(target)]) == 0
     printed, table = capsys.readouterr().out, pd.read_csv(out / "results.csv")
     assert "best:" in printed and str(out / "report.html") in printed
     assert table.columns[: len(COLUMNS)].tolist() == COLUMNS and table.columns[-len(OUTCOMES) :].tolist() == OUTCOMES

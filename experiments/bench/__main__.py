@@ -34,7 +34,7 @@ from experiments.bench.here import PLANS, Here
 from experiments.bench.problem import SIZES, Problem, Unavailable, Way
 from experiments.bench.rivals import WAYS
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import Command, positive, told, whole
+from inr_jax.cli.arguments import Command, exit_status, positive, whole
 from inr_jax.runs import environment as machine
 from inr_jax.runs import study
 from inr_jax.runs.members import restore_members
@@ -355,4 +355,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(told(main, sys.argv[1:]))
+    sys.exit(exit_status(main, sys.argv[1:]))

@@ -99,7 +99,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Be the process of a command: on every core, with compiled programs cached; ends with its exit status."""
     environment.use_every_core()
     environment.cache_programs()
-    sys.exit(told(main, sys.argv[1:]))
+    sys.exit(exit_status(main, sys.argv[1:]))
 
 
 def console(main: Callable[[Sequence[str]], int]) -> NoReturn:
@@ -108,7 +108,7 @@ def console(main: Callable[[Sequence[str]], int]) -> NoReturn:
     run(main)
 
 
-def told(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
+def exit_status(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     """Run a command and return its exit status; unless it is 0, one line on stderr says why."""
     try:
         with signals.catch_signals():

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments import sweep
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.data import images
 from inr_jax.data.synthetic import SYNTHETIC
 from inr_jax.fit import encodings as features
@@ -20,7 +20,7 @@ from inr_jax.runs.events import Advanced, ChunkStarted, Progress
 
 
 def printed(capsys, *arguments: str) -> str:
-    assert told(sweep.main, arguments) == 0
+    assert exit_status(sweep.main, arguments) == 0
     return capsys.readouterr().out
 
 
@@ -45,7 +45,7 @@ def test_the_list_names_studies_encodings_networks_and_images(capsys):
 def test_a_study_that_comes_along_goes_by_its_name_from_anywhere(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert "32 members" in printed(capsys, "--config=scale:quick", "--dry_run")
-    assert told(sweep.main, ["--config=scael:quick", "--dry_run"]) == 2
+    assert exit_status(sweep.main, ["--config=scael:quick", "--dry_run"]) == 2
     assert "'scale'" in capsys.readouterr().err
 
 

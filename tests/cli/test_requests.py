@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from experiments import render, report, sweep
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import Command, told
+from inr_jax.cli.arguments import Command, exit_status
 from inr_jax.runs.members import members_of
 from inr_jax.settings import Refused
 from inr_jax.sweep import grid
@@ -19,7 +19,7 @@ SCALE = "experiments/configs/scale.py"
 
 
 def asked(*arguments: str) -> int:
-    return told(sweep.main, arguments)
+    return exit_status(sweep.main, arguments)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_dry_run_writes_nothing(capsys, tmp_path):
     ],
 )
 def test_the_other_commands_refuse_alike(command, arguments, named, capsys):
-    assert told(command.main, arguments) == 2
+    assert exit_status(command.main, arguments) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and all(word in said for word in named)
     assert not Path("a.png").exists()
@@ -213,7 +213,7 @@ def ends_well(arguments: list[str], *named: str) -> None:
     """It is met, or refused in one line that says what it is about."""
     err = io.StringIO()
     with contextlib.redirect_stderr(err):
-        status = told(checked, arguments)
+        status = exit_status(checked, arguments)
     said = err.getvalue()
     assert status in (0, 2)
     assert (said == "") if status == 0 else (said.startswith("error: ") and said.count("\n") == 1)
@@ -242,7 +242,7 @@ def test_a_slip_of_one_letter_is_refused_with_the_name_that_was_meant(name, at, 
     assume(slipped not in configuration.names())
     err = io.StringIO()
     with contextlib.redirect_stderr(err):
-        assert told(checked, [f"--config={SCALE}:quick", f"--config.{slipped}=1"]) == 2
+        assert exit_status(checked, [f"--config={SCALE}:quick", f"--config.{slipped}=1"]) == 2
     assert slipped in err.getvalue() and "did you mean" in err.getvalue()
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 import inr_jax as inr
 from experiments import export, predict, render, sweep
 from experiments.analysis import choices, learned_kernel
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.data import images, interpolate
 from inr_jax.data.problem import Data
 from inr_jax.report import style
@@ -39,7 +39,7 @@ def photographs(tmp_path_factory) -> dict[str, str]:
 
 
 def swept(out: Path, *arguments: str, study: str = "scale:quick") -> pd.DataFrame:
-    assert told(sweep.main, [f"--config={study}", f"--out={out}", *arguments]) == 0
+    assert exit_status(sweep.main, [f"--config={study}", f"--out={out}", *arguments]) == 0
     return pd.read_csv(out / "results.csv")
 
 
@@ -60,11 +60,11 @@ def psnr(image: np.ndarray, target: np.ndarray) -> float:
 @pytest.mark.figures
 def test_a_member_is_rendered_in_the_shape_of_its_photograph(run, photographs, tmp_path):
     out = tmp_path / "member.npy"
-    assert told(render.main, [str(run), "--member=1", f"--out={out}"]) == 0
+    assert exit_status(render.main, [str(run), "--member=1", f"--out={out}"]) == 0
     drawn, target = np.load(out), images.load(photographs["landscape"], 18, "fit")
     assert drawn.shape == target.shape == (*GRID, 3)
     assert psnr(drawn, target) == pytest.approx(pd.read_csv(run / "results.csv")["psnr_all"][1], abs=1e-3)
-    assert told(render.main, [str(run), "--member=1", "--size=40x30", f"--out={tmp_path / 'member.png'}"]) == 0
+    assert exit_status(render.main, [str(run), "--member=1", "--size=40x30", f"--out={tmp_path / 'member.png'}"]) == 0
     assert iio.imread(tmp_path / "member.png").shape == (30, 40, 3)
 
 
@@ -101,9 +101,9 @@ def test_what_the_kernel_predicts_is_of_the_photograph_in_its_shape(run, photogr
 
 @pytest.mark.figures
 def test_exports_of_a_member_and_of_the_table_know_no_square(run, tmp_path):
-    assert told(export.main, [str(run), f"--out={tmp_path / 'table.csv'}"]) == 0
-    assert told(export.main, [str(run), "--member=0", f"--out={tmp_path / 'member.safetensors'}"]) == 0
-    assert told(render.main, [str(run), "--member=0", f"--out={tmp_path / 'member.npy'}"]) == 0
+    assert exit_status(export.main, [str(run), f"--out={tmp_path / 'table.csv'}"]) == 0
+    assert exit_status(export.main, [str(run), "--member=0", f"--out={tmp_path / 'member.safetensors'}"]) == 0
+    assert exit_status(render.main, [str(run), "--member=0", f"--out={tmp_path / 'member.npy'}"]) == 0
     network = inr.load_network(tmp_path / "member.safetensors")
     np.testing.assert_allclose(network.predict(GRID), np.load(tmp_path / "member.npy"), atol=1e-6)
 
@@ -138,13 +138,13 @@ def test_landscapes_and_portraits_are_swept_together_and_pruned_each_by_itself(p
     assert set(table["image"][table["status"] == "ok"]) == set(photographs.values())
     for row, image in table["image"][table["status"] == "ok"].items():
         out = tmp_path / f"{row}.npy"
-        assert told(render.main, [str(tmp_path / "run"), f"--member={row}", f"--out={out}"]) == 0
+        assert exit_status(render.main, [str(tmp_path / "run"), f"--member={row}", f"--out={out}"]) == 0
         assert np.load(out).shape[:2] == (GRID if "landscape" in image else GRID[::-1])
 
 
 def test_scales_are_predicted_from_the_command_line(photographs, tmp_path):
     two = [f"--config.axes.image={','.join(photographs.values())}", "--config.axes.scale=0.5,1,2,4,8"]
-    assert told(predict.main, ["--config=scale:quick", *two, *FIT, f"--out={tmp_path}"]) == 0
+    assert exit_status(predict.main, ["--config=scale:quick", *two, *FIT, f"--out={tmp_path}"]) == 0
     predicted = pd.read_csv(tmp_path / "prediction.csv")
     assert predicted[["psnr_heldout", "psnr_train", "psnr_validated"]].notna().all(axis=None)
     # The same picture, turned: other draws of B, and nearly the same best scale.
@@ -160,13 +160,13 @@ def test_every_way_to_choose_a_scale_takes_photographs_that_are_not_square(photo
         choices.Problem(Data(image=path, size=18, resize="fit"), design, scales, curves, curves, {10: 1.0})
         for path in photographs.values()
     ]
-    judged = choices.judged(problems)
+    judged = choices.judge(problems)
     assert judged["scale"].isin(scales).all() and set(judged["image"]) == set(photographs.values())
 
 
 @pytest.mark.figures
 def test_learned_kernels_are_of_members_that_are_not_square(run, capsys):
-    assert told(learned_kernel.main, [str(run), "--member=1"]) == 0
+    assert exit_status(learned_kernel.main, [str(run), "--member=1"]) == 0
     assert "nan" not in capsys.readouterr().out.lower()
 
 
@@ -190,6 +190,6 @@ def test_the_readmes_command_for_a_photograph_is_accepted_as_printed(tmp_path, m
     assert "--config.resize=fit" in flags and "--config.image=photo.jpg" in flags
     Image.open(photographs["landscape"]).save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
-    assert told(sweep.main, [*flags[3:], "--dry_run"]) == 0
+    assert exit_status(sweep.main, [*flags[3:], "--dry_run"]) == 0
     size = next(int(flag.partition("=")[2]) for flag in flags if flag.startswith("--config.size="))
     assert f"photo.jpg {size}x{round(size * 2 / 3)}" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import pytest
 from experiments import predict, sweep
 from experiments.analysis import choose
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.data.problem import load_task
 from inr_jax.fit.design import Hyper
 from inr_jax.kernel import of_study
@@ -67,7 +67,7 @@ def test_held_out_pixels_do_not_enter_what_is_validated(monkeypatch):
 
 def test_predict_writes_a_column_for_every_swept_axis_and_a_figure(tmp_path, capsys):
     out = tmp_path / "new" / "folder"
-    assert told(predict.main, [f"--config={QUICK}", f"--out={out}", *SMALL]) == 0
+    assert exit_status(predict.main, [f"--config={QUICK}", f"--out={out}", *SMALL]) == 0
     table = pd.read_csv(out / "prediction.csv")
     assert list(table.columns[:2]) == ["scale", "seed"]
     assert table["scale"].tolist() == [1, 1, 2, 2, 4, 4]
@@ -94,7 +94,7 @@ def test_a_wrong_prediction_is_refused_in_one_line_with_nothing_written(
     arguments, named, tmp_path, capsys, monkeypatch
 ):
     here = [each.replace("--out=x", f"--out={tmp_path / 'x'}") for each in arguments]
-    assert told(predict.main, [f"--config={QUICK}", *here]) == 2
+    assert exit_status(predict.main, [f"--config={QUICK}", *here]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert all(word in error for word in named)
     assert not (tmp_path / "x").exists()
@@ -103,7 +103,7 @@ def test_a_wrong_prediction_is_refused_in_one_line_with_nothing_written(
 def test_a_sweep_shows_the_prediction_over_what_was_trained(tmp_path):
     out = tmp_path / "run"
     short = ["--config.design.steps=3", "--config.axes.seed=0", "--config.run.theory=True"]
-    assert told(sweep.main, [f"--config={QUICK}", f"--out={out}", *SMALL, *short]) == 0
+    assert exit_status(sweep.main, [f"--config={QUICK}", f"--out={out}", *SMALL, *short]) == 0
     table = pd.read_csv(out / "prediction.csv")
     assert table["scale"].tolist() == [1, 2, 4]
     assert "Dashed: kernel regression" in (out / "report.html").read_text()
@@ -135,8 +135,8 @@ def test_ways_to_choose_are_judged_from_a_run_folder(tmp_path, capsys):
     small = ["--config.design.width=8", "--config.design.frequencies=8", "--config.axes.steps=2,4"]
     small += ["--config.axes.scale=1,2,4"]
     images = ["--config.axes.image=synthetic:natural_noise:0,synthetic:natural_noise:1,synthetic:natural_noise:2"]
-    assert told(sweep.main, [f"--config={config}", f"--out={out}", *small, *images]) == 0
-    assert told(choose.main, [str(out)]) == 0
+    assert exit_status(sweep.main, [f"--config={config}", f"--out={out}", *small, *images]) == 0
+    assert exit_status(choose.main, [str(out)]) == 0
     judged = pd.read_csv(out / "choices.csv")
     assert (judged["regret"] >= 0).all()
     assert judged.groupby(["image", "steps"])["chooser"].nunique().min() >= 8
@@ -149,5 +149,5 @@ def test_a_run_without_scales_to_choose_from_is_refused(finished_run, tmp_path, 
     run = shutil.copytree(finished_run, tmp_path / "run")
     # No member of three scales was fitted.
     pd.read_csv(run / "results.csv").assign(status="failed").to_csv(run / "results.csv", index=False)
-    assert told(choose.main, [str(run)]) == 2
+    assert exit_status(choose.main, [str(run)]) == 2
     assert "three scales" in capsys.readouterr().err

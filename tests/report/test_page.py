@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from experiments import report, sweep
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.data import images
 from inr_jax.fit import metrics
 from inr_jax.fit.metrics import METRICS
@@ -256,7 +256,7 @@ def windowed(coords, key, *, window: str = "hann"):
 def test_texts_that_mean_nothing_or_a_formula_elsewhere_are_texts(tmp_path):
     custom = ["--config.design.encoding=tests.report.test_page:windowed", "--config.axes.seed=0"]
     out = tmp_path / "run"
-    assert told(sweep.main, [*SMALL, *custom, "--config.axes.window=None,NA,$_{$", f"--out={out}"]) == 0
+    assert exit_status(sweep.main, [*SMALL, *custom, "--config.axes.window=None,NA,$_{$", f"--out={out}"]) == 0
     table = read_table(Record(out))
     assert table["window"].tolist() == ["None", "NA", "$_{$"]
     found = data((out / "report.html").read_text())
@@ -266,8 +266,8 @@ def test_texts_that_mean_nothing_or_a_formula_elsewhere_are_texts(tmp_path):
 
 def test_the_report_of_an_unfinished_run_calls_no_member_failed(tmp_path):
     out = tmp_path / "run"
-    assert told(sweep.main, [*SMALL, "--shard=0/2", *AXES, f"--out={out}"]) == 0
-    assert told(report.main, [str(out)]) == 0
+    assert exit_status(sweep.main, [*SMALL, "--shard=0/2", *AXES, f"--out={out}"]) == 0
+    assert exit_status(report.main, [str(out)]) == 0
     counts = pd.read_csv(out / "results.csv")["status"].value_counts().to_dict()
     assert counts == {"ok": 4, "missing": 4}
     page = (out / "report.html").read_text()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from experiments import sweep
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.runs import checkpoints
 from inr_jax.runs.format import RunFile, unpack
 from inr_jax.runs.record import Record
@@ -132,7 +132,7 @@ def recorded(tmp_path_factory) -> tuple[Path, list[Operation]]:
         # The same cuts in every run: the clock has no say.
         patch.setattr(checkpoints, "SECONDS_BETWEEN_LOOKS", 1e9)
         recorder = Recorder(out, patch)
-        assert told(sweep.main, [*ASKED, f"--out={out}"]) == 0
+        assert exit_status(sweep.main, [*ASKED, f"--out={out}"]) == 0
     return out, recorder.operations
 
 
@@ -219,7 +219,7 @@ def test_after_a_crash_at_any_operation_the_run_resumes_to_the_same_bits(recorde
         steps = {step for key, step in furthest(state).items() if key not in finished}
         shutil.copytree(state, out)
         capsys.readouterr()
-        assert told(sweep.main, [*ASKED, f"--out={out}"]) == 0, moment
+        assert exit_status(sweep.main, [*ASKED, f"--out={out}"]) == 0, moment
         assert {int(step) for step in re.findall(r"go on at step (\d+)", capsys.readouterr().err)} == steps, moment
         same(out, reference)
         shutil.rmtree(out)

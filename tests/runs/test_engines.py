@@ -11,7 +11,7 @@ import pytest
 
 from experiments import report, sweep
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.runs import engines
 from inr_jax.runs.engines import Shard
 from inr_jax.runs.members import members_of
@@ -39,28 +39,28 @@ def command(*arguments: str, **how) -> subprocess.Popen:
 def alone(tmp_path_factory) -> Path:
     """A run that one process made."""
     out = tmp_path_factory.mktemp("alone") / "run"
-    assert told(sweep.main, asked(out)) == 0
+    assert exit_status(sweep.main, asked(out)) == 0
     return out
 
 
 def test_members_of_no_steps_are_in_a_share_too(tmp_path):
     for number in range(2):
-        assert told(sweep.main, asked(tmp_path, "--config.design.steps=0", f"--shard={number}/2")) == 0
+        assert exit_status(sweep.main, asked(tmp_path, "--config.design.steps=0", f"--shard={number}/2")) == 0
     assert (pd.read_csv(tmp_path / "results.csv")["status"] == "ok").all()
 
 
 def test_fewer_values_on_an_axis_leave_the_results_of_those(tmp_path):
-    assert told(sweep.main, asked(tmp_path)) == 0
-    assert told(sweep.main, asked(tmp_path, "--config.axes.scale=1,4")) == 0
+    assert exit_status(sweep.main, asked(tmp_path)) == 0
+    assert exit_status(sweep.main, asked(tmp_path, "--config.axes.scale=1,4")) == 0
     assert len(pd.read_csv(tmp_path / "results.csv")) == 8
 
 
 def test_members_that_were_pruned_are_fitted_on_by_all_shards_where_nobody_shall_be(tmp_path):
     steps = "--config.design.steps=64"
-    assert told(sweep.main, asked(tmp_path, steps, "--config.run.keep=0.5")) == 0
+    assert exit_status(sweep.main, asked(tmp_path, steps, "--config.run.keep=0.5")) == 0
     assert "pruned" in set(pd.read_csv(tmp_path / "results.csv")["status"])
     for number in range(2):
-        assert told(sweep.main, asked(tmp_path, steps, f"--shard={number}/2")) == 0
+        assert exit_status(sweep.main, asked(tmp_path, steps, f"--shard={number}/2")) == 0
     assert set(pd.read_csv(tmp_path / "results.csv")["status"]) == {"ok"}
 
 
@@ -95,21 +95,21 @@ def test_shards_in_any_order_make_what_one_process_makes(tmp_path, alone, of, ca
     out = tmp_path / "run"
     for number in reversed(range(of)):
         assert not (out / "report.html").exists()
-        assert told(sweep.main, asked(out, f"--shard={number}/{of}")) == 0
+        assert exit_status(sweep.main, asked(out, f"--shard={number}/{of}")) == 0
         said = capsys.readouterr().out
         assert ("is done; " in said and " members are left" in said) == (number > 0)
     same(out, alone)
     assert (out / "report.html").exists() and open_run(out).psnr_heldout.notnull().all()
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
     for again in (f"--shard=0/{of}", "--shard=3/7", ""):
-        assert told(sweep.main, asked(out, *filter(None, [again]))) == 0
+        assert exit_status(sweep.main, asked(out, *filter(None, [again]))) == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")} == before
 
 
 def test_a_run_goes_on_in_another_number_of_shards(tmp_path, alone):
     out = tmp_path / "run"
     for shard in ("1/3", "0/2", "1/2"):
-        assert told(sweep.main, asked(out, f"--shard={shard}")) == 0
+        assert exit_status(sweep.main, asked(out, f"--shard={shard}")) == 0
     same(out, alone)
 
 
@@ -117,14 +117,14 @@ def test_the_report_writes_the_results_where_no_shard_was_the_last(tmp_path, alo
     """Two shards that ended at once, each before it saw the other: their folders are put together by hand."""
     out, other = tmp_path / "run", tmp_path / "other"
     for number, folder in enumerate((out, other)):
-        assert told(sweep.main, asked(folder, f"--shard={number}/2")) == 0
+        assert exit_status(sweep.main, asked(folder, f"--shard={number}/2")) == 0
     for path in (other / "members").glob("*.npz"):
         path.rename(out / "members" / path.name)
-    assert told(report.main, [str(out)]) == 0
+    assert exit_status(report.main, [str(out)]) == 0
     same(out, alone)
     assert Record(out).run.finished
     capsys.readouterr()
-    assert told(sweep.main, asked(out)) == 0
+    assert exit_status(sweep.main, asked(out)) == 0
     assert "go on" not in capsys.readouterr().err
 
 
@@ -135,14 +135,14 @@ def test_two_processes_with_the_same_share_divide_it_and_both_end_well(tmp_path)
     said = [each.communicate() for each in both]
     assert [each.returncode for each in both] == [0, 0], said
     assert any("in use by process" in err for _, err in said)
-    assert told(sweep.main, [*long, "--shard=1/2"]) == 0
+    assert exit_status(sweep.main, [*long, "--shard=1/2"]) == 0
     assert (pd.read_csv(out / "results.csv")["status"] == "ok").all()
 
 
 def test_a_shard_that_is_killed_costs_itself_only_and_goes_on(tmp_path):
     long = ["--config.design.steps=3000", "--config.axes.width=16", "--config.run.checkpoint_seconds=0"]
     reference, out = tmp_path / "reference", tmp_path / "run"
-    assert told(sweep.main, asked(reference, *long)) == 0
+    assert exit_status(sweep.main, asked(reference, *long)) == 0
     killed = command(*asked(out, *long, "--shard=0/2"))
     while not list(out.glob("checkpoints/[!.]*.npz")):
         assert killed.poll() is None, killed.communicate()
@@ -160,9 +160,9 @@ def test_a_shard_that_is_killed_costs_itself_only_and_goes_on(tmp_path):
 def test_settings_that_are_halved_are_ranked_in_one_shard(tmp_path):
     halved = ["--config.run.keep=0.5", "--config.design.steps=64", "--config.axes.scale=1,2,4,8"]
     out, reference = tmp_path / "run", tmp_path / "reference"
-    assert told(sweep.main, asked(reference, *halved)) == 0
+    assert exit_status(sweep.main, asked(reference, *halved)) == 0
     for number in range(2):
-        assert told(sweep.main, asked(out, *halved, f"--shard={number}/2")) == 0
+        assert exit_status(sweep.main, asked(out, *halved, f"--shard={number}/2")) == 0
     same(out, reference)
     assert set(pd.read_csv(out / "results.csv")["status"]) == {"ok", "pruned"}
 
@@ -179,7 +179,7 @@ def test_settings_that_are_halved_are_ranked_in_one_shard(tmp_path):
     ],
 )
 def test_a_wrong_share_or_engine_is_refused(tmp_path, capsys, wrong, said):
-    assert told(sweep.main, asked(tmp_path / "run", wrong)) == 2
+    assert exit_status(sweep.main, asked(tmp_path / "run", wrong)) == 2
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1
     assert not (tmp_path / "run").exists()

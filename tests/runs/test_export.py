@@ -12,7 +12,7 @@ import safetensors.numpy
 
 import inr_jax as inr
 from experiments import export, report, sweep
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.fit.task import coordinates
 from inr_jax.runs import export as exports
 from inr_jax.runs.members import render_member
@@ -120,7 +120,7 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     small = ["--config.size=16", "--config.design.steps=3", "--config.design.width=8", "--config.design.frequencies=4"]
     axes = ["--config.axes.scale=1,4,16", "--config.axes.seed=0,1"]
-    assert told(sweep.main, ["--config=scale:quick", *small, *axes, f"--out={out}"]) == 0
+    assert exit_status(sweep.main, ["--config=scale:quick", *small, *axes, f"--out={out}"]) == 0
     return out
 
 
@@ -133,12 +133,12 @@ def test_a_runs_results_are_labelled_with_its_axes(run):
 
 def test_the_table_and_a_member_are_exported_by_a_command(run, tmp_path, capsys):
     for ending in (".csv", ".parquet"):
-        assert told(export.main, [str(run), f"--out={tmp_path / 'table'}{ending}"]) == 0
+        assert exit_status(export.main, [str(run), f"--out={tmp_path / 'table'}{ending}"]) == 0
     table = pd.read_csv(run / "results.csv")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table.csv"), table)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "table.parquet"), table)
     for ending in exports.WRITERS:
-        assert told(export.main, [str(run), "--member=3", f"--out={tmp_path / 'member'}{ending}"]) == 0
+        assert exit_status(export.main, [str(run), "--member=3", f"--out={tmp_path / 'member'}{ending}"]) == 0
     network = inr.load_network(tmp_path / "member.safetensors")
     assert (network.hyper.scale, network.hyper.seed) == (4.0, 1)
     image = render_member(Record(run), 3)
@@ -157,7 +157,7 @@ def test_the_table_and_a_member_are_exported_by_a_command(run, tmp_path, capsys)
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_one_line(run, arguments, said, capsys):
-    assert told(export.main, [str(run), *arguments]) == 2
+    assert exit_status(export.main, [str(run), *arguments]) == 2
     line = capsys.readouterr().err
     assert said in line and line.count("\n") == 1
 
@@ -178,7 +178,7 @@ def test_a_run_of_another_version_is_refused_and_left_as_it_is(run, tmp_path, ca
     shutil.copytree(run, tmp_path / "run")
     Record(tmp_path / "run").update_run(layout=1)
     before = sorted((path, path.read_bytes()) for path in (tmp_path / "run").rglob("*.*"))
-    assert told(report.main, [str(tmp_path / "run")]) == 2
+    assert exit_status(report.main, [str(tmp_path / "run")]) == 2
     assert "another version" in capsys.readouterr().err
     assert sorted((path, path.read_bytes()) for path in (tmp_path / "run").rglob("*.*")) == before
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from experiments import report, sweep
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.runs import stores
 from inr_jax.runs.record import Record
 from inr_jax.runs.results import digest_results
@@ -32,8 +32,8 @@ def asked(out: Path, *more: str, size: int = 16, steps: int = 20) -> list[str]:
 def command(*arguments: str, limit: int = 0, **how) -> subprocess.Popen:
     """The command as a user types it; with `limit`, in so many bytes above what a process begins with."""
     cap = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, -1)); " if limit else ""
-    code = f"{cap}import sys; from experiments import sweep; from inr_jax.cli.arguments import told; "
-    code += "sys.exit(told(sweep.main, sys.argv[1:]))"
+    code = f"{cap}import sys; from experiments import sweep; from inr_jax.cli.arguments import exit_status; "
+    code += "sys.exit(exit_status(sweep.main, sys.argv[1:]))"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, "-c", code, *arguments], **pipes, **how)
 
@@ -102,9 +102,9 @@ def test_a_stop_that_came_out_as_another_error_is_a_stop_and_an_error_without_on
         finally:  # as compiled code does, which knows nothing of our exception
             raise RuntimeError("called back with an exception set")
 
-    assert told(broken, ["now"]) == 128 + signal.SIGINT and "To go on" in capsys.readouterr().err
+    assert exit_status(broken, ["now"]) == 128 + signal.SIGINT and "To go on" in capsys.readouterr().err
     with pytest.raises(RuntimeError):
-        told(broken, [])
+        exit_status(broken, [])
 
 
 def test_a_chunk_that_does_not_fit_is_halved_and_that_is_kept(tmp_path, capsys):
@@ -123,7 +123,7 @@ def test_a_chunk_that_does_not_fit_is_halved_and_that_is_kept(tmp_path, capsys):
 def test_less_memory_means_smaller_chunks_and_a_dry_run_says_so(monkeypatch, capsys, tmp_path):
     def dry() -> int:
         command_line = [*asked(tmp_path / "run", "--config.run.chunk=16"), "--dry_run"]
-        assert told(sweep.main, command_line) == 0
+        assert exit_status(sweep.main, command_line) == 0
         return int(re.search(r"chunk (\d+) over", capsys.readouterr().out)[1])
 
     assert dry() == 16
@@ -133,10 +133,10 @@ def test_less_memory_means_smaller_chunks_and_a_dry_run_says_so(monkeypatch, cap
 
 def test_a_run_json_that_is_broken_is_set_aside_and_the_run_goes_on(tmp_path, capsys):
     out = tmp_path / "run"
-    assert told(sweep.main, asked(out)) == 0
+    assert exit_status(sweep.main, asked(out)) == 0
     before = pd.read_csv(out / "results.csv")
     (out / "run.json").write_text('{"study": "sc')
-    assert told(sweep.main, asked(out)) == 0
+    assert exit_status(sweep.main, asked(out)) == 0
     assert "run.json.damaged" in capsys.readouterr().err and (out / "run.json.damaged").exists()
     pd.testing.assert_frame_equal(pd.read_csv(out / "results.csv"), before)
 
@@ -144,10 +144,10 @@ def test_a_run_json_that_is_broken_is_set_aside_and_the_run_goes_on(tmp_path, ca
 @pytest.mark.parametrize("name", ["results.csv", "results.nc", "report.html", "baselines.csv"])
 def test_what_was_assembled_is_made_again_where_it_is_missing_or_changed(tmp_path, name):
     out = tmp_path / "run"
-    assert told(sweep.main, asked(out)) == 0
+    assert exit_status(sweep.main, asked(out)) == 0
     fitted = {path: path.stat().st_mtime_ns for path in out.glob("members/*")}
     (out / name).write_bytes((out / name).read_bytes()[:-30])
-    assert told(sweep.main, asked(out)) == 0
+    assert exit_status(sweep.main, asked(out)) == 0
     assert Record(out).run.finished and Record(out).run.files == digest_results(Record(out))
     assert {path: path.stat().st_mtime_ns for path in out.glob("members/*")} == fitted
 
@@ -155,13 +155,13 @@ def test_what_was_assembled_is_made_again_where_it_is_missing_or_changed(tmp_pat
 def test_a_report_of_a_run_with_a_damaged_member_says_missing(tmp_path, capsys):
     out = tmp_path / "run"
     one_a_file = "--config.run.chunk=1"
-    assert told(sweep.main, asked(out, one_a_file)) == 0
+    assert exit_status(sweep.main, asked(out, one_a_file)) == 0
     path = sorted(out.glob("members/*.npz"))[0]
     path.write_bytes(path.read_bytes()[:100])
-    assert told(report.main, [str(out)]) == 0
+    assert exit_status(report.main, [str(out)]) == 0
     assert path.name in capsys.readouterr().err
     assert sorted(pd.read_csv(out / "results.csv")["status"]) == ["missing", "ok"]
-    assert told(sweep.main, asked(out, one_a_file)) == 0
+    assert exit_status(sweep.main, asked(out, one_a_file)) == 0
     assert pd.read_csv(out / "results.csv")["status"].tolist() == ["ok", "ok"]
 
 
@@ -181,10 +181,10 @@ def test_a_full_disk_is_said_with_the_bytes_and_the_path(tmp_path):
 def test_rendering_a_large_image_takes_no_more_memory_than_its_output(tmp_path):
     out = tmp_path / "run"
     narrow = ["--config.design.width=8", "--config.design.frequencies=4"]
-    assert told(sweep.main, asked(out, *narrow)) == 0
+    assert exit_status(sweep.main, asked(out, *narrow)) == 0
     code = (
-        "import resource, sys; from experiments import render; from inr_jax.cli.arguments import told\n"
-        "assert told(render.main, sys.argv[1:]) == 0\n"
+        "import resource, sys; from experiments import render; from inr_jax.cli.arguments import exit_status\n"
+        "assert exit_status(render.main, sys.argv[1:]) == 0\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
     )
 
@@ -204,7 +204,7 @@ def test_the_limit_of_a_process_is_what_the_tests_take_it_for():
 
 def test_what_a_killed_process_left_behind_is_tidied_even_where_all_is_finished(tmp_path):
     out = tmp_path / "run"
-    assert told(sweep.main, asked(out)) == 0
+    assert exit_status(sweep.main, asked(out)) == 0
     chunk = sorted(out.glob("members/*.npz"))[0]
     left = [
         out / ".run.json.lock",
@@ -215,5 +215,5 @@ def test_what_a_killed_process_left_behind_is_tidied_even_where_all_is_finished(
     for path in left[:2]:
         path.write_text("process 1 on nowhere")
     left[2].write_bytes(chunk.read_bytes())
-    assert told(sweep.main, asked(out)) == 0
+    assert exit_status(sweep.main, asked(out)) == 0
     assert not any(path.exists() for path in left)

@@ -14,7 +14,7 @@ import pytest
 
 import inr_jax as inr
 from experiments import export, render, report, sweep
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.runs import stores
 from inr_jax.runs.record import Record
 from inr_jax.runs.results import RESULTS
@@ -29,35 +29,35 @@ FEW = [*SMALL, "--config.design.steps=8"]
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("alone") / "run"
-    assert told(sweep.main, [*FEW, f"--out={out}"]) == 0
+    assert exit_status(sweep.main, [*FEW, f"--out={out}"]) == 0
     return out
 
 
 def test_a_run_in_memory_is_what_it_is_in_a_folder_and_read_like_one(tmp_path, alone, capsys):
     out = "memory://there/run"
-    assert told(sweep.main, [*FEW, f"--out={out}"]) == 0
+    assert exit_status(sweep.main, [*FEW, f"--out={out}"]) == 0
     same(out, alone)
     assert f"report: {out}/report.html" in capsys.readouterr().out
     np.testing.assert_array_equal(inr.open_run(out).psnr_heldout, inr.open_run(alone).psnr_heldout)
     assert len((Record(out).directory / "report.html").read_bytes()) > 100_000
-    assert told(report.main, [out]) == 0
+    assert exit_status(report.main, [out]) == 0
     for run, name in ((out, "there.npy"), (alone, "here.npy")):
-        assert told(render.main, [str(run), "--member=2", f"--out={tmp_path / name}"]) == 0
+        assert exit_status(render.main, [str(run), "--member=2", f"--out={tmp_path / name}"]) == 0
     assert (tmp_path / "there.npy").read_bytes() == (tmp_path / "here.npy").read_bytes()
-    assert told(export.main, [out, f"--out={tmp_path / 'results.csv'}"]) == 0
+    assert exit_status(export.main, [out, f"--out={tmp_path / 'results.csv'}"]) == 0
     before = {name: (Record(out).directory / name).read_bytes() for name in RESULTS}
-    assert told(sweep.main, [*FEW, f"--out={out}"]) == 0  # a finished run answers at once
+    assert exit_status(sweep.main, [*FEW, f"--out={out}"]) == 0  # a finished run answers at once
     assert {name: (Record(out).directory / name).read_bytes() for name in RESULTS} == before
-    assert told(sweep.main, [*FEW, "--config.size=24", f"--out={out}"]) == 2
+    assert exit_status(sweep.main, [*FEW, "--config.size=24", f"--out={out}"]) == 2
     assert "holds another run" in capsys.readouterr().err
 
 
 def test_a_damaged_object_is_set_aside_and_made_again(alone, capsys):
     out = "memory://damaged/run"
-    assert told(sweep.main, [*FEW, f"--out={out}"]) == 0
+    assert exit_status(sweep.main, [*FEW, f"--out={out}"]) == 0
     path = sorted((Record(out).directory / "members").glob("*.npz"))[0]
     path.write_bytes(path.read_bytes()[:-100])
-    assert told(sweep.main, [*FEW, f"--out={out}"]) == 0
+    assert exit_status(sweep.main, [*FEW, f"--out={out}"]) == 0
     assert f"set aside as {path.name}.damaged" in capsys.readouterr().err
     assert members(out) == members(alone)
 
@@ -66,7 +66,7 @@ def test_an_object_store_has_no_locks_and_shards_need_none(alone):
     out = "memory://shards/run"
     with stores.lock(Record(out).directory / "run.json"), stores.lock(Record(out).directory / "run.json"):
         for number in range(2):
-            assert told(sweep.main, [*FEW, f"--out={out}", f"--shard={number}/2"]) == 0
+            assert exit_status(sweep.main, [*FEW, f"--out={out}", f"--shard={number}/2"]) == 0
     same(out, alone)
 
 
@@ -76,7 +76,7 @@ def test_an_object_store_has_no_locks_and_shards_need_none(alone):
 )
 def test_what_cannot_be_is_refused_in_one_line(capsys, out, said):
     more = ["--config.run.sinks=tensorboard"] if "sinks" in said else []
-    assert told(sweep.main, [*FEW, f"--out={out}", *more]) == 2
+    assert exit_status(sweep.main, [*FEW, f"--out={out}", *more]) == 2
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1
 

@@ -12,7 +12,7 @@ import pytest
 
 from experiments import render, report, sweep
 from inr_jax.cli import config as configuration
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.fit.optimizers import OPTIMIZERS
 from inr_jax.runs import study as studies
 from inr_jax.runs.identity import differences, fingerprint, identify
@@ -80,7 +80,7 @@ def identity(*overrides: tuple[str, str]) -> dict:
 def test_a_field_that_the_package_adds_orphans_no_run(tmp_path, monkeypatch):
     """A new setting of an optimizer that every member reads: the run is resumed, nothing is fitted again."""
     out = tmp_path / "run"
-    assert told(sweep.main, [*SMALL, f"--out={out}"]) == 0
+    assert exit_status(sweep.main, [*SMALL, f"--out={out}"]) == 0
     before, mark = fitted(out), Record(out).run.fingerprint
 
     def adam(learning_rate, *, clipping: Annotated[float, about("largest norm of a gradient; 0: any", low=0.0)] = 0.0):
@@ -92,12 +92,12 @@ def test_a_field_that_the_package_adds_orphans_no_run(tmp_path, monkeypatch):
         cached.cache_clear()
     try:
         assert "clipping" in configuration.load("experiments/configs/scale.py:quick").study.settings
-        assert told(sweep.main, [*SMALL, f"--out={out}", "--config.axes.scale=1,4,8"]) == 0
+        assert exit_status(sweep.main, [*SMALL, f"--out={out}", "--config.axes.scale=1,4,8"]) == 0
         assert fitted(out).items() >= before.items() and len(fitted(out)) == len(before) + 1
         assert Record(out).run.fingerprint == mark and table(out)["clipping"].tolist() == [0.0, 0.0, 0.0]
-        assert told(report.main, [str(out)]) == 0
-        assert told(render.main, [str(out), "--member=1", f"--out={tmp_path / 'a.npy'}"]) == 0
-        assert told(sweep.main, [*SMALL, f"--out={out}", "--config.hyper.clipping=1"]) == 2
+        assert exit_status(report.main, [str(out)]) == 0
+        assert exit_status(render.main, [str(out), "--member=1", f"--out={tmp_path / 'a.npy'}"]) == 0
+        assert exit_status(sweep.main, [*SMALL, f"--out={out}", "--config.hyper.clipping=1"]) == 2
     finally:
         monkeypatch.undo()
         for cached in (catalogue, declared, grids.setting_defaults):
@@ -124,9 +124,9 @@ def test_what_an_axis_of_texts_may_read_stays_in_the_fingerprint_when_the_axis_i
 
 def test_a_difference_is_refused_with_the_names_and_leaves_the_run_as_it_is(tmp_path, capsys):
     out = tmp_path / "run"
-    assert told(sweep.main, [*SMALL, f"--out={out}"]) == 0
+    assert exit_status(sweep.main, [*SMALL, f"--out={out}"]) == 0
     before = (out / "run.json").read_bytes()
-    assert told(sweep.main, [*SMALL, f"--out={out}", "--config.design.optimizer=sgd"]) == 2
+    assert exit_status(sweep.main, [*SMALL, f"--out={out}", "--config.design.optimizer=sgd"]) == 2
     error = capsys.readouterr().err
     assert "optimizer='adam' there, 'sgd' asked" in error and error.count("\n") == 1
     assert (out / "run.json").read_bytes() == before
@@ -134,7 +134,7 @@ def test_a_difference_is_refused_with_the_names_and_leaves_the_run_as_it_is(tmp_
 
 def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
-    assert told(sweep.main, [*SMALL, f"--out={tmp_path}"]) == 2
+    assert exit_status(sweep.main, [*SMALL, f"--out={tmp_path}"]) == 2
     assert "is not empty" in capsys.readouterr().err and [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -150,7 +150,7 @@ def test_labels_that_changed_are_written_into_the_results_and_nothing_is_fitted_
 
 def test_two_runs_are_made_by_one_command_each_in_a_folder_of_its_own(tmp_path, two, capsys):
     out = tmp_path / "run"
-    assert told(sweep.main, two(out)) == 0
+    assert exit_status(sweep.main, two(out)) == 0
     said = capsys.readouterr().out
     assert "settings chosen on other images" in said and f"report: {out / 'report.html'}" in said
     first, second = table(out / "search"), table(out)
@@ -162,90 +162,90 @@ def test_two_runs_are_made_by_one_command_each_in_a_folder_of_its_own(tmp_path, 
     assert [run.chosen_on for run in runs] == ["", "other images"]
     assert runs[0].fingerprint != runs[1].fingerprint and all(run.finished for run in runs)
     before = {folder: fitted(folder) for folder in (out / "search", out)}
-    assert told(sweep.main, two(out)) == 0
-    assert told(report.main, [str(out)]) == 0
-    assert told(render.main, [str(out), "--member=3", f"--out={tmp_path / 'a.npy'}"]) == 0
+    assert exit_status(sweep.main, two(out)) == 0
+    assert exit_status(report.main, [str(out)]) == 0
+    assert exit_status(render.main, [str(out), "--member=3", f"--out={tmp_path / 'a.npy'}"]) == 0
     assert {folder: fitted(folder) for folder in before} == before
 
 
 def test_a_variant_that_chooses_nothing_is_one_run(tmp_path, two):
     out = tmp_path / "run"
-    assert told(sweep.main, two(out, variant="plain")) == 0
+    assert exit_status(sweep.main, two(out, variant="plain")) == 0
     assert table(out)["scale"].tolist() == [1, 4] and not (out / "search").exists()
 
 
 def test_what_was_chosen_on_a_validation_part_is_reported_as_that(tmp_path, two, capsys):
-    assert told(sweep.main, two(tmp_path / "run", variant="validated")) == 0
+    assert exit_status(sweep.main, two(tmp_path / "run", variant="validated")) == 0
     assert "settings chosen on a validation part of the training pixels" in capsys.readouterr().out
     assert table(tmp_path / "run")["validation"].tolist() == [0, 0]
 
 
 def test_where_another_scale_is_chosen_from_an_extended_first_run_the_second_has_that(tmp_path, two):
     out = tmp_path / "run"
-    assert told(sweep.main, two(out, "--config.axes.scale=4")) == 0
+    assert exit_status(sweep.main, two(out, "--config.axes.scale=4")) == 0
     assert set(table(out)["scale"]) == {4} and len(fitted(out / "search")) == 1
     before = fitted(out / "search")
-    assert told(sweep.main, two(out, "--config.axes.scale=1,4")) == 0
+    assert exit_status(sweep.main, two(out, "--config.axes.scale=1,4")) == 0
     assert fitted(out / "search").items() >= before.items() and len(table(out / "search")) == 2
     chosen = table(out / "search").set_index("scale")["psnr_train"].idxmax()
     assert set(table(out)["scale"]) == {chosen}, "the best of both"
-    assert told(sweep.main, two(tmp_path / "alone", "--config.axes.scale=1,4")) == 0
+    assert exit_status(sweep.main, two(tmp_path / "alone", "--config.axes.scale=1,4")) == 0
     pd.testing.assert_frame_equal(*(table(each).drop(columns="seconds") for each in (out, tmp_path / "alone")))
 
 
 def test_more_values_on_an_axis_of_the_second_run_extend_it_alone(tmp_path, two):
     out = tmp_path / "run"
-    assert told(sweep.main, two(out)) == 0
+    assert exit_status(sweep.main, two(out)) == 0
     before = [fitted(each) for each in (out / "search", out)]
-    assert told(sweep.main, two(out, "--config.second.seed=1,2,3")) == 0
+    assert exit_status(sweep.main, two(out, "--config.second.seed=1,2,3")) == 0
     after = [fitted(each) for each in (out / "search", out)]
     assert after[0] == before[0] and after[1].items() >= before[1].items() and len(table(out)) == 6
 
 
 def test_a_study_that_is_stopped_between_its_runs_goes_on(tmp_path, two, monkeypatch, capsys):
     out, reference = tmp_path / "run", tmp_path / "reference"
-    assert told(sweep.main, two(reference)) == 0
+    assert exit_status(sweep.main, two(reference)) == 0
 
     def stopped(*_):
         raise OSError("between the runs")
 
     with monkeypatch.context() as between:
         between.setattr(studies, "choose", stopped)
-        assert told(sweep.main, two(out)) == 1
-    assert told(report.main, [str(out / "search")]) == 0 and told(report.main, [str(out)]) == 2
+        assert exit_status(sweep.main, two(out)) == 1
+    assert exit_status(report.main, [str(out / "search")]) == 0 and exit_status(report.main, [str(out)]) == 2
     before = fitted(out / "search")
-    assert told(sweep.main, two(out)) == 0
+    assert exit_status(sweep.main, two(out)) == 0
     assert fitted(out / "search") == before
     same(out, reference)
     shutil.rmtree(out / "members")  # of the second run alone
-    assert told(sweep.main, two(out)) == 0
+    assert exit_status(sweep.main, two(out)) == 0
     same(out, reference)
 
 
 def test_shards_of_two_runs_are_run_twice(tmp_path, two):
     out, reference = tmp_path / "run", tmp_path / "reference"
-    assert told(sweep.main, two(reference)) == 0
+    assert exit_status(sweep.main, two(reference)) == 0
     for shard in ("0/2", "1/2"):
-        assert told(sweep.main, two(out, f"--shard={shard}")) == 0
+        assert exit_status(sweep.main, two(out, f"--shard={shard}")) == 0
     assert (out / "search" / "results.csv").exists() and not (out / "results.csv").exists()
-    assert told(sweep.main, two(out, "--shard=0/2")) == 0
+    assert exit_status(sweep.main, two(out, "--shard=0/2")) == 0
     same(out, reference)
 
 
 def test_two_runs_in_an_object_store_are_what_they_are_in_a_folder(tmp_path, two):
     pytest.importorskip("upath")
     for out in (tmp_path / "run", "memory://two/run"):
-        assert told(sweep.main, two(out)) == 0
+        assert exit_status(sweep.main, two(out)) == 0
     same("memory://two/run", tmp_path / "run")
     same("memory://two/run/search", tmp_path / "run" / "search")
 
 
 def test_another_study_does_not_go_into_the_folder_of_two_runs(tmp_path, two, capsys):
     out = tmp_path / "run"
-    assert told(sweep.main, two(out)) == 0
+    assert exit_status(sweep.main, two(out)) == 0
     before = (out / "run.json").read_bytes(), (out / "search" / "run.json").read_bytes()
-    assert told(sweep.main, [*SMALL, f"--out={out}"]) == 2
-    assert told(sweep.main, two(out, "--config.design.width=16")) == 2
+    assert exit_status(sweep.main, [*SMALL, f"--out={out}"]) == 2
+    assert exit_status(sweep.main, two(out, "--config.design.width=16")) == 2
     assert "width=8 there, 16 asked" in capsys.readouterr().err
     assert ((out / "run.json").read_bytes(), (out / "search" / "run.json").read_bytes()) == before
 
@@ -254,17 +254,17 @@ def test_a_study_that_cannot_choose_says_why_in_one_line(tmp_path, two, capsys):
     start = (tmp_path / "two.py").read_text().partition("def chosen")[0]
     for line, status in (("results['absent']", 2), ("len(results)", 1)):
         (tmp_path / "two.py").write_text(f"{start}def chosen(add, variant, results):\n    {line}\n")
-        assert told(sweep.main, two(tmp_path / "run")) == status
+        assert exit_status(sweep.main, two(tmp_path / "run")) == status
         assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_dry_run_shows_both_runs_and_the_second_exactly_once_the_first_is_finished(tmp_path, two, capsys):
     out = tmp_path / "run"
-    assert told(sweep.main, two(out, "--dry_run")) == 0
+    assert exit_status(sweep.main, two(out, "--dry_run")) == 0
     assert "for each case that it chooses" in capsys.readouterr().out and not out.exists()
-    assert told(sweep.main, two(out)) == 0
+    assert exit_status(sweep.main, two(out)) == 0
     capsys.readouterr()
-    assert told(sweep.main, two(out, "--dry_run")) == 0
+    assert exit_status(sweep.main, two(out, "--dry_run")) == 0
     said = capsys.readouterr().out
     assert "2 members (2 scale)" in said and "4 members (2 image x 2 seed)" in said and "for each" not in said
 
@@ -273,6 +273,6 @@ def test_the_members_of_a_chosen_case_may_be_numbers_of_numpy(tmp_path, two):
     text = (tmp_path / "two.py").read_text().replace('float(best["scale"])', "results['scale'].max()")
     (tmp_path / "two.py").write_text(text)
     for _ in range(2):
-        assert told(sweep.main, two(tmp_path / "run")) == 0
+        assert exit_status(sweep.main, two(tmp_path / "run")) == 0
     assert Record(tmp_path / "run").run.cases == [{"label": "best", "scale": 4.0, "validation": 0.0}]
     assert np.all(table(tmp_path / "run")["scale"] == 4)

@@ -13,7 +13,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from experiments import sweep
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.runs.members import restore_members
 from inr_jax.runs.record import Record
 from inr_jax.runs.trackers import tracker_names
@@ -60,7 +60,7 @@ def own(tmp_path, monkeypatch):
 
 
 def swept(out, *arguments) -> pd.DataFrame:
-    assert told(sweep.main, [*SMALL, f"--out={out}", *arguments]) == 0
+    assert exit_status(sweep.main, [*SMALL, f"--out={out}", *arguments]) == 0
     return pd.read_csv(out / "results.csv")
 
 
@@ -93,7 +93,7 @@ def test_trackers_change_no_fingerprint(own, tmp_path):
 
 @pytest.mark.parametrize("named", ["wandbb", "nowhere.at.all:Sink", "tensorboard,wand"])
 def test_a_tracker_that_is_not_known_is_refused_before_anything_is_written(named, tmp_path, capsys):
-    assert told(sweep.main, [*SMALL, f"--out={tmp_path / 'run'}", f"--config.run.sinks={named}"]) == 2
+    assert exit_status(sweep.main, [*SMALL, f"--out={tmp_path / 'run'}", f"--config.run.sinks={named}"]) == 2
     said = capsys.readouterr().err
     assert named.rpartition(",")[2] in said and said.count("\n") == 1 and not (tmp_path / "run").exists()
 

@@ -29,7 +29,7 @@ import pandas as pd
 import xarray as xr
 
 from experiments import sweep
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.runs import checkpoints
 from inr_jax.runs.format import Damaged, unpack
 
@@ -71,7 +71,7 @@ class Sweep:
         status = 99
         try:
             before()
-            status = told(sweep.main, [*self.asked, f"--out={self.folder}"])
+            status = exit_status(sweep.main, [*self.asked, f"--out={self.folder}"])
         except BaseException:
             traceback.print_exc()
         finally:

@@ -15,7 +15,7 @@ import pytest
 
 import inr_jax as inr
 from experiments import sweep
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.fit import member
 from inr_jax.fit.design import member_of
 from inr_jax.fit.encodings import Encoding, Variables
@@ -103,7 +103,7 @@ def fits() -> inr.Fits:
 def table(tmp_path_factory) -> pd.DataFrame:
     """The same members, and those of larger blocks, by the command line."""
     out = tmp_path_factory.mktemp("custom") / "run"
-    assert told(sweep.main, [*COMMAND, "--config.axes.block=2,4", f"--out={out}"]) == 0
+    assert exit_status(sweep.main, [*COMMAND, "--config.axes.block=2,4", f"--out={out}"]) == 0
     return pd.read_csv(out / "results.csv")
 
 
@@ -158,7 +158,7 @@ def test_the_command_line_sweeps_their_settings_to_the_same_scores(fits, table):
     ],
 )
 def test_a_wrong_value_for_a_custom_setting_is_refused_in_one_line(override, says, capsys, tmp_path):
-    assert told(sweep.main, [*COMMAND, f"--config.{override}", f"--out={tmp_path / 'run'}"]) == 2
+    assert exit_status(sweep.main, [*COMMAND, f"--config.{override}", f"--out={tmp_path / 'run'}"]) == 2
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1
 
@@ -191,7 +191,7 @@ def mine(monkeypatch) -> types.ModuleType:
 def test_the_commands_of_the_page_plan_what_they_say(command, mine, capsys):
     small = ["--config.size=16", "--config.design.frequencies=4", "--config.axes.seed=0", "--config.axes.scale=1,2"]
     small += [] if "network=mine" in command else ["--config.design.width=8"]
-    assert told(sweep.main, [*shlex.split(command), *small, "--dry_run"]) == 0
+    assert exit_status(sweep.main, [*shlex.split(command), *small, "--dry_run"]) == 0
     planned = capsys.readouterr().out
     axes = re.findall(r"--config\.axes\.(\w+)=(\S+)", command)
     assert all(f"{len(values.split(','))} {name}" in planned for name, values in axes)

@@ -8,7 +8,7 @@ import pytest
 
 import inr_jax as inr
 from experiments import sweep
-from inr_jax.cli.arguments import told
+from inr_jax.cli.arguments import exit_status
 from inr_jax.data.problem import load_task
 from inr_jax.fit.design import member_of
 from inr_jax.runs.members import restore_members
@@ -118,7 +118,7 @@ STUDY += ["--config.design.width=16", "--config.design.frequencies=16"]
 
 
 def swept(out, *arguments) -> pd.DataFrame:
-    assert told(sweep.main, [*STUDY, f"--out={out}", *arguments]) == 0
+    assert exit_status(sweep.main, [*STUDY, f"--out={out}", *arguments]) == 0
     return pd.read_csv(out / "results.csv")
 
 
@@ -135,7 +135,7 @@ def test_a_study_that_halves_has_the_survivors_of_one_that_does_not_and_says_who
     pd.testing.assert_frame_equal(table.loc[ok, SCORES], whole.loc[ok, SCORES])
     labelled = inr.open_run(out / "halved")  # who was pruned enters no mean
     assert labelled.psnr_all.count() == 2 and (labelled.psnr_all.notnull() == (labelled.status == "ok")).all()
-    assert told(sweep.main, [*STUDY, f"--out={out / 'halved'}", "--config.run.keep=0.5"]) == 0
+    assert exit_status(sweep.main, [*STUDY, f"--out={out / 'halved'}", "--config.run.keep=0.5"]) == 0
     said = capsys.readouterr().out
     assert "pruned" in said and "best: scale" in said
     assert not list((out / "halved" / "checkpoints").iterdir())
@@ -169,7 +169,7 @@ def test_a_run_of_few_curve_points_that_was_finished_without_halving_may_be_aske
 def test_a_study_that_chooses_among_its_results_is_not_halved(tmp_path, capsys):
     study = ["--config=experiments/configs/table3.py:quick", f"--out={tmp_path / 'run'}", "--config.run.keep=0.5"]
     for more in ([], ["--dry_run"]):
-        assert told(sweep.main, [*study, *more]) == 2
+        assert exit_status(sweep.main, [*study, *more]) == 2
         said = capsys.readouterr().err
         assert "run.keep=0.5" in said and "allowed: 1" in said and said.count("\n") == 1
     assert not (tmp_path / "run").exists()
@@ -177,7 +177,7 @@ def test_a_study_that_chooses_among_its_results_is_not_halved(tmp_path, capsys):
 
 def test_a_dry_run_counts_the_steps_of_a_halved_run_by_its_settings_not_by_their_seeds(capsys):
     def teraflops(*more):
-        assert told(sweep.main, [*STUDY, "--dry_run", "--config.run.keep=0.5", "--config.size=32", *more]) == 0
+        assert exit_status(sweep.main, [*STUDY, "--dry_run", "--config.run.keep=0.5", "--config.size=32", *more]) == 0
         return float(re.search(r"in all ([\d.]+) TFLOP", capsys.readouterr().out)[1])
 
     one, five = teraflops("--config.axes.seed=0"), teraflops("--config.axes.seed=0,1,2,3,4")
@@ -206,7 +206,7 @@ def test_a_halved_run_that_is_stopped_anywhere_goes_on_to_the_same_end(runs, tmp
             raise OSError("stopped here")
 
     monkeypatch.setattr(Record, "save_checkpoint", stopping)
-    assert told(sweep.main, [*STUDY, f"--out={tmp_path / 'run'}", "--config.run.keep=0.5"]) == 1
+    assert exit_status(sweep.main, [*STUDY, f"--out={tmp_path / 'run'}", "--config.run.keep=0.5"]) == 1
     monkeypatch.setattr(Record, "save_checkpoint", save)
     table = swept(tmp_path / "run", "--config.run.keep=0.5")
     pd.testing.assert_frame_equal(table[[*SCORES, "status"]], wanted[[*SCORES, "status"]])
