@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from inr_jax.fit.curves import Curves
 from inr_jax.fit.design import Design, Hyper, complete, count, member_of
 from inr_jax.fit.member import State
-from inr_jax.fit.metrics import metric_names
+from inr_jax.fit.metrics import column, metric_names
 from inr_jax.fit.task import Task
 from inr_jax.settings import AnyArray
 from inr_jax.sweep import plan as planner
@@ -45,6 +45,8 @@ def fit_many(
 
     plan = planned(design, hypers, task, chunk, pixel_block, metrics=scores)
     fitted, _ = of_all(np.arange(count(hypers)), plan, fit_chunk)
+    # In the order of the metrics: JAX sorts the keys of a dict.
+    fitted = fitted._replace(scores={name: fitted.scores[name] for name in map(column, scores)})
     return Fits(design, hypers, np.full(count(hypers), design.steps, np.int32), points, *fitted)
 
 

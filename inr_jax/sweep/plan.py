@@ -11,6 +11,7 @@ import numpy as np
 from inr_jax.fit import member
 from inr_jax.fit.design import Design, Hyper, assemble, count, member_of
 from inr_jax.fit.encodings import Variables
+from inr_jax.fit.member import State
 from inr_jax.fit.task import Task
 
 # CPU: what a block of pixels takes stays in the caches. Half as many are 0 to 3 % faster, twice as many 2 to 5 %
@@ -67,9 +68,10 @@ def plan(
     the features. Raises Refused where a function of one's own fails.
     """
     backend = backend or jax.default_backend()
-    parameters, units, width, hidden = _sizes(design, member_of(hypers, 0), task)
+    state = member.shapes(design, member_of(hypers, 0), task)
+    parameters, units, width, hidden = _sizes(design, member_of(hypers, 0), task, state)
     pixels = design.pixels or len(task.train)
-    fixed = not jax.tree.leaves(member.shapes(design, member_of(hypers, 0), task).params["encoding"])
+    fixed = not jax.tree.leaves(state.params["encoding"])
     step_flops = pixels * (6.0 * parameters - (2 * units * width if fixed else 0))
     # Nothing to keep where every step draws other pixels, trains its features, or observes more than pixels.
     keepable = not design.pixels and fixed and task.pixelwise
@@ -127,9 +129,8 @@ def _group_bytes(path: Path) -> int | float:
         return math.inf
 
 
-def _sizes(design: Design, hyper: Hyper, task: Task) -> tuple[int, int, int, int]:
+def _sizes(design: Design, hyper: Hyper, task: Task, state: State) -> tuple[int, int, int, int]:
     """Numbers of parameters, of features, of units of the first layer and of all hidden ones, from the shapes alone."""
-    state = member.shapes(design, hyper, task)
     coords = jax.ShapeDtypeStruct((1, len(task.grid)), np.float32)
     encoding = Variables(state.params["encoding"], state.data["encoding"])
     features = jax.eval_shape(lambda v, x: assemble(design, hyper).encoding.apply(v, x), encoding, coords)

@@ -268,7 +268,7 @@ def test_who_looks_up_says_how_many_steps_go_into_the_next_segment():
         stood.append(checkpoint.step)
         return 5
 
-    fitted(DESIGN, SETTINGS, plan, np.asarray([0, 12]), listen)
+    fitted(DESIGN, SETTINGS, plan, np.asarray([0, 1, 12]), listen)
     assert stood == [0, 1, 6, 11, 12]
 
 
