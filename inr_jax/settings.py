@@ -70,7 +70,7 @@ class Setting(NamedTuple):
         64
         """
         plain = value.item() if isinstance(value, np.generic) else value
-        if callable(plain) and self.registry is not None:
+        if self.registry is not None and (callable(plain) or isinstance(plain, tuple)):
             return plain
         plain = self._typed(plain)
         self._check(plain)

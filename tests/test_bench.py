@@ -65,6 +65,7 @@ def test_a_way_that_does_other_work_is_not_compared(tiny, monkeypatch, tmp_path,
     assert "jax-loop comes to a loss of" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_tiny_run_has_every_row_that_was_asked_for(tiny, monkeypatch, tmp_path, capsys):
     def absent(problem):
         raise problems.Unavailable("PyTorch is not installed")

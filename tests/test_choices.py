@@ -103,6 +103,7 @@ def test_the_verdict_says_no_gain_where_a_constant_is_as_good():
     assert "0.10 less than best constant" in choices.verdict(summed(0.2, 0.3))
 
 
+@pytest.mark.slow
 def test_the_spectrum_of_the_start_is_nearest_at_the_scale_that_an_image_was_made_with():
     design = Design(frequencies=64, width=64, depth=2, output="linear")
     made = initial_images(design, hypers(scale=[4.0], seed=[11]), (32, 32), 1)
@@ -112,6 +113,7 @@ def test_the_spectrum_of_the_start_is_nearest_at_the_scale_that_an_image_was_mad
     assert np.argmin(apart) == 2
 
 
+@pytest.mark.slow
 def test_the_kernel_is_seen_at_every_scale_and_ridge():
     data = Data(image="synthetic:natural_noise:3", size=16)
     each = Problem(data, DESIGN, SCALES, {}, {}, {})

@@ -122,6 +122,7 @@ def test_a_run_stopped_in_the_middle_resumes_and_ends_as_an_uninterrupted_one(
     pd.testing.assert_frame_equal(table.drop(columns="seconds"), whole.drop(columns="seconds"), check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_second_run_is_chosen_from_the_first_alone_also_where_both_are_extended(tmp_path):
     target, out = tmp_path / "two.py", tmp_path / "run"
     target.write_text(TWO_RUNS)
@@ -249,6 +250,7 @@ def test_two_axes_of_many_values_make_a_surface(tmp_path):
     assert picture.std() > 1 and "Heat map of PSNR" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_second_run_on_other_images_tells_what_chose_its_settings(tmp_path, capsys):
     small = ["--config.size=16", "--config.design.width=16", "--config.design.frequencies=8", "--config.design.steps=5"]
     second = run_sweep(tmp_path / "run", *small, study="--config=table3:quick")

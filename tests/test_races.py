@@ -171,6 +171,7 @@ def test_a_restless_machine_is_told_from_a_quiet_one():
     assert low == 1.0 and high > 2
 
 
+@pytest.mark.slow
 def test_steps_are_timed_again_once_for_all_members_that_do_the_same_work():
     axes = {"optimizer": ("adam", "sgd"), "image": ("astronaut", "chelsea"), "learning_rate": (0.1, 0.2)}
     settings = {"size": 16, "width": 8, "frequencies": 4, "steps": 20}
@@ -181,6 +182,7 @@ def test_steps_are_timed_again_once_for_all_members_that_do_the_same_work():
     assert seconds[:4].nunique() == seconds[4:8].nunique() == 1 and seconds[8:].tolist() == seconds[:8].tolist()
 
 
+@pytest.mark.slow
 def test_photographs_of_other_shapes_are_timed_again_each(tmp_path):
     paths = tuple(str(tmp_path / f"{side}.png") for side in (8, 16))
     for path, side in zip(paths, (8, 16), strict=True):

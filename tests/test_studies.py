@@ -29,7 +29,8 @@ STATIC = {name for name, setting in catalogue(Fit).items() if not setting.traced
 # Variants that run here in another size.
 FOR_A_GPU = ("paper", "gpu", "natural", "text", "image", "line", "powers", "fit", "length", "octaves")
 # A study of each kind: an axis; cases with a second run; signals with a custom encoding; the kernel beside training.
-KINDS = ("scale:quick", "table3:quick", "falloff:quick", "kernel_and_network:quick")
+CHAINED = [pytest.param(f"{name}:quick", marks=pytest.mark.slow) for name in ("table3", "kernel_and_network")]
+KINDS = ("scale:quick", "falloff:quick", *CHAINED)
 
 
 def variants() -> list[str]:

@@ -286,7 +286,7 @@ def _axes(
     made = {}
     for name, values in (dict(config[group].items()) | given).items():
         if name not in known:
-            raise Refused(f"{group}.{name}: no such field; {_near(name, known)}")
+            raise Refused(f"{group}.{name}: no such field; {_near(f'{group}.{name}', [f'{group}.{n}' for n in known])}")
         if isinstance(values, str):
             values = _elements(f"{group}.{name}", values, type(known[name].default))
             if not values:

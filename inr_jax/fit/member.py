@@ -162,7 +162,7 @@ def shapes(design: Design, hyper: Hyper, task: Task) -> State:
     except Refused:
         raise
     except Exception as error:
-        custom = [each for each in design.values() if callable(each) or (isinstance(each, str) and ":" in each)]
+        custom = [each for each in design.values() if not isinstance(each, str | int | float) or ":" in str(each)]
         if not custom:
             raise
         reason = str(error).strip().partition("\n")[0]

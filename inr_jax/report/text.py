@@ -102,11 +102,13 @@ def format_baselines(baselines: pd.DataFrame) -> str:
 
 
 def describe_images(table: pd.DataFrame) -> str:
-    """Return the images that a table is about, with their size and split."""
+    """Return the images that a table is about, with their size, and what was measured of them."""
     names = table["image"].unique()
     first = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     sizes = " and ".join(f"size {size}" if size else "full size" for size in table["size"].unique())
-    return f"{first}, {sizes}, split {', '.join(table['split'].unique())}"
+    kinds = table[["task", "split"]].drop_duplicates().itertuples(index=False)
+    measured = [f"task {task}" if task != "split" else f"split {split}" for task, split in kinds]
+    return f"{first}, {sizes}, {', '.join(dict.fromkeys(measured))}"
 
 
 def describe_spread(table: pd.DataFrame) -> str:

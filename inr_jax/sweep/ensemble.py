@@ -101,7 +101,7 @@ def outcome(
     params, data = (jax.tree.map(np.asarray, tree) for tree in checkpoint.state[:2])
     B = {**params["encoding"], **data["encoding"]}.get("B")
     none = np.full(count(hypers), np.nan, np.float32)
-    rms = none if B is None else np.sqrt(np.mean(np.square(B), axis=(1, 2)))
+    rms = none if B is None else np.sqrt(np.mean(np.square(B), axis=tuple(range(1, B.ndim))))
     scores, picture, diverged_at, curves = jax.tree.map(
         np.asarray, (scores, picture, checkpoint.diverged_at, checkpoint.curves)
     )

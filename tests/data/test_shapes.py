@@ -121,6 +121,7 @@ def test_every_split_and_its_interpolation_follow_the_shape(photographs, kind, v
         assert drawn.shape == image.shape and ((kind == "all" and not validation) or 15 < psnr(drawn, image) < 40)
 
 
+@pytest.mark.slow
 def test_pixels_that_are_drawn_and_a_validation_part_of_rows_can_be_swept(photographs, tmp_path):
     axes = ["--config.axes.split=rows,random", "--config.validation=0.25", "--config.axes.scale=2"]
     image = f"--config.image={photographs['portrait']}"
@@ -130,6 +131,7 @@ def test_pixels_that_are_drawn_and_a_validation_part_of_rows_can_be_swept(photog
     assert len(baselines) == 4 and np.isfinite(baselines[["psnr_heldout", "psnr_all"]]).all(axis=None)
 
 
+@pytest.mark.slow
 def test_landscapes_and_portraits_are_swept_together_and_pruned_each_by_itself(photographs, tmp_path):
     axes = [f"--config.axes.image={','.join(photographs.values())}", "--config.axes.learning_rate=1e-3,1e-2"]
     more = ["--config.axes.scale=1,4", "--config.axes.seed=0", "--config.run.keep=0.5", "--config.design.steps=32"]
@@ -165,6 +167,7 @@ def test_every_way_to_choose_a_scale_takes_photographs_that_are_not_square(photo
 
 
 @pytest.mark.figures
+@pytest.mark.slow
 def test_learned_kernels_are_of_members_that_are_not_square(run, capsys):
     assert exit_status(learned_kernel.main, [str(run), "--member=1"]) == 0
     assert "nan" not in capsys.readouterr().out.lower()

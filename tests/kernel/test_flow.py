@@ -110,6 +110,7 @@ def fitted_images(design, members, task):
 
 
 @pytest.mark.parametrize(("init", "rate"), [("flax", 2e-4), ("torch", 6e-4)])
+@pytest.mark.slow
 def test_a_wide_network_trained_so_many_steps_is_the_flow_at_its_time(init, rate):
     design = Design(frequencies=64, width=512, depth=2, init=init, output="linear", optimizer="sgd", steps=60)
     waves = np.sin(2 * np.pi * (np.arange(24)[:, None] / 24 * [1, 2] + [0.1, 0.4]))

@@ -208,6 +208,7 @@ def test_the_mean_over_networks_is_the_analytic_ntk_in_size_too(init):
     assert relative(empirical.mean(0), expected) < 0.5 * alone
 
 
+@pytest.mark.slow
 def test_networks_approach_the_analytic_ntk_as_the_root_of_their_width():
     errors = []
     for width, count in ((64, 1000), (256, 2), (1024, 2)):

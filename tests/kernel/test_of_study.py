@@ -28,6 +28,7 @@ def members(*overrides):
     return grid(configuration.load(QUICK, pairs).study)
 
 
+@pytest.mark.slow
 def test_every_member_has_the_score_of_its_own_kernel():
     found = of_study.forecast(members(("axes.scale", "1,4")), ridge=0.05).table
     assert len(found) == 4
@@ -129,6 +130,7 @@ def test_a_sweep_without_an_axis_of_scales_cannot_be_centred():
         study.centre_scales(loaded.study)
 
 
+@pytest.mark.slow
 def test_ways_to_choose_are_judged_from_a_run_folder(tmp_path, capsys):
     out = tmp_path / "run"
     config = "experiments/configs/kernel_against_training.py:quick"

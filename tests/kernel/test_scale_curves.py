@@ -70,6 +70,7 @@ def test_the_curve_rises_to_a_scale_and_falls_far_beyond_what_the_lattice_carrie
     assert (curve.iterations < 100).all()
 
 
+@pytest.mark.slow
 def test_members_of_all_axes_are_predicted_in_their_order_and_in_parts_alike(monkeypatch):
     task = noisy("random")
     members = hypers(scale=[0.5, 4.0], anisotropy=[0.5, 2.0], seed=[0, 1])
@@ -113,6 +114,7 @@ def test_without_heldout_pixels_there_are_none_of_their_scores():
         assert np.isfinite(found.psnr_train).all()
 
 
+@pytest.mark.slow
 def test_the_curve_of_many_frequencies_is_near_that_of_endless_ones():
     task = noisy("quarter")
     design = Design(frequencies=20_000)

@@ -163,6 +163,7 @@ def test_the_predicted_curves_are_those_of_a_dense_eigendecomposition():
     assert curves.history_bands.shape == (4, len(bands(N)))
 
 
+@pytest.mark.slow
 def test_a_wide_network_trains_as_predicted():
     task = line(64)
     # This initialisation starts near 0, where the theory starts.

@@ -220,6 +220,7 @@ def test_a_browser_draws_the_page_light_and_dark(finished_run, tmp_path):
         assert (np.abs(shown - (0, 0x72, 0xB2)).max(-1) < 8).sum() > 150
 
 
+@pytest.mark.slow
 def test_sixty_four_members_of_256_pixels_squared_are_less_than_ten_megabytes():
     noise = np.random.default_rng(0).normal(0, 0.05, (256, 256, 3))
     targets = {"photo": (images.load("astronaut", 256) + noise).clip(0, 1).astype(np.float32)}
@@ -264,6 +265,7 @@ def test_texts_that_mean_nothing_or_a_formula_elsewhere_are_texts(tmp_path):
     assert "$_{$" in (out / "figures" / "psnr_compared.svg").read_text()
 
 
+@pytest.mark.slow
 def test_the_report_of_an_unfinished_run_calls_no_member_failed(tmp_path):
     out = tmp_path / "run"
     assert exit_status(sweep.main, [*SMALL, "--shard=0/2", *AXES, f"--out={out}"]) == 0

@@ -206,7 +206,7 @@ def last_of_each(operations: list[Operation], folder: Path) -> set[str]:
     return last | {before}
 
 
-@pytest.mark.parametrize("part", range(2))
+@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_after_a_crash_at_any_operation_the_run_resumes_to_the_same_bits(recorded, tmp_path, monkeypatch, capsys, part):
     reference, operations = recorded
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_LOOKS", 1e9)

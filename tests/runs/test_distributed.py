@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from experiments import sweep
+from inr_jax.cli.arguments import exit_status
 from inr_jax.runs.format import read_about
 from inr_jax.runs.record import Record
 from tests.comparison import members, same
@@ -30,6 +32,7 @@ def ended(started: list[subprocess.Popen]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("more", [["--config.design.steps=300"], ["--config.design.steps=64", "--config.run.keep=0.5"]])
+@pytest.mark.slow
 def test_two_processes_make_what_one_makes(tmp_path, more):
     """An odd number of members, of which large rates diverge; where they are halved all of them are in one share."""
     more = [*more, "--config.design.optimizer=sgd", "--config.axes.learning_rate=0.1,1e30"]
@@ -40,6 +43,7 @@ def test_two_processes_make_what_one_makes(tmp_path, more):
     assert any("report: " in out for out in outputs), "the last to finish writes the results"
 
 
+@pytest.mark.slow
 def test_each_process_fits_its_share_on_its_own_devices(tmp_path):
     ended(pair(tmp_path, "--config.design.steps=5"))
     sizes = sorted(len(read_about(path)["keys"]) for path in (tmp_path / "members").glob("[!.]*.npz"))
@@ -48,6 +52,7 @@ def test_each_process_fits_its_share_on_its_own_devices(tmp_path):
     assert (plan["chunk"], plan["devices"]) == (2, 2)
 
 
+@pytest.mark.slow
 def test_a_killed_process_costs_the_other_nothing_and_the_same_command_goes_on_from_its_checkpoint(tmp_path):
     steps, out = "--config.design.steps=10000", tmp_path / "run"
     ended([start(tmp_path / "alone", steps)])
@@ -72,7 +77,7 @@ def test_without_others_it_is_refused_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("more", ["--shard=0/2", "--engine=ray"])
-def test_what_does_not_go_together_is_refused(tmp_path, more):
-    refused = start(tmp_path / "run", "--distributed", more)
-    err = refused.communicate(timeout=120)[1]
-    assert refused.returncode == 2 and err.count("\n") == 1 and "--distributed" in err
+def test_what_does_not_go_together_is_refused(tmp_path, more, capsys):
+    assert exit_status(sweep.main, ["--config=scale:quick", f"--out={tmp_path / 'run'}", "--distributed", more]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "--distributed" in err

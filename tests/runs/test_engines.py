@@ -43,18 +43,21 @@ def alone(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_members_of_no_steps_are_in_a_share_too(tmp_path):
     for number in range(2):
         assert exit_status(sweep.main, asked(tmp_path, "--config.design.steps=0", f"--shard={number}/2")) == 0
     assert (pd.read_csv(tmp_path / "results.csv")["status"] == "ok").all()
 
 
+@pytest.mark.slow
 def test_fewer_values_on_an_axis_leave_the_results_of_those(tmp_path):
     assert exit_status(sweep.main, asked(tmp_path)) == 0
     assert exit_status(sweep.main, asked(tmp_path, "--config.axes.scale=1,4")) == 0
     assert len(pd.read_csv(tmp_path / "results.csv")) == 8
 
 
+@pytest.mark.slow
 def test_members_that_were_pruned_are_fitted_on_by_all_shards_where_nobody_shall_be(tmp_path):
     steps = "--config.design.steps=64"
     assert exit_status(sweep.main, asked(tmp_path, steps, "--config.run.keep=0.5")) == 0
@@ -64,7 +67,7 @@ def test_members_that_were_pruned_are_fitted_on_by_all_shards_where_nobody_shall
     assert set(pd.read_csv(tmp_path / "results.csv")["status"]) == {"ok"}
 
 
-@pytest.mark.parametrize("of", [1, 2, 3, 5, 12, 40])
+@pytest.mark.parametrize("of", [1, 5, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("together", [False, True])
 def test_every_member_is_in_exactly_one_share(of, together):
     loaded = configuration.load(
@@ -79,6 +82,7 @@ def test_every_member_is_in_exactly_one_share(of, together):
         assert not together or sum(len(share[place]) > 0 for share in shares) == 1
 
 
+@pytest.mark.slow
 def test_shares_are_of_about_the_same_work_though_members_are_not():
     loaded = configuration.load("experiments/configs/scale.py:quick", [("axes.width", "8,64,256")])
     made = members_of(loaded.study).grid
@@ -128,6 +132,7 @@ def test_the_report_writes_the_results_where_no_shard_was_the_last(tmp_path, alo
     assert "go on" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_processes_with_the_same_share_divide_it_and_both_end_well(tmp_path):
     out = tmp_path / "run"
     long = asked(out, "--shard=0/1", "--config.design.steps=20000", "--config.axes.width=16", "--config.run.chunk=1")
@@ -139,6 +144,7 @@ def test_two_processes_with_the_same_share_divide_it_and_both_end_well(tmp_path)
     assert (pd.read_csv(out / "results.csv")["status"] == "ok").all()
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_killed_costs_itself_only_and_goes_on(tmp_path):
     long = ["--config.design.steps=3000", "--config.axes.width=16", "--config.run.checkpoint_seconds=0"]
     reference, out = tmp_path / "reference", tmp_path / "run"

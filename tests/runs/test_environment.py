@@ -26,6 +26,7 @@ def ran(tmp_path, *command: str, **environment: str) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize(("elsewhere", "where"), [(False, "cache/inr_jax/programs"), (True, "told")])
+@pytest.mark.slow
 def test_a_command_keeps_its_programs_where_it_should_and_says_nothing_of_it(tmp_path, elsewhere, where):
     told = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "told"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     environment = told if elsewhere else {}  # told where, JAX keeps what took a second: not all machines need one
@@ -70,6 +71,7 @@ def test_compiled_programs_are_released_where_there_are_too_many_and_not_before(
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone counts memory maps")
+@pytest.mark.slow
 def test_a_process_that_fits_one_design_after_another_releases_their_programs(monkeypatch):
     task = inr.tasks.split(inr.images.load("synthetic:natural_noise", 8), "quarter")
 

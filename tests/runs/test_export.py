@@ -13,7 +13,7 @@ import safetensors.numpy
 import inr_jax as inr
 from experiments import export, report, sweep
 from inr_jax.cli.arguments import exit_status
-from inr_jax.fit.task import coordinates
+from inr_jax.fit.task import pixel_coordinates
 from inr_jax.runs import export as exports
 from inr_jax.runs.members import render_member
 from inr_jax.runs.record import Record
@@ -30,7 +30,7 @@ DESIGNS = {
     ),
     "own": (
         inr.Design(encoding="experiments.configs.falloff:harmonics", frequencies=4, width=16, steps=5),
-        {"own": {"power": [0.5, 1.0]}},
+        {"power": [0.5, 1.0]},
     ),
 }
 
@@ -39,7 +39,7 @@ DESIGNS = {
 def network(request):
     design, axes = DESIGNS[request.param]
     task = inr.tasks.split(inr.images.load("synthetic:power_law:1", 16)) if request.param == "own" else TASK
-    return inr.fit_many(design, inr.hypers(**axes), task).network(1)
+    return inr.fit_many(design, inr.hypers(design, **axes), task).network(1)
 
 
 def test_a_member_comes_back_from_its_file_with_its_settings_and_predicts_the_same(network, tmp_path):
@@ -70,7 +70,7 @@ print(*program.platforms)
 
 def test_a_members_program_runs_with_jax_alone_on_any_number_of_coordinates(network, tmp_path):
     grid = (12,) * network.dims
-    coords = np.asarray(coordinates(np.arange(12**network.dims), grid, network.design.domain))
+    coords = np.asarray(pixel_coordinates(np.arange(12**network.dims), grid, network.design.domain))
     program, given, gave = (tmp_path / name for name in ("member.stablehlo", "coords.npy", "colours.npy"))
     program.write_bytes(exports.to_stablehlo(network))
     np.save(given, coords)

@@ -39,7 +39,7 @@ def test_a_run_in_memory_is_what_it_is_in_a_folder_and_read_like_one(tmp_path, a
     same(out, alone)
     assert f"report: {out}/report.html" in capsys.readouterr().out
     np.testing.assert_array_equal(inr.open_run(out).psnr_heldout, inr.open_run(alone).psnr_heldout)
-    assert len((Record(out).directory / "report.html").read_bytes()) > 100_000
+    assert (Record(out).directory / "report.html").read_bytes().endswith(b"</html>\n")
     assert exit_status(report.main, [out]) == 0
     for run, name in ((out, "there.npy"), (alone, "here.npy")):
         assert exit_status(render.main, [str(run), "--member=2", f"--out={tmp_path / name}"]) == 0

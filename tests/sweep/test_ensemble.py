@@ -319,6 +319,7 @@ def broken(coords, key, *, scale=1.0):
     raise ValueError("three is wrong\nand more")
 
 
+@pytest.mark.slow
 def test_the_curves_hold_what_is_left_of_each_octave_from_nothing_learned_to_nearly_all():
     image = images.load("synthetic:natural_noise:1", 32)
     fits = inr.fit_many(

@@ -41,6 +41,7 @@ def test_survivors_are_bit_for_bit_what_they_are_without_halving(whole, halved):
         np.testing.assert_array_equal(getattr(halved, name)[ended], getattr(whole, name)[ended])
 
 
+@pytest.mark.slow
 def test_who_was_pruned_has_the_scores_of_a_fit_of_so_many_steps(halved):
     for steps in np.unique(halved.steps)[:-1]:
         mine = np.flatnonzero(halved.steps == steps)
@@ -104,6 +105,7 @@ def test_curves_that_were_not_read_in_a_rungs_last_octave_rank_by_where_they_wer
     np.testing.assert_array_equal(halving.extrapolate(read[:1], curves[:, :1], 62, 1000), curves[:, 0])
 
 
+@pytest.mark.slow
 def test_a_member_that_diverged_is_pruned_first():
     rates = np.asarray([1e-2, 1e9, 1e-2, 1e-2], np.float32)
     settings = inr.hypers(scale=[1, 2, 4, 8]).replace(learning_rate=rates)
@@ -184,6 +186,7 @@ def test_a_dry_run_counts_the_steps_of_a_halved_run_by_its_settings_not_by_their
     assert five == pytest.approx(5 * one, rel=0.02)
 
 
+@pytest.mark.slow
 def test_more_values_on_an_axis_extend_a_halved_run_to_what_it_had_been_with_them_from_the_start(tmp_path):
     few = ["--config.axes.scale=0.5,1,2", "--config.run.keep=0.5"]
     more = ["--config.axes.scale=0.5,1,2,4,8", "--config.run.keep=0.5"]

@@ -134,10 +134,11 @@ def test_float_settings_of_an_encoding_of_ones_own_may_be_suggested_too():
         alone = inr.fit_many(design, inr.hypers(design, **trial.params), TASK)
         np.testing.assert_allclose(trial.value, alone.psnr_heldout[0], rtol=1e-4)
     assert study.trials[0].value != study.trials[1].value
-    with pytest.raises(Refused, match="centres=. fixes the compiled program"):
+    with pytest.raises(Refused, match=r"centres=. fixes the compiled program"):
         trials.optimize(created(), design, TASK, lambda trial: {"centres": trial.suggest_int("centres", 1, 5)}, 2)
 
 
+@pytest.mark.slow
 def test_a_member_that_diverges_has_failed_and_the_study_goes_on():
     design = DESIGN.replace(output="linear", optimizer="sgd", steps=40)
     study = created()
@@ -181,6 +182,7 @@ def test_an_error_in_a_fit_leaves_no_trial_running_and_none_of_an_earlier_round_
     assert states(study)[4:] == [TrialState.COMPLETE] * 2
 
 
+@pytest.mark.slow
 def test_an_error_in_the_space_or_while_telling_leaves_no_trial_running(monkeypatch):
     study = created()
 
@@ -205,6 +207,7 @@ def test_an_error_in_the_space_or_while_telling_leaves_no_trial_running(monkeypa
 
 
 @pytest.mark.parametrize("chunk", [0, 3])
+@pytest.mark.slow
 def test_one_program_serves_all_rounds_the_last_and_smaller_one_too(chunk, monkeypatch):
     design = DESIGN.replace(width=18 + chunk)
     fit_many, rounds = ensemble.fit_many, []
@@ -254,6 +257,7 @@ def test_enqueued_trials_come_first_and_a_constant_liar_learns_from_all():
     assert states(study) == [TrialState.COMPLETE] * 8 and len(set(visited(study))) == 8
 
 
+@pytest.mark.slow
 def test_what_chooses_on_a_validation_split_does_not_see_the_heldout_pixels():
     task = inr.tasks.split(IMAGE, "quarter", validation=0.25)
     hidden = IMAGE.copy()
