@@ -24,6 +24,7 @@ install_import_hook([".".join(path.with_suffix("").parts) for path in TYPED], "b
 jax.config.update("jax_num_cpu_devices", 2)
 
 # Most of a test's time is compiling: all processes of all runs, and those that they start, share what they compile.
+# It is two thirds without most optimizations; tests of bits, marked `optimized`, and long ones compile as users do.
 CACHE = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or f".pytest_cache/jax-{jax.__version__}").absolute()
 LARGEST_CACHE = 2**30
 os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(CACHE), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05"}
@@ -69,10 +70,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Draw figures in tests marked `figures` only: elsewhere drawing would be nine tenths of a small sweep."""
+    compile_quickly(not any(map(item.get_closest_marker, ("optimized", "slow"))))
     with pytest.MonkeyPatch.context() as patch:
         if not item.get_closest_marker("figures"):
             patch.setattr(Figure, "savefig", _sketch)
         return (yield)
+
+
+def compile_quickly(quickly: bool) -> None:
+    """Compile from here on, in processes that are started too, without most optimizations, or with them."""
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(quickly)
+    if jax.config.read("jax_disable_most_optimizations") != quickly:
+        from inr_jax.sweep import programs
+
+        programs._compiled.cache_clear()
+        jax.clear_caches()
+        jax.config.update("jax_disable_most_optimizations", quickly)
 
 
 def _sketch(figure: Figure, file: Any, *, format: str | None = None, **_: Any) -> None:

@@ -53,6 +53,7 @@ def test_every_run_starts_anew(tiny):
     assert losses(tiny, way, 2) == losses(tiny, way, 2) != losses(tiny, way, 4)
 
 
+@pytest.mark.slow
 def test_a_way_that_does_other_work_is_not_compared(tiny, monkeypatch, tmp_path, capsys):
     class Idle(JaxLoop):
         def run(self, steps):

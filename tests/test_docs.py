@@ -28,7 +28,11 @@ def test_no_example_of_a_docstring_is_left_out():
     assert with_examples == set(EXAMPLES)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+# `tests/sweep/test_custom.py` runs one page's functions; its fits of each are long.
+LONG = {"own": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem, marks=LONG.get(p.stem, ())) for p in PAGES])
 def test_the_python_of_a_page_runs_as_printed(path, capsys):
     names: dict = {}
     for code in re.findall(r"```python\n(.*?)```", path.read_text(), re.S):

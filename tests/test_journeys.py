@@ -223,6 +223,7 @@ def test_without_held_out_pixels_their_column_is_blank(tmp_path):
     assert pd.read_csv(tmp_path / "run" / "baselines.csv").empty
 
 
+@pytest.mark.slow
 def test_images_of_a_folder_share_a_program_and_are_averaged_one_by_one(tmp_path, capsys):
     folder, out = tmp_path / "photos", tmp_path / "run"
     folder.mkdir()
@@ -239,6 +240,7 @@ def test_images_of_a_folder_share_a_program_and_are_averaged_one_by_one(tmp_path
 
 
 @pytest.mark.figures
+@pytest.mark.slow
 def test_two_axes_of_many_values_make_a_surface(tmp_path):
     axes = [
         "--config.axes.scale=1,2,4,8,16",

@@ -254,6 +254,7 @@ def run(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_run_is_raced_from_its_command_to_a_table_a_file_and_a_figure(run, capsys):
     assert exit_status(race.main, [str(run)]) == 0
     said = capsys.readouterr().out

@@ -144,6 +144,7 @@ def test_landscapes_and_portraits_are_swept_together_and_pruned_each_by_itself(p
         assert np.load(out).shape[:2] == (GRID if "landscape" in image else GRID[::-1])
 
 
+@pytest.mark.slow
 def test_scales_are_predicted_from_the_command_line(photographs, tmp_path):
     two = [f"--config.axes.image={','.join(photographs.values())}", "--config.axes.scale=0.5,1,2,4,8"]
     assert exit_status(predict.main, ["--config=scale:quick", *two, *FIT, f"--out={tmp_path}"]) == 0
@@ -154,6 +155,7 @@ def test_scales_are_predicted_from_the_command_line(photographs, tmp_path):
     assert max(best) <= 2 * min(best)
 
 
+@pytest.mark.slow
 def test_every_way_to_choose_a_scale_takes_photographs_that_are_not_square(photographs):
     scales = np.asarray([0.5, 2.0, 8.0])
     design = inr.Design(frequencies=8, width=8, depth=1)

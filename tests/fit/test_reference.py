@@ -3,8 +3,11 @@
 import itertools
 
 import numpy as np
+import pytest
 
 import inr_jax as inr
+
+pytestmark = pytest.mark.optimized
 
 SCALES, SEEDS = (0.5, 1.0, 2.0), tuple(range(6))
 # Products so small that NumPy does them on one core: its threads would wait for each other beside other tests.

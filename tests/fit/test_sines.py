@@ -7,6 +7,8 @@ import pytest
 
 from inr_jax.fit import sines
 
+pytestmark = pytest.mark.optimized
+
 ERROR = 3e-7
 
 

@@ -101,6 +101,7 @@ def test_a_wrong_prediction_is_refused_in_one_line_with_nothing_written(
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_shows_the_prediction_over_what_was_trained(tmp_path):
     out = tmp_path / "run"
     short = ["--config.design.steps=3", "--config.axes.seed=0", "--config.run.theory=True"]

@@ -26,7 +26,15 @@ def make_view(targets: Mapping[str, np.ndarray], **axes: list[Any]) -> RunView:
     All of them have the network that their seed draws, untrained.
     """
     rows = [dict(zip(("image", *axes), values, strict=True)) for values in itertools.product(targets, *axes.values())]
-    same = {"size": 16, "split": "quarter", "validation": 0.0, "seed": 0, "split_seed": 0, "scale": 1.0}
+    same = {
+        "size": 16,
+        "task": "split",
+        "split": "quarter",
+        "validation": 0.0,
+        "seed": 0,
+        "split_seed": 0,
+        "scale": 1.0,
+    }
     table = pd.DataFrame([same | {"family": "gaussian", "learn_frequencies": False} | row for row in rows])
     scores = {name: 30.0 - np.arange(len(table)) for name in METRICS}
     ends = {"status": "ok", "diverged_at": np.nan, "seconds": 1.0}

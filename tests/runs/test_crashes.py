@@ -21,6 +21,8 @@ from inr_jax.runs.format import RunFile, unpack
 from inr_jax.runs.record import Record
 from tests.comparison import members, same
 
+pytestmark = pytest.mark.optimized
+
 # Two chunks of two members, with a checkpoint after each of a few segments.
 ASKED = ["--config=scale:quick", "--config.size=16", "--config.design.steps=20", "--config.design.width=16"]
 ASKED += ["--config.design.frequencies=8", "--config.axes.scale=1,8", "--config.axes.seed=0,1", "--config.run.chunk=2"]

@@ -94,7 +94,7 @@ def test_shares_are_of_about_the_same_work_though_members_are_not():
     assert costs.max() > 5 * costs.min()
 
 
-@pytest.mark.parametrize("of", [2, 3])
+@pytest.mark.parametrize("of", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_shards_in_any_order_make_what_one_process_makes(tmp_path, alone, of, capsys):
     out = tmp_path / "run"
     for number in reversed(range(of)):
@@ -110,6 +110,7 @@ def test_shards_in_any_order_make_what_one_process_makes(tmp_path, alone, of, ca
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")} == before
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_another_number_of_shards(tmp_path, alone):
     out = tmp_path / "run"
     for shard in ("1/3", "0/2", "1/2"):
@@ -163,6 +164,7 @@ def test_a_shard_that_is_killed_costs_itself_only_and_goes_on(tmp_path):
     same(out, reference)
 
 
+@pytest.mark.slow
 def test_settings_that_are_halved_are_ranked_in_one_shard(tmp_path):
     halved = ["--config.run.keep=0.5", "--config.design.steps=64", "--config.axes.scale=1,2,4,8"]
     out, reference = tmp_path / "run", tmp_path / "reference"

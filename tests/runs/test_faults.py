@@ -44,12 +44,12 @@ def lost_nothing(**faults: int) -> None:
     done = subprocess.run([sys.executable, "-m", "tests.slow.faults", *asked], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     tried = re.search(r"(\d+) faults, 0 lost", done.stdout)
-    assert tried and int(tried[1]) >= 0.7 * sum(faults.values()) - 0.7 * faults["steps"]
+    assert tried and int(tried[1]) >= 0.7 * (sum(faults.values()) - faults["steps"])
 
 
-def test_three_kills_lose_nothing():
-    """One at a random moment, two at file operations; `test_crashes.py` replays one at every operation."""
-    lost_nothing(kills=1, operations=2, damages=0, full=0, signals=0, steps=1000)
+def test_a_kill_loses_nothing():
+    """A real one, at a file operation; `test_crashes.py` replays one at each of them."""
+    lost_nothing(kills=0, operations=1, damages=0, full=0, signals=0, steps=200)
 
 
 @pytest.mark.slow
@@ -80,6 +80,7 @@ def test_a_second_process_on_the_same_work_is_refused_and_told_who_does_it(tmp_p
     assert "To go on: python -m experiments.sweep" in third.communicate()[1] and third.returncode == 143
 
 
+@pytest.mark.slow
 def test_a_member_that_does_not_fit_into_memory_fails_alone_and_the_rest_is_a_result(tmp_path):
     """For real: the process may take no more than some memory, and one of two networks asks for more."""
     out = tmp_path / "run"
@@ -107,6 +108,7 @@ def test_a_stop_that_came_out_as_another_error_is_a_stop_and_an_error_without_on
         exit_status(broken, [])
 
 
+@pytest.mark.slow
 def test_a_chunk_that_does_not_fit_is_halved_and_that_is_kept(tmp_path, capsys):
     """For real again, by the machine's own refusal: the plan is made where there is room."""
     out = tmp_path / "run"
@@ -178,6 +180,7 @@ def test_a_full_disk_is_said_with_the_bytes_and_the_path(tmp_path):
     assert path.read_bytes() == b"before" and [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.slow
 def test_rendering_a_large_image_takes_no_more_memory_than_its_output(tmp_path):
     out = tmp_path / "run"
     narrow = ["--config.design.width=8", "--config.design.frequencies=4"]

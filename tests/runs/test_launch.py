@@ -19,6 +19,7 @@ FEW = ["--config.size=16", "--config.design.frequencies=8", "--config.design.wid
 FEW += ["--config.axes.seed=0", "--config.run.checkpoint_seconds=0.2"]
 
 
+@pytest.mark.slow
 def test_a_preempted_task_of_an_array_is_queued_again_and_resumes_from_its_checkpoint(tmp_path):
     out = tmp_path / "run"
     command = [QUICK, *FEW, "--config.design.steps=60000", f"--out={out}"]

@@ -15,6 +15,8 @@ from inr_jax.sweep import plan as planner
 from inr_jax.sweep.chunks import chunk_by_chunk
 from inr_jax.sweep.programs import programs
 
+pytestmark = pytest.mark.optimized
+
 IMAGE = np.random.default_rng(0).random((12, 12, 3)).astype(np.float32)
 TASK = inr.tasks.split(IMAGE, "quarter")
 DESIGN = inr.Design(frequencies=6, width=16, depth=2, steps=12)

@@ -17,6 +17,8 @@ from inr_jax.sweep import halving
 from inr_jax.sweep.ensemble import history_steps
 from inr_jax.sweep.grid import batches
 
+pytestmark = pytest.mark.optimized
+
 IMAGE = inr.images.load("synthetic:natural_noise:1", 24)
 TASK = inr.tasks.split(IMAGE, "quarter")
 DESIGN = inr.Design(frequencies=16, width=16, depth=2, steps=64)
@@ -130,6 +132,7 @@ def runs(tmp_path_factory):
     return out, swept(out / "whole"), swept(out / "halved", "--config.run.keep=0.5")
 
 
+@pytest.mark.slow
 def test_a_study_that_halves_has_the_survivors_of_one_that_does_not_and_says_who_was_pruned(runs, capsys):
     out, whole, table = runs
     ok = table["status"] == "ok"

@@ -67,7 +67,9 @@ def visited(study):
     return sorted((trial.params["scale"], trial.params["learning_rate"]) for trial in study.trials)
 
 
-@pytest.mark.parametrize(("network", "objective"), [("relu", "ssim"), ("siren", "psnr_heldout")])
+@pytest.mark.parametrize(
+    ("network", "objective"), [("relu", "ssim"), pytest.param("siren", "psnr_heldout", marks=pytest.mark.slow)]
+)
 def test_each_told_value_is_that_of_the_members_own_single_fit(network, objective):
     design = DESIGN.replace(network=network, optimizer="adamw")
     study = trials.optimize(created(), design, TASK, everything, 5, objective=objective, chunk=2)
@@ -121,6 +123,7 @@ def bumps(coords, key, *, sharpness=1.0, centres=4):
     return jax.numpy.exp(-sharpness * jax.numpy.sum(jax.numpy.square(coords[:, None] - at), axis=-1))
 
 
+@pytest.mark.slow
 def test_float_settings_of_an_encoding_of_ones_own_may_be_suggested_too():
     design = DESIGN.replace(encoding=bumps, centres=5)
     one_of = {"sharpness": [1.0, 8.0]}
@@ -249,6 +252,7 @@ def test_a_study_that_was_stored_goes_on_where_it_stopped(kind, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.slow
 def test_enqueued_trials_come_first_and_a_constant_liar_learns_from_all():
     study = created(optuna.samplers.TPESampler(seed=0, n_startup_trials=4, constant_liar=True))
     study.enqueue_trial({"scale": 3.0, "learning_rate": 2e-3})
