@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import re
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from jaxtyping import Float
 
 from inr_jax.data import files
 from inr_jax.data.synthetic import generator
+from inr_jax.fit.pixels import ROUNDING, narrow, to_unit
 from inr_jax.settings import AnyArray, Refused, declared, imported, nearest
 
 # Those that the scikit-image wheel carries and that are CC0 or in the public domain.
@@ -29,37 +31,60 @@ SAMPLES = (
 )
 GENERATED_SIDE = 512
 RESIZES = ("crop", "stretch", "fit")
-# How far beyond 0 and 1 a source may be by its arithmetic.
-ROUNDING = 1e-5
 MODULE_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def load(
-    spec: str, size: int = 0, resize: str = "crop", background: float = 1.0, **settings: Any
+    spec: str,
+    size: int = 0,
+    resize: str = "crop",
+    background: float = 1.0,
+    value_range: Any = "dtype",
+    **settings: Any,
 ) -> Float[np.ndarray, "*grid c"]:
     """Load an image by name, in [0, 1]: a path, a scikit-image sample, `synthetic:NAME[:SEED]`, or `module:function`.
 
     With a `size` it is resampled, anti-aliased: its centre square (`crop`) or all of it (`stretch`) to a square of that
     side, or all of it in its own shape, with `size` as its longer side (`fit`). Of a file the first frame is read,
-    upright; transparent pixels lie over `background`, from black (0) to white (1). The other keywords are settings that
-    the source reads.
-    Raises Refused if there is no such image or it cannot be read without loss.
+    upright; transparent pixels lie over `background`, from black (0) to white (1). `value_range` says which values of a
+    file or of a custom source are black and white (`fit.pixels.to_unit`). The other keywords are settings that the
+    source reads.
+    Raises Refused if there is no such image or it cannot be read without loss; warns of what was left out or
+    clipped.
     """
+    image, remarks = read(spec, size, resize, background, value_range, **settings)
+    if remarks:
+        warnings.warn(f"image {spec!r}: {'; '.join(remarks)}", stacklevel=2)
+    return image
+
+
+def read(
+    spec: str,
+    size: int = 0,
+    resize: str = "crop",
+    background: float = 1.0,
+    value_range: Any = "dtype",
+    **settings: Any,
+) -> tuple[Float[np.ndarray, "*grid c"], list[str]]:
+    """Load an image as `load` does, and tell in half sentences what was left out or clipped."""
     if resize not in RESIZES:
         raise Refused(f"resize={resize!r} is not known; {nearest(resize, RESIZES)}")
     if size == 1:
         raise Refused("size=1 is too small: at least 2 pixels a side are needed")
     if make := source(spec):
-        return _generate(spec, partial(make, size or GENERATED_SIDE, **settings), size, resize)
+        image = _generate(spec, partial(make, size or GENERATED_SIDE, **settings), size, resize, value_range)
+        return image, [remark for remark in [narrow(image)] if remark]
     if spec in SAMPLES:
         import skimage.data
 
-        image = files.to_channels(files.to_unit(getattr(skimage.data, spec)()))
+        pixels, remarks = to_unit(getattr(skimage.data, spec)()), list[str]()
+        image = files.to_channels(pixels)
     else:
-        image = files.to_channels(_read(spec)[0], background)
+        pixels, remarks = _read(spec, value_range)
+        image = files.to_channels(pixels, background)
     if min(image.shape[:2]) < 2:
         raise Refused(f"image {spec!r} is {image.shape[1]}x{image.shape[0]}: at least 2x2 pixels are needed")
-    return resample(image, size, resize) if size else image
+    return resample(image, size, resize) if size else image, remarks
 
 
 def expand(spec: str) -> list[str]:
@@ -68,11 +93,14 @@ def expand(spec: str) -> list[str]:
     Raises Refused if a folder or a pattern holds no image.
     """
     if os.path.isdir(spec):
-        paths = [os.path.join(spec, name) for name in os.listdir(spec) if name.lower().endswith(files.ENDINGS)]
+        # No hidden ones, such as the ._photo.png that macOS leaves.
+        names = [name for name in os.listdir(spec) if name.lower().endswith(files.ENDINGS) and name[0] != "."]
+        paths = [os.path.join(spec, name) for name in names]
     elif any(sign in spec for sign in "*?[") and not os.path.exists(spec):
         paths = glob.glob(spec, recursive=True)
     else:
         return [spec]
+    paths = [path for path in paths if os.path.isfile(path)]
     if not paths:
         raise Refused(f"image {spec!r} names no image: no file there ends with {', '.join(files.ENDINGS)}")
     return sorted(paths)
@@ -83,12 +111,17 @@ def is_file(spec: str) -> bool:
     return spec not in SAMPLES and source(spec) is None
 
 
+def is_synthetic(spec: str) -> bool:
+    """Whether a spec names a generator of this package."""
+    return spec.startswith("synthetic:")
+
+
 def source(spec: str) -> Callable[..., np.ndarray] | None:
     """The function behind `synthetic:NAME[:SEED]` or `module:function`; None for files and samples.
 
     Raises Refused if there is no such function.
     """
-    if spec.startswith("synthetic:"):
+    if is_synthetic(spec):
         return generator(spec.removeprefix("synthetic:"))
     return imported(spec) if MODULE_FUNCTION.fullmatch(spec) and not os.path.exists(spec) else None
 
@@ -99,9 +132,9 @@ def reads(spec: str) -> set[str]:
     return {setting.name for setting in declared(make)} if make else set()
 
 
-def notes(spec: str) -> str:
+def notes(spec: str, value_range: Any = "dtype") -> str:
     """One line on what was left out or clipped when the file was read; empty if nothing was."""
-    remarks = _read(spec)[1] if is_file(spec) else []
+    remarks = _read(spec, value_range)[1] if is_file(spec) else []
     return f"image {spec!r}: {'; '.join(remarks)}" if remarks else ""
 
 
@@ -146,23 +179,27 @@ def to_png(image: Float[np.ndarray, "h w c"]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: str) -> tuple[np.ndarray, list[str]]:
+def _read(path: str, value_range: Any = "dtype") -> tuple[np.ndarray, list[str]]:
     if os.path.isdir(path):
         raise Refused(f"image {path!r} is a folder, not an image")
     if not os.path.isfile(path):
         raise Refused(f"image {path!r}: no such file, and no sample; {nearest(path, SAMPLES)}, synthetic:NAME")
-    return files.read(path)
+    return files.read(path, value_range)
 
 
-def _generate(spec: str, make: Callable[[], Any], size: int, resize: str) -> Float[np.ndarray, "*grid c"]:
+def _generate(
+    spec: str, make: Callable[[], Any], size: int, resize: str, value_range: Any
+) -> Float[np.ndarray, "*grid c"]:
     """Call a source and check that it returns an image or a signal in [0, 1]; raises Refused if it does not."""
     try:
-        pixels = files.to_unit(np.asarray(make()))
+        pixels = to_unit(np.asarray(make()), value_range)
+    except Refused as refused:
+        raise Refused(f"image {spec!r}: {refused}") from None
     except Exception as error:  # a custom function may raise anything
         reason = str(error).strip().partition("\n")[0]
         raise Refused(f"image {spec!r} cannot be made: {type(error).__name__}: {reason}") from error
-    if pixels.ndim not in (1, 2, 3) or min(pixels.shape) < 1 or not np.isfinite(pixels).all():
-        raise Refused(f"image {spec!r} gives {pixels.shape}: an image (h, w[, c]) or a signal (n,), finite, is needed")
+    if pixels.ndim not in (1, 2, 3) or min(pixels.shape) < 1:
+        raise Refused(f"image {spec!r} gives {pixels.shape}: an image (h, w[, c]) or a signal (n,) is needed")
     if pixels.min() < -ROUNDING or pixels.max() > 1 + ROUNDING:
         raise Refused(
             f"image {spec!r} has values from {pixels.min():.4g} to {pixels.max():.4g}: they must be in [0, 1]"

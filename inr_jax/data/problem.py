@@ -29,6 +29,10 @@ Resize = Annotated[
     ),
 ]
 Background = Annotated[float, about("behind what is transparent in a file: 0 black, 1 white", low=0.0, high=1.0)]
+ValueRange = Annotated[
+    str,
+    about("black and white: dtype (integers of 8 and 16 bits: 0 to the largest; floats: 0 to 1), data, or LOW:HIGH"),
+]
 
 
 class Sources(Registry):
@@ -48,20 +52,22 @@ SOURCES = Sources("image")
 
 @lru_cache(maxsize=1024)
 def _loader(kind: str, name: str, own: Callable | None) -> Callable:
-    def file(*, size: Size = 512, resize: Resize = "crop", background: Background = 1.0) -> Any:
-        return images.load(name, size, resize, background)
+    def file(
+        *, size: Size = 512, resize: Resize = "crop", background: Background = 1.0, value_range: ValueRange = "dtype"
+    ) -> Any:
+        return images.load(name, size, resize, background, value_range)
 
     def sample(*, size: Size = 512, resize: Resize = "crop") -> Any:
-        return images.load(name, size, resize)
+        return images.read(name, size, resize)[0]
 
-    def generated(*, size: Size = 512, resize: Resize = "crop", **settings: Any) -> Any:
-        return images.load(name, size, resize, **settings)
+    def generated(*, size: Size = 512, resize: Resize = "crop", value_range: ValueRange = "dtype", **other: Any) -> Any:
+        return images.read(name, size, resize, value_range=value_range, **other)[0]
 
     if own is None:
         return {"file": file, "sample": sample}[kind]
     parameters = list(inspect.signature(generated).parameters.values())[:-1]
     # A synthetic image is made at its size.
-    parameters = parameters[: 1 if name.startswith("synthetic:") else 2]
+    parameters = parameters[: 1 if name.startswith("synthetic:") else 3]
     theirs = keyword_parameters(own)
     generated.__signature__ = inspect.Signature([*parameters, *theirs])  # type: ignore[attr-defined]
     return generated

@@ -6,6 +6,7 @@ is the field itself at some pixels of an image: a split.
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
@@ -14,7 +15,8 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from inr_jax.settings import AnyArray, Refused, Registry, about, nearest
+from inr_jax.fit.pixels import narrow, to_image
+from inr_jax.settings import AnyArray, Refused, Registry, about, declared
 
 Field = Callable[[Float[AnyArray, "n d"]], Float[Array, "n c"]]
 TASKS = Registry("task")
@@ -66,15 +68,13 @@ class Task(NamedTuple):
         return self.observe.func is at_pixels  # type: ignore[attr-defined]
 
 
-def measured(
-    image: Float[AnyArray, "*grid c"], targets: Float[AnyArray, "*shape k"], observe: Callable[..., Array], *arrays: Any
-) -> Task:
+def measured(image: Any, targets: Float[AnyArray, "*shape k"], observe: Callable[..., Array], *arrays: Any) -> Task:
     """The task of all these measurements of an image: `observe(*arrays, field, task, index)` predicts them.
 
     No pixel is measured itself, so all are held out.
     """
+    image, targets = to_image(image), np.ascontiguousarray(targets, np.float32)
     train, pixels = np.arange(math.prod(targets.shape[:-1])), np.arange(math.prod(image.shape[:-1]))
-    image, targets = (np.ascontiguousarray(each, np.float32) for each in (image, targets))
     return Task(image, train.astype(np.int32), pixels.astype(np.int32), targets, Partial(observe, *arrays))
 
 
@@ -106,51 +106,36 @@ def side(domain: str) -> float:
 
 
 def split(
-    image: Float[np.ndarray, "*grid c"],
+    image: Any,
     kind: str = "quarter",
     fraction: float = 0.25,
     seed: int = 0,
     validation: float = 0.0,
+    value_range: Any = "dtype",
 ) -> Task:
     """The image with its pixels divided into training and held-out ones.
+
+    `image` is whatever `pixels.to_image` takes: (h, w, c), gray (h, w), or a signal (n,); `value_range` says which of
+    its values are black and white (`pixels.to_unit`): integers of 8 and 16 bits over their largest, floats in [0, 1].
 
     `all`: train on every pixel, none held out. `quarter`: train `[::2, ::2]`, hold out `[1::2, 1::2]`. `rows`: train
     the even rows, hold out the odd. `checkerboard`: train where row + column is even. `random`: train `fraction` of the
     pixels. With `validation` the held-out pixels are put away, and about that part of the training pixels is held out
     instead, drawn at random: settings can then be chosen without the pixels that are reported. Under `rows` it is
-    evenly spaced columns of the training rows, which lie between known lines as the reported rows do. Raises Refused if
-    no pixel is left to train on.
+    evenly spaced columns of the training rows, which lie between known lines as the reported rows do. Raises Refused
+    for pixels or settings that are not allowed, and if no pixel is left to train on; warns of an image that uses less
+    than an eighth of its range.
 
     >>> task = split(np.zeros((4, 4, 3), np.float32), "quarter")
     >>> task.train.tolist(), task.heldout.tolist()
     ([0, 2, 8, 10], [5, 7, 13, 15])
     """
-    grid = image.shape[:-1]
-    where = np.indices(grid)
-    if kind == "all":
-        train, heldout = np.ones(grid, bool), np.zeros(grid, bool)
-    elif kind == "quarter":
-        train, heldout = (where % 2 == 0).all(0), (where % 2 == 1).all(0)
-    elif kind == "rows":
-        train, heldout = where[0] % 2 == 0, where[0] % 2 == 1
-    elif kind == "checkerboard":
-        train, heldout = where.sum(0) % 2 == 0, where.sum(0) % 2 == 1
-    elif kind == "random":
-        order = np.random.default_rng(seed).permutation(image[..., 0].size).reshape(grid)
-        train = order < round(fraction * order.size)
-        heldout = ~train
-    else:
-        raise Refused(f"split={kind!r} is not known; {nearest(kind, KINDS)}")
-    if validation:
-        heldout = train & _validation_part(where, kind, validation, seed, train)
-        train = train & ~heldout
-    if not train.any():
-        raise Refused(f"split={kind!r} with fraction={fraction} leaves no pixel of {grid} to train on")
-    return Task(
-        np.ascontiguousarray(image, np.float32),
-        np.flatnonzero(train).astype(np.int32),
-        np.flatnonzero(heldout).astype(np.int32),
-    )
+    asked = {"split": kind, "fraction": fraction, "split_seed": seed, "validation": validation}
+    kind, fraction, seed, validation = (setting.convert(asked[setting.name]) for setting in declared(split_task))
+    pixels = to_image(image, value_range)
+    if remark := narrow(pixels):
+        warnings.warn(f"the image: {remark}", stacklevel=2)
+    return _divide(pixels, kind, fraction, seed, validation)
 
 
 @TASKS.register("split")
@@ -190,10 +175,35 @@ def split_task(
     ] = 0.0,
 ) -> Task:
     """Some pixels of an image are trained on, others held out."""
-    return SPLIT(image, split, fraction, split_seed, validation)
+    return _divide(image, split, fraction, split_seed, validation)
 
 
-SPLIT = split  # where a setting of that name hides the function
+def _divide(image: Float[np.ndarray, "*grid c"], kind: str, fraction: float, seed: int, validation: float) -> Task:
+    """The image with its pixels divided, as `split` does."""
+    grid = image.shape[:-1]
+    where = np.indices(grid)
+    if kind == "all":
+        train, heldout = np.ones(grid, bool), np.zeros(grid, bool)
+    elif kind == "quarter":
+        train, heldout = (where % 2 == 0).all(0), (where % 2 == 1).all(0)
+    elif kind == "rows":
+        train, heldout = where[0] % 2 == 0, where[0] % 2 == 1
+    elif kind == "checkerboard":
+        train, heldout = where.sum(0) % 2 == 0, where.sum(0) % 2 == 1
+    else:  # random
+        order = np.random.default_rng(seed).permutation(image[..., 0].size).reshape(grid)
+        train = order < round(fraction * order.size)
+        heldout = ~train
+    if validation:
+        heldout = train & _validation_part(where, kind, validation, seed, train)
+        train = train & ~heldout
+    if not train.any():
+        raise Refused(f"split={kind!r} with fraction={fraction} leaves no pixel of {grid} to train on")
+    return Task(
+        np.ascontiguousarray(image, np.float32),
+        np.flatnonzero(train).astype(np.int32),
+        np.flatnonzero(heldout).astype(np.int32),
+    )
 
 
 def _validation_part(where: np.ndarray, kind: str, part: float, seed: int, train: np.ndarray) -> np.ndarray:

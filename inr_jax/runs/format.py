@@ -39,6 +39,8 @@ class RunFile:
     axes: dict[str, list] = dataclasses.field(default_factory=dict)
     cases: list[dict[str, Any]] = dataclasses.field(default_factory=lambda: [{}])
     run: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # By the `module:function` of each custom function that members named, a digest of its module.
+    code: dict[str, str] = dataclasses.field(default_factory=dict)
     # The data on which a run before this one chose its settings, in words; empty if none did.
     chosen_on: str = ""
     command: str = ""

@@ -2,14 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from inr_jax.data import images
 from inr_jax.data.problem import Data, load_task
 from inr_jax.runs.format import Damaged
 from inr_jax.runs.record import Record
-from inr_jax.settings import Refused
+from inr_jax.settings import Refused, imported
 from inr_jax.sweep.grid import REMARKS, Grid, changed_settings, fields, setting_defaults
 from inr_jax.sweep.study import Study
 
@@ -44,6 +46,21 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 
 
+def digest_code(members: Grid, metrics: str = "") -> dict[str, str]:
+    """Return a digest of the module of each custom function, by `module:function`, that members or metrics name.
+
+    The whole module: what a function calls is mostly beside it. One without a file of its own has none.
+    """
+    texts = {value for kind in members.kinds for value in kind.like.settings.values() if isinstance(value, str)}
+    return dict(_digests(sorted({*texts, *(name.strip() for name in metrics.split(","))})))
+
+
+def refuse_changed(before: Mapping[str, str], now: Mapping[str, str], directory: Any) -> None:
+    """Raise Refused where the code of a custom function is not that of the run in the folder."""
+    if changed := [name for name in now if before.get(name, now[name]) != now[name]]:
+        raise Refused(f"the code of {', '.join(changed)} is not what members in {directory} were fitted with")
+
+
 def refuse_other(record: Record, identity: Mapping[str, Any]) -> None:
     """Raise Refused, with the differences, if the folder has a run of another identity, or is no run folder."""
     try:
@@ -75,6 +92,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def _changed(study: Study) -> dict[str, Any]:
     """The study's own settings that are not at their defaults."""
     return changed_settings({name: value for name, value in study.settings.items() if value is not None})
+
+
+def _digests(names: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for name in names:
+        if images.MODULE_FUNCTION.fullmatch(name) and not images.is_synthetic(name) and not Path(name).exists():
+            imported(name)
+            file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
+            if file and Path(file).is_file():
+                yield name, hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
 
 
 def _image_digest(study: Study) -> str:

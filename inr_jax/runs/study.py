@@ -20,7 +20,15 @@ from inr_jax.runs.environment import provenance
 from inr_jax.runs.estimate import estimate_study, remaining
 from inr_jax.runs.events import Listener, Progress, to_all
 from inr_jax.runs.format import LAYOUT, RunFile, describe_study
-from inr_jax.runs.identity import SEARCH, fingerprint, identify, identify_second, refuse_other
+from inr_jax.runs.identity import (
+    SEARCH,
+    digest_code,
+    fingerprint,
+    identify,
+    identify_second,
+    refuse_changed,
+    refuse_other,
+)
 from inr_jax.runs.members import Members, members_of
 from inr_jax.runs.outputs import finish_outputs
 from inr_jax.runs.record import PATIENCE, Entry, Record
@@ -115,11 +123,16 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
         raise Refused(f"run.sinks={study.run.sinks!r}: trackers write into a folder, not to {record.directory}")
     _print(record.set_damaged_aside())
     refuse_other(record, request.identity)
+    code = digest_code(request.members.grid, study.run.metrics)
+    refuse_changed(record.run.code, code, record.directory)
     if is_finished(record, request):
         record.tidy()
         return Status(record, [], 0)
-    _print(images.notes(data.image) for data in {kind.like.data for kind in members.grid.kinds})
-    about = request.describe()
+    _print(
+        images.notes(data.image, data.get("value_range", "dtype"))
+        for data in {kind.like.data for kind in members.grid.kinds}
+    )
+    about = request.describe() | {"code": record.run.code | code}
     trackers = Trackers(study.run.sinks, record.directory, about, lambda row: members.grid[row].settings)
     started = {"command": shlex.join(command), "layout": LAYOUT, **provenance()}
     with record.lock("run.json", PATIENCE):

@@ -92,7 +92,45 @@ def test_a_bilevel_image_is_black_and_white(tmp_path):
 def test_floats_beyond_one_are_clipped(tmp_path):
     pixels = np.linspace(-0.5, 1.5, 12, dtype=np.float32).reshape(3, 4)
     Image.fromarray(pixels).save(tmp_path / "a.tif")
-    np.testing.assert_array_equal(images.load(str(tmp_path / "a.tif"))[..., 0], np.clip(pixels, 0, 1))
+    with pytest.warns(UserWarning, match=r"from -0.5 to 1.5, are clipped"):
+        image = images.load(str(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(image[..., 0], np.clip(pixels, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "value_range"),
+    [
+        (np.float32, (0, 255), "0:255"),
+        (np.int16, (-1000, 3000), "-1000:3000"),
+        (np.int32, (0, 40), "data"),
+        (np.uint16, (100, 700), "data"),
+        (np.uint32, (0, 1), "dtype"),
+    ],
+)
+def test_a_value_range_says_what_is_black_and_white_in_a_file(tmp_path, dtype, values, value_range):
+    pixels = np.linspace(*values, 12).reshape(3, 4).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack")
+    image = images.load(str(tmp_path / "a.tif"), value_range=value_range)[..., 0]
+    low, high = values
+    np.testing.assert_allclose(image, (pixels.astype(float) - low) / (high - low), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int32, np.int16])
+def test_integers_without_an_agreed_white_are_refused_with_what_to_do(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", np.arange(12, dtype=dtype).reshape(3, 4), photometric="minisblack")
+    with pytest.raises(Refused, match="no agreed white: give value_range"):
+        images.load(str(tmp_path / "a.tif"))
+
+
+def test_a_tiff_of_twelve_bits_is_as_bright_as_it_says(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 4096, (6, 9), np.uint16)
+    tag = [("MaxSampleValue", "H", 1, 4095, True)]
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", extratags=tag)
+    np.testing.assert_allclose(images.load(str(tmp_path / "a.tif"))[..., 0], pixels / 4095, atol=1e-6)
+    tifffile.imwrite(tmp_path / "b.tif", pixels, photometric="minisblack")
+    with pytest.warns(UserWarning, match="value_range=data"):
+        images.load(str(tmp_path / "b.tif"))
+    assert "value_range=data" in images.notes(str(tmp_path / "b.tif"))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -129,7 +167,9 @@ def test_a_tiff_keeps_all_its_bits(tmp_path, dtype, shape):
     values = np.random.default_rng(0).random(shape)
     pixels = values.astype(dtype) if dtype in (np.float32, np.float64) else (values * np.iinfo(dtype).max).astype(dtype)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb" if len(shape) == 3 else "minisblack")
-    image = images.load(str(tmp_path / "a.tif"))
+    # Integers of 32 bits have no agreed white.
+    white = {"value_range": f"0:{np.iinfo(dtype).max}"} if dtype == np.uint32 else {}
+    image = images.load(str(tmp_path / "a.tif"), **white)
     assert is_image(image)
     np.testing.assert_allclose(image, values.reshape(6, 9, -1), atol=2e-5 if dtype == np.uint16 else 1e-7, rtol=0)
 
@@ -240,7 +280,8 @@ def test_cmyk_is_read_as_colours(tmp_path):
 def test_an_animation_gives_its_first_frame(tmp_path):
     frames = [Image.fromarray(np.full((4, 5, 3), v, np.uint8)) for v in (40, 200)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    image = images.load(str(tmp_path / "a.gif"))
+    with pytest.warns(UserWarning, match="first of its 2 frames"):
+        image = images.load(str(tmp_path / "a.gif"))
     assert image.shape == (4, 5, 3)
     np.testing.assert_allclose(image, 40 / 255, atol=0.01)
 
@@ -432,9 +473,12 @@ def test_a_folder_and_a_pattern_name_their_images_in_order(tmp_path):
     for name in ("b.png", "a.PNG", "c.jpg"):
         save(tmp_path / name, noise(4, 4, 3))
     (tmp_path / "notes.txt").write_text("none")
+    (tmp_path / "._a.png").write_bytes(b"what macOS leaves beside a.png")
+    (tmp_path / "folder.png").mkdir()
     found = [str(tmp_path / name) for name in ("a.PNG", "b.png", "c.jpg")]
     assert images.expand(str(tmp_path)) == found
-    assert images.expand(str(tmp_path / "*.[pP]*")) == found[:2]
+    assert images.expand(str(tmp_path / "?.[pP]*")) == found[:2]
+    assert images.expand(str(tmp_path / "*")) == [*found, str(tmp_path / "notes.txt")]
     assert images.expand("astronaut") == ["astronaut"] and images.expand("no/such.png") == ["no/such.png"]
     with pytest.raises(Refused, match="names no image"):
         images.expand(str(tmp_path / "*.gif"))

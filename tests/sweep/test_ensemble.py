@@ -15,8 +15,6 @@ from inr_jax.sweep import plan as planner
 from inr_jax.sweep.chunks import chunk_by_chunk
 from inr_jax.sweep.programs import programs
 
-pytestmark = pytest.mark.optimized
-
 IMAGE = np.random.default_rng(0).random((12, 12, 3)).astype(np.float32)
 TASK = inr.tasks.split(IMAGE, "quarter")
 DESIGN = inr.Design(frequencies=6, width=16, depth=2, steps=12)
@@ -127,6 +125,7 @@ def test_features_are_kept_where_a_cores_cache_holds_them_and_made_again_where_n
     assert not planner.plan(design, SETTINGS, large).precompute
 
 
+@pytest.mark.optimized
 def test_order_neighbours_and_padding_do_not_change_a_bit_at_a_fixed_chunk_size():
     whole = inr.fit_many(DESIGN, SETTINGS, TASK, chunk=4)
     order = np.asarray([7, 3, 11, 0, 5])
@@ -156,6 +155,7 @@ def test_one_program_serves_any_number_of_members_chunks_and_segments():
     assert len(compiled) == one_chunk
 
 
+@pytest.mark.optimized
 def test_a_diverging_member_freezes_at_its_last_finite_step_and_disturbs_nobody():
     rates = np.asarray([1e-3, 1e3, 1e-2], np.float32)
     design = DESIGN.replace(output="linear", optimizer="sgd", steps=40)
@@ -249,6 +249,7 @@ def test_plans_respect_what_is_asked_and_cover_the_image():
 
 
 @pytest.mark.parametrize("place", [0, 3, -2, -1])
+@pytest.mark.optimized
 def test_a_fit_that_goes_on_from_a_segment_ends_with_the_bits_of_one_that_was_not_stopped(place):
     design = DESIGN.replace(output="linear", optimizer="sgd", steps=40, pixels=20)
     settings = inr.hypers(scale=[1, 2]).replace(learning_rate=np.asarray([1e-3, 1e3], np.float32))

@@ -1,0 +1,104 @@
+"""The door for pixels as people hold them: which numbers are black and white, and which axis holds the channels."""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from inr_jax.settings import Refused
+
+# How far beyond 0 and 1 values may be by their arithmetic.
+ROUNDING = 1e-5
+# Below this part of the range, pixels are likely to have been given another one.
+NARROW = 1 / 8
+# More values in the last axis than this are another row or column of pixels.
+MOST_CHANNELS = 4
+
+
+def to_image(image: Any, value_range: Any = "dtype") -> Float[np.ndarray, "*grid c"]:
+    """The image as float32 in [0, 1], (h, w, c), or a signal (n, c), from whatever NumPy makes an array of.
+
+    (h, w) is gray, (n,) a signal; (n, c) of at most four channels is a signal with channels. For `value_range` see
+    `to_unit`. Raises Refused for pixels that are masked, transparent or not finite, for values beyond the range, and
+    where the channels come first.
+    """
+    if np.ma.is_masked(image):
+        raise Refused("the image has masked pixels: fill them, image.filled(value), or hold them out")
+    if getattr(image, "mode", None) in ("RGBA", "LA", "PA", "P", "La", "RGBa"):  # Pillow's
+        raise Refused(f"an image of mode {image.mode} has a palette or transparent pixels: use image.convert('RGB')")
+    try:
+        pixels = np.asarray(image)
+    except ValueError as error:
+        raise Refused(f"the image is no array: {error}") from None
+    if jax.dtypes.issubdtype(pixels.dtype, jax.dtypes.bfloat16):
+        pixels = pixels.astype(np.float32)
+    if pixels.dtype.kind not in "buif":
+        raise Refused(f"the image is of dtype {pixels.dtype}: real numbers are needed")
+    if not pixels.size or not 1 <= pixels.ndim <= 4:
+        raise Refused(f"the image has shape {pixels.shape}: pixels (h, w) or (h, w, c), or a signal (n,) are needed")
+    if pixels.ndim == 3 and pixels.shape[0] <= MOST_CHANNELS < min(pixels.shape[1:]):
+        raise Refused(f"the image has shape {pixels.shape}, its channels first: use np.moveaxis(image, 0, -1)")
+    if pixels.ndim == 1 or (pixels.ndim == 2 and pixels.shape[1] > MOST_CHANNELS):
+        pixels = pixels[..., None]
+    scaled = to_unit(pixels, value_range)
+    low, high = float(scaled.min()), float(scaled.max())
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise Refused(
+            f"the image has values from {low:.4g} to {high:.4g}: they must be in [0, 1]; value_range='data' or "
+            "value_range=(black, white) maps others"
+        )
+    return np.ascontiguousarray(np.clip(scaled, 0.0, 1.0))
+
+
+def to_unit(pixels: np.ndarray, value_range: Any = "dtype") -> Float[np.ndarray, "..."]:
+    """Pixels as float32 with black 0 and white 1, unclipped.
+
+    `value_range` says what is black and white: `dtype`, 0 to the largest value of unsigned integers of 8 and 16 bits,
+    False to True, and 0 to 1 of floats; `data`, the lowest and the highest value; or two numbers, in Python a pair, as
+    text `LOW:HIGH`. Integers of other kinds have no agreed white; of them `dtype` takes zeros and ones alone.
+    Raises Refused for those, for values that are not finite, and for a range that is none.
+    """
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise Refused("the image has values that are not finite")
+    low, high = _range(pixels, value_range)
+    if (low, high) == (0, 1):
+        return pixels.astype(np.float32)
+    if low == 0:
+        return pixels / np.float32(high)
+    return ((pixels.astype(np.float64) - low) / (high - low)).astype(np.float32)
+
+
+def narrow(image: Float[np.ndarray, "..."]) -> str:
+    """Half a sentence on an image that uses less than an eighth of its range, but more than one value; else empty."""
+    low, high = float(image.min()), float(image.max())
+    if not 0 < high - low < NARROW:
+        return ""
+    return f"its values, from {low:.4g} to {high:.4g}, are a small part of the range; value_range=data maps them to all"
+
+
+def _range(pixels: np.ndarray, value_range: Any) -> tuple[float, float]:
+    """What is black and what is white."""
+    if isinstance(value_range, str) and value_range == "data":
+        low, high = float(pixels.min()), float(pixels.max())
+        return (low, high) if high > low else (low, low + 1)
+    if isinstance(value_range, str) and value_range == "dtype":
+        if pixels.dtype.kind in "bf":
+            return 0.0, 1.0
+        if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
+            return 0.0, float(np.iinfo(pixels.dtype).max)
+        if pixels.min() >= 0 and pixels.max() <= 1:
+            return 0.0, 1.0
+        raise Refused(
+            f"integers of {pixels.dtype}, here from {pixels.min()} to {pixels.max()}, have no agreed white: give "
+            "value_range, two numbers (0:255) or data"
+        )
+    pair = value_range.split(":") if isinstance(value_range, str) else value_range
+    try:
+        low, high = (float(each) for each in pair)
+    except (TypeError, ValueError):
+        raise Refused(f"value_range={value_range!r} is not known; allowed: dtype, data, or LOW:HIGH") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise Refused(f"value_range={value_range!r} is none: black must be less than white")
+    return low, high

@@ -1,0 +1,72 @@
+"""Custom functions are part of what was fitted: where their code changes, no table mixes old and new."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import export, render, report, sweep
+from inr_jax.cli.arguments import exit_status
+
+SOURCE = """
+import jax.numpy as jnp
+
+
+def waves(coords, key, *, frequencies, most: float = 4.0):
+    return helper(coords[:, :1] * most * jnp.arange(1, frequencies + 1))
+
+
+def helper(x):
+    return jnp.sin(x)
+"""
+COMMAND = ["--config=scale:quick", "--config.size=8", "--config.design.steps=2", "--config.design.width=4"]
+COMMAND += ["--config.design.frequencies=2", "--config.design.encoding=edited:waves", "--config.axes.seed=0"]
+COMMAND += ["--config.axes.scale=1"]
+
+
+@pytest.fixture
+def edit(tmp_path, monkeypatch):
+    """A function that writes the module `edited`, as an editor between two commands does."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(text: str) -> None:
+        (tmp_path / "edited.py").write_text(text)
+        sys.modules.pop("edited", None)
+        importlib.invalidate_caches()
+
+    write(SOURCE)
+    yield write
+    sys.modules.pop("edited", None)
+
+
+def asked(out: Path, *more: str) -> int:
+    return exit_status(sweep.main, [*COMMAND, *more, f"--out={out}"])
+
+
+def test_an_edited_function_is_refused_by_its_name_until_it_is_as_it_was(tmp_path, edit, capsys):
+    out = tmp_path / "run"
+    assert asked(out) == 0
+    table = (out / "results.csv").read_bytes()
+    edit(SOURCE.replace("sin", "cos"))
+    capsys.readouterr()
+    others = [(render.main, [str(out), "--member=0", f"--out={tmp_path / 'a.png'}"]), (report.main, [str(out)])]
+    others += [(export.main, [str(out), "--member=0", f"--out={tmp_path / 'a.safetensors'}"])]
+    assert asked(out) == asked(out, "--config.axes.seed=0,1") == 2
+    assert [exit_status(main, arguments) for main, arguments in others] == [2, 2, 2]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5 and all("the code of edited:waves" in line and str(out) in line for line in lines)
+    assert (out / "results.csv").read_bytes() == table
+    edit(SOURCE)
+    assert asked(out, "--config.axes.seed=0,1") == 0
+    assert [exit_status(main, arguments) for main, arguments in others] == [0, 0, 0]
+
+
+def test_the_code_of_each_function_that_was_ever_named_is_kept(tmp_path, edit):
+    out = tmp_path / "run"
+    edit(SOURCE + "\n\ndef brightest(view):\n    return view.prediction.max()\n")
+    command = [part for part in COMMAND if "encoding" not in part] + ["--config.axes.encoding=edited:waves,gaussian"]
+    assert exit_status(sweep.main, [*command, "--config.run.metrics=edited:brightest", f"--out={out}"]) == 0
+    code = json.loads((out / "run.json").read_text())["code"]
+    assert set(code) == {"edited:waves", "edited:brightest"} and len(set(code.values())) == 1
