@@ -120,6 +120,9 @@ def exit_status(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> in
         return 2 if isinstance(error, Refused) else 1
     except (signals.Stopped, Exception):
         if not signals.received():
+            if missing := environment.missing_backend():
+                print(f"error: {missing}", file=sys.stderr)
+                return 2
             raise
         # Any exception may follow from the signal: compiled code between here and the handler may replace ours.
         spec = sys.modules["__main__"].__spec__ if main.__module__ == "__main__" else None

@@ -19,6 +19,7 @@ from inr_jax.fit.curves import picture_of
 from inr_jax.fit.design import Design, Hyper, assemble
 from inr_jax.fit.encodings import Variables
 from inr_jax.fit.metrics import View, scores, squared_error
+from inr_jax.fit.pinned import pinned
 from inr_jax.fit.task import Field, Task, coordinates, pixel_coordinates, places
 from inr_jax.settings import AnyArray, Refused
 
@@ -153,6 +154,7 @@ def tiled(function: Any, index: Int[Array, " n"], tile: int) -> Any:
     return jax.tree.map(joined, lax.map(function, padded))
 
 
+@pinned()
 def shapes(design: Design, hyper: Hyper, task: Task) -> State:
     """What `init` returns, as shapes and types: nothing is drawn or allocated. Raises Refused where a custom function
     fails.

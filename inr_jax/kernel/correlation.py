@@ -5,7 +5,6 @@ pixels. On a signal the same may hold for a custom encoding, which is checked on
 bits where that gives the same features, else in 32, which leaves their products 7 digits.
 """
 
-import importlib
 import math
 from contextlib import AbstractContextManager
 from functools import partial
@@ -19,6 +18,7 @@ from jaxtyping import Complex, Float
 from inr_jax.fit import member
 from inr_jax.fit.design import Design, Hyper, complete
 from inr_jax.fit.encodings import ENCODINGS, Variables, fourier, random_frequencies
+from inr_jax.fit.pinned import bits_64, pinned
 from inr_jax.fit.task import pixel_coordinates, side
 from inr_jax.kernel.families import CHARACTERISTIC
 from inr_jax.settings import AnyArray, Refused, nearest
@@ -36,9 +36,7 @@ ANCHORS = 9
 
 def double_precision() -> AbstractContextManager:
     """Context in which JAX computes in 64 bits."""
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
-    return importlib.import_module("jax.experimental").enable_x64()  # jax 0.7
+    return bits_64(True)
 
 
 def encoding_waves(
@@ -114,7 +112,8 @@ def custom_features(design: Design, hyper: Hyper, coords: Float[np.ndarray, "n d
     """The features of a custom encoding, computed in 64 bits unless it draws or computes something else there."""
     hyper = complete(design, hyper)
     variables = _draw_encoding(design, hyper, coords.shape[1])
-    single = np.asarray(member.encode(design, hyper, variables, jnp.asarray(coords, jnp.float32)), np.float64)
+    with pinned():
+        single = np.asarray(member.encode(design, hyper, variables, jnp.asarray(coords, jnp.float32)), np.float64)
     with double_precision():
         variables = jax.tree.map(jnp.asarray, variables)
         double = np.asarray(member.encode(design, hyper, variables, jnp.asarray(coords)), np.float64)
@@ -141,6 +140,7 @@ def draw_frequencies(design: Design, hyper: Hyper, dims: int) -> Float[np.ndarra
     return np.asarray(_draw_encoding(design, complete(design, hyper), dims).get("B"), np.float64)
 
 
+@pinned()
 @partial(jax.jit, static_argnames=("design", "dims"))
 def _draw_encoding(design: Design, hyper: Hyper, dims: int) -> Variables:
     return member.draw_encoding(design, hyper, dims)

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from inr_jax.fit.design import Design, Hyper, complete, count, member_of
+from inr_jax.fit.pinned import pinned
 from inr_jax.fit.task import Task
 from inr_jax.kernel.correlation import Waves, count_frequencies, double_precision, encoding_waves
 from inr_jax.kernel.flow import gradient_flow
@@ -41,6 +42,7 @@ class Prediction(NamedTuple):
     iterations: Int[AnyArray, "..."]
 
 
+@pinned()
 def predict(
     design: Design,
     hypers: Hyper,
@@ -78,6 +80,7 @@ def predict(
     return predicted
 
 
+@pinned()
 def validate(
     design: Design,
     hypers: Hyper,

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from inr_jax.fit.design import Design, Fit, Hyper, hypers
+from inr_jax.fit.pinned import pinned
 from inr_jax.fit.task import Task
 from inr_jax.kernel.prediction import SHORT_RIDGE, predict, validate
 from inr_jax.settings import AnyArray, catalogue
@@ -55,6 +56,7 @@ class Choice(NamedTuple):
     psnr: Float[np.ndarray, " m"]
 
 
+@pinned()
 def scale_curve(
     design: Design,
     scales: Sequence[float | int] | np.ndarray,
@@ -81,6 +83,7 @@ def scale_curve(
     return ScaleCurve(np.asarray(scales, float), found.psnr_heldout, found.psnr_train, found.residual, found.iterations)
 
 
+@pinned()
 def best_scale(
     design: Design,
     task: Task,
@@ -122,6 +125,7 @@ def default_scales(task: Task) -> Float[np.ndarray, " m"]:
     return highest * 2.0 ** (np.arange(-11, 1) / 2)
 
 
+@pinned()
 def calibrate(
     scales: Float[np.ndarray, " m"],
     trained: Float[np.ndarray, "i m"],

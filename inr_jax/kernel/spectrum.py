@@ -10,6 +10,7 @@ from jaxtyping import Float
 from inr_jax.fit import metrics
 from inr_jax.fit.curves import Curves, pixel_curve_point
 from inr_jax.fit.design import Design, Hyper
+from inr_jax.fit.pinned import pinned
 from inr_jax.fit.task import Task
 from inr_jax.kernel.correlation import double_precision
 from inr_jax.kernel.flow import flow_time, gradient_flow
@@ -21,6 +22,7 @@ from inr_jax.settings import Refused
 DESCENT = {"optimizer": "sgd", "schedule": "constant", "pixels": 0, "loss": "mse", "output": "linear"}
 
 
+@pinned()
 def eigenvalues(
     design: Design, hyper: Hyper, grid: tuple[int, ...], channels: int = 3
 ) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
@@ -36,6 +38,7 @@ def eigenvalues(
     return metrics.radial(np.fft.fftn(column).real)
 
 
+@pinned()
 def predict_curves(design: Design, hyper: Hyper, task: Task, steps: np.ndarray) -> Curves:
     """Predict the training curves at these steps by gradient flow from 0 with the NTK.
 

@@ -70,6 +70,16 @@ def device() -> str:
     return f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})"
 
 
+def missing_backend() -> str:
+    """Return in a line that JAX finds no device of the platforms that it was told, and why; empty if it finds one."""
+    try:
+        jax.local_devices()
+    except Exception as error:
+        asked, reason = os.environ.get("JAX_PLATFORMS", ""), str(error).strip().partition("\n")[0]
+        return f"JAX_PLATFORMS={asked!r}: JAX finds no such device here" + (f": {reason}" if reason else "")
+    return ""
+
+
 def threads() -> int:
     """Return the number of threads that XLA uses on a CPU: it changes bits."""
     ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # not on macOS

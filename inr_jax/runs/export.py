@@ -12,6 +12,7 @@ import numpy as np
 
 from inr_jax.fit import member
 from inr_jax.fit.design import Design, Hyper
+from inr_jax.fit.pinned import pinned
 from inr_jax.fit.task import Task
 from inr_jax.runs.format import flat, unflat
 from inr_jax.settings import Refused, library
@@ -68,6 +69,7 @@ def load_network(path: str | Path) -> Network:
     return Network(design, hyper, params, data, dims, channels)
 
 
+@pinned()
 def to_stablehlo(network: Network) -> bytes:
     """Return the network as a program from coordinates (n, d), for any n, to values (n, c), with its weights.
 

@@ -41,6 +41,8 @@ class RunFile:
     run: dict[str, Any] = dataclasses.field(default_factory=dict)
     # By the `module:function` of each custom function that members named, a digest of its module.
     code: dict[str, str] = dataclasses.field(default_factory=dict)
+    # By the image and what it was loaded with, a digest of each picture that members were fitted to.
+    pictures: dict[str, str] = dataclasses.field(default_factory=dict)
     # The data on which a run before this one chose its settings, in words; empty if none did.
     chosen_on: str = ""
     command: str = ""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from inr_jax.data import images
-from inr_jax.data.problem import Data, load_task
+from inr_jax.data.problem import SOURCES, Data, load_task
 from inr_jax.runs.format import Damaged
 from inr_jax.runs.record import Record
-from inr_jax.settings import Refused, imported
+from inr_jax.settings import Refused, declared, imported
 from inr_jax.sweep.grid import REMARKS, Grid, changed_settings, fields, setting_defaults
 from inr_jax.sweep.study import Study
 
@@ -55,10 +55,26 @@ def digest_code(members: Grid, metrics: str = "") -> dict[str, str]:
     return dict(_digests(sorted({*texts, *(name.strip() for name in metrics.split(","))})))
 
 
-def refuse_changed(before: Mapping[str, str], now: Mapping[str, str], directory: Any) -> None:
-    """Raise Refused where the code of a custom function is not that of the run in the folder."""
-    if changed := [name for name in now if before.get(name, now[name]) != now[name]]:
-        raise Refused(f"the code of {', '.join(changed)} is not what members in {directory} were fitted with")
+def digest_pictures(members: Grid) -> dict[str, str]:
+    """Return a digest of each picture that is fitted, by its image and what that is loaded with beside defaults."""
+    found = {}
+    for data in {kind.like.data for kind in members.kinds}:
+        loader = {each.name: each.default for each in declared(SOURCES.find(data.image))}
+        given = [f"{name}={data[name]}" for name, default in loader.items() if data.get(name, default) != default]
+        found[" ".join([data.image, *given])] = images.digest(load_task(data).image)
+    return dict(sorted(found.items()))
+
+
+def refuse_changed(record: Record, members: Grid, metrics: str = "") -> None:
+    """Raise Refused where the code of a custom function, or a picture, is not that of the run in the folder."""
+    for what, before, now in (
+        ("code", record.run.code, digest_code(members, metrics)),
+        ("picture", record.run.pictures, digest_pictures(members)),
+    ):
+        if changed := [name for name in now if before.get(name, now[name]) != now[name]]:
+            raise Refused(
+                f"the {what} of {', '.join(changed)} is not what members in {record.directory} were fitted with"
+            )
 
 
 def refuse_other(record: Record, identity: Mapping[str, Any]) -> None:

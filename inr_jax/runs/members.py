@@ -8,7 +8,7 @@ from jaxtyping import Float
 from inr_jax.data import images
 from inr_jax.data.problem import load_task
 from inr_jax.fit import member
-from inr_jax.runs.identity import digest_code, refuse_changed
+from inr_jax.runs.identity import refuse_changed
 from inr_jax.runs.record import Entry, Record
 from inr_jax.settings import Refused
 from inr_jax.sweep.fits import Network, Outcome
@@ -38,11 +38,11 @@ def members_of(study: Study) -> Members:
 def restore_members(record: Record) -> Members:
     """Return the members of a run folder in the order of results.csv.
 
-    Raises Refused where a custom function is not what they were fitted with, beside what `members_of` raises.
+    Raises what `members_of` does, and Refused where a custom function or a picture is not what they were fitted with.
     """
     study = record.run.restore_study()
     members = members_of(study)
-    refuse_changed(record.run.code, digest_code(members.grid, study.run.metrics), record.directory)
+    refuse_changed(record, members.grid, study.run.metrics)
     return members
 
 

@@ -23,6 +23,7 @@ from inr_jax.runs.format import LAYOUT, RunFile, describe_study
 from inr_jax.runs.identity import (
     SEARCH,
     digest_code,
+    digest_pictures,
     fingerprint,
     identify,
     identify_second,
@@ -123,8 +124,7 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
         raise Refused(f"run.sinks={study.run.sinks!r}: trackers write into a folder, not to {record.directory}")
     _print(record.set_damaged_aside())
     refuse_other(record, request.identity)
-    code = digest_code(request.members.grid, study.run.metrics)
-    refuse_changed(record.run.code, code, record.directory)
+    refuse_changed(record, members.grid, study.run.metrics)
     if is_finished(record, request):
         record.tidy()
         return Status(record, [], 0)
@@ -132,7 +132,9 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
         images.notes(data.image, data.get("value_range", "dtype"))
         for data in {kind.like.data for kind in members.grid.kinds}
     )
-    about = request.describe() | {"code": record.run.code | code}
+    code, pictures = digest_code(members.grid, study.run.metrics), digest_pictures(members.grid)
+    inputs = {"code": record.run.code | code, "pictures": record.run.pictures | pictures}
+    about = request.describe() | inputs
     trackers = Trackers(study.run.sinks, record.directory, about, lambda row: members.grid[row].settings)
     started = {"command": shlex.join(command), "layout": LAYOUT, **provenance()}
     with record.lock("run.json", PATIENCE):

@@ -11,6 +11,7 @@ from inr_jax.fit.curves import Curves
 from inr_jax.fit.design import Design, Hyper, complete, count, member_of
 from inr_jax.fit.member import State
 from inr_jax.fit.metrics import column, metric_names
+from inr_jax.fit.pinned import pinned
 from inr_jax.fit.task import Task
 from inr_jax.settings import AnyArray
 from inr_jax.sweep import plan as planner
@@ -50,6 +51,7 @@ def fit_many(
     return Fits(design, hypers, np.full(count(hypers), design.steps, np.int32), points, *fitted)
 
 
+@pinned()
 def advance(
     design: Design,
     hypers: Hyper,
@@ -92,6 +94,7 @@ def advance(
     return now
 
 
+@pinned()
 def outcome(
     design: Design, hypers: Hyper, task: Task, plan: Plan, checkpoint: Checkpoint, metrics: tuple = ()
 ) -> Outcome:
@@ -108,6 +111,7 @@ def outcome(
     return Outcome(params, data, scores, picture, diverged_at, rms, curves)
 
 
+@pinned()
 def planned(
     design: Design,
     hypers: Hyper,

@@ -12,6 +12,7 @@ from inr_jax.fit import member
 from inr_jax.fit.curves import Curves
 from inr_jax.fit.design import Design, Hyper, member_of
 from inr_jax.fit.member import State
+from inr_jax.fit.pinned import pinned
 from inr_jax.fit.task import pixel_coordinates
 from inr_jax.settings import AnyArray
 
@@ -99,6 +100,7 @@ class Network(NamedTuple):
         params, data = jax.tree.map(jax.numpy.asarray, (self.params, self.data))
         return member.predict(self.design, self.hyper, params, data, coords, self.channels)
 
+    @pinned()
     def predict(
         self, grid: tuple[int, ...], part: tuple[slice, ...] = (), tile: int = 2**14
     ) -> Float[np.ndarray, "*part c"]:

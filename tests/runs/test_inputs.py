@@ -1,14 +1,18 @@
-"""Custom functions are part of what was fitted: where their code changes, no table mixes old and new."""
+"""Custom functions and pictures are part of what was fitted: where one changes, no table mixes old and new."""
 
 import importlib
 import json
 import sys
 from pathlib import Path
 
+import imageio.v3 as iio
+import numpy as np
+import pandas as pd
 import pytest
 
 from experiments import export, render, report, sweep
 from inr_jax.cli.arguments import exit_status
+from inr_jax.data.problem import load_task
 
 SOURCE = """
 import jax.numpy as jnp
@@ -70,3 +74,42 @@ def test_the_code_of_each_function_that_was_ever_named_is_kept(tmp_path, edit):
     assert exit_status(sweep.main, [*command, "--config.run.metrics=edited:brightest", f"--out={out}"]) == 0
     code = json.loads((out / "run.json").read_text())["code"]
     assert set(code) == {"edited:waves", "edited:brightest"} and len(set(code.values())) == 1
+
+
+def test_a_picture_that_changed_is_refused_by_its_name_and_nothing_that_was_fitted_is_lost(tmp_path, capsys):
+    picture, out = tmp_path / "cur.png", tmp_path / "run"
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+
+    def save(pixels: np.ndarray) -> None:
+        iio.imwrite(picture, pixels)
+        load_task.cache_clear()  # as in another process
+
+    save(first)
+    command = [part for part in COMMAND if "encoding" not in part] + [f"--config.image={picture}", f"--out={out}"]
+    assert exit_status(sweep.main, command) == 0
+    kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    save(second)
+    capsys.readouterr()
+    render_it = (render.main, [str(out), "--member=0", f"--out={tmp_path / 'a.png'}"])
+    for main, arguments in ((report.main, [str(out)]), render_it, (sweep.main, command)):
+        assert exit_status(main, arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all("cur.png" in line or "image" in line for line in lines)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == kept
+    save(first)
+    assert exit_status(report.main, [str(out)]) == exit_status(*render_it) == 0
+    assert pd.read_csv(out / "results.csv")["psnr_train"].notna().all()
+
+
+def test_a_picture_on_an_axis_that_changed_is_refused_too(tmp_path, capsys):
+    names, out = [tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "run"
+    for seed, name in enumerate(names):
+        iio.imwrite(name, np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8))
+    command = [part for part in COMMAND if "encoding" not in part] + [f"--out={out}"]
+    assert exit_status(sweep.main, [*command, f"--config.axes.image={names[0]},{names[1]}"]) == 0
+    iio.imwrite(names[1], np.random.default_rng(5).integers(0, 256, (8, 8, 3), np.uint8))
+    load_task.cache_clear()
+    capsys.readouterr()
+    assert exit_status(sweep.main, [*command, f"--config.axes.image={names[0]},{names[1]}"]) == 2
+    said = capsys.readouterr().err
+    assert f"the picture of {names[1]}" in said and str(names[0]) not in said and said.count("\n") == 1

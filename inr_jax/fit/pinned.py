@@ -1,0 +1,33 @@
+"""JAX's options that change bits, pinned while members are drawn, fitted and predicted: surroundings do not count."""
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+
+
+@contextlib.contextmanager
+def pinned() -> Iterator[None]:
+    """Context, or decorator, in which JAX compiles and draws as the package was made for.
+
+    32 bits, JAX's default products, promotion and drawing of keys: `JAX_ENABLE_X64` alone would draw another B.
+    """
+    config: Any = jax  # its contexts have no types
+    with (
+        bits_64(False),
+        config.threefry_partitionable(True),
+        config.numpy_dtype_promotion("standard"),
+        config.default_matmul_precision(None),
+        jax.disable_jit(False),
+    ):
+        yield
+
+
+def bits_64(enabled: bool) -> AbstractContextManager:
+    """Context in which JAX computes in 64 bits, or does not."""
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(enabled)
+    return importlib.import_module("jax.experimental").enable_x64(enabled)  # jax 0.7
