@@ -1,5 +1,6 @@
 """What makes two requests the same run: the settings that its members read, its cases, and the pixels of its image."""
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -113,10 +114,11 @@ def _changed(study: Study) -> dict[str, Any]:
 def _digests(names: Iterable[str]) -> Iterable[tuple[str, str]]:
     for name in names:
         if images.MODULE_FUNCTION.fullmatch(name) and not images.is_synthetic(name) and not Path(name).exists():
-            imported(name)
-            file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
-            if file and Path(file).is_file():
-                yield name, hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+            with contextlib.suppress(Refused):  # whoever calls it says why it cannot be imported
+                imported(name)
+                file = Path(getattr(sys.modules[name.partition(":")[0]], "__file__", None) or "")
+                if file.is_file():
+                    yield name, hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _image_digest(study: Study) -> str:
