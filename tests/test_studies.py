@@ -28,9 +28,8 @@ OUTCOMES = ["psnr_train", "psnr_heldout", "psnr_all", "ssim", "status", "diverge
 STATIC = {name for name, setting in catalogue(Fit).items() if not setting.traced}
 # Variants that run here in another size.
 FOR_A_GPU = ("paper", "gpu", "natural", "text", "image", "line", "powers", "fit", "length", "octaves")
-# A study of each kind: an axis; cases with a second run; signals with a custom encoding; the kernel beside training.
-CHAINED = [pytest.param(f"{name}:quick", marks=pytest.mark.slow) for name in ("table3", "kernel_and_network")]
-KINDS = ("scale:quick", "falloff:quick", *CHAINED)
+# The others, those of each kind among them, are run by tests/slow/test_every_study.py.
+KINDS = ("scale:quick",)
 
 
 def variants() -> list[str]:
@@ -83,7 +82,7 @@ def fit(each: Member, task, state):
 
 @pytest.mark.figures
 @pytest.mark.parametrize("target", KINDS)
-def test_a_study_of_each_kind_runs_from_its_command_to_its_report(target, tmp_path, capsys, monkeypatch):
+def test_a_study_runs_from_its_command_to_its_report(target, tmp_path, capsys, monkeypatch):
     run_study(target, tmp_path / "run", capsys, monkeypatch)
 
 

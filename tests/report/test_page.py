@@ -254,6 +254,7 @@ def windowed(coords, key, *, window: str = "hann"):
     return coords
 
 
+@pytest.mark.slow
 def test_texts_that_mean_nothing_or_a_formula_elsewhere_are_texts(tmp_path):
     custom = ["--config.design.encoding=tests.report.test_page:windowed", "--config.axes.seed=0"]
     out = tmp_path / "run"

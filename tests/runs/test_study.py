@@ -180,6 +180,7 @@ def test_what_was_chosen_on_a_validation_part_is_reported_as_that(tmp_path, two,
     assert table(tmp_path / "run")["validation"].tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_where_another_scale_is_chosen_from_an_extended_first_run_the_second_has_that(tmp_path, two):
     out = tmp_path / "run"
     assert exit_status(sweep.main, two(out, "--config.axes.scale=4")) == 0

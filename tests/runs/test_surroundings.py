@@ -54,6 +54,7 @@ def test_an_option_of_a_notebook_changes_no_bit(surroundings):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_options_of_a_shell_change_no_bit_and_a_run_goes_on_without_them(tmp_path, capsys):
     alone, out = tmp_path / "alone", tmp_path / "run"
     assert exit_status(sweep.main, [*COMMAND, f"--out={alone}"]) == 0

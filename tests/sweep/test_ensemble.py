@@ -40,7 +40,7 @@ def close(a: inr.Fits, b: inr.Fits, rows=slice(None)) -> None:
         np.testing.assert_allclose(getattr(a, name)[rows], getattr(b, name), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("network", ["relu", "siren"])
+@pytest.mark.parametrize("network", ["relu", pytest.param("siren", marks=pytest.mark.slow)])
 def test_a_member_equals_its_single_fit(network):
     design = DESIGN.replace(network=network, pixels=20)
     settings = SETTINGS.replace(omega_0=np.linspace(5, 30, 12, dtype=np.float32))
@@ -95,6 +95,7 @@ def test_a_halved_plan_has_fewer_members_on_each_device_and_then_fewer_devices(c
     assert smaller.bytes == 1000 * halved[0] // halved[1]
 
 
+@pytest.mark.slow
 def test_a_device_that_jax_was_told_is_the_only_one():
     with jax.default_device(jax.local_devices()[1]):
         assert ensemble.planned(DESIGN, SETTINGS, TASK, chunk=4).devices == 1

@@ -146,6 +146,7 @@ def test_a_study_that_halves_has_the_survivors_of_one_that_does_not_and_says_who
     assert not list((out / "halved" / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_that_was_halved_agrees_with_the_functions_for_notebooks(runs):
     _, _, table = runs
     record = Record(runs[0] / "halved")
