@@ -12,7 +12,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -52,19 +52,14 @@ def load(
     Raises Refused if there is no such image or it cannot be read without loss; warns of what was left out or
     clipped.
     """
-    image, remarks = read(spec, size, resize, background, value_range, **settings)
+    image, remarks = read(spec, size, resize, background, value_range, settings)
     if remarks:
         warnings.warn(f"image {spec!r}: {'; '.join(remarks)}", stacklevel=2)
     return image
 
 
 def read(
-    spec: str,
-    size: int = 0,
-    resize: str = "crop",
-    background: float = 1.0,
-    value_range: Any = "dtype",
-    **settings: Any,
+    spec: str, size: int, resize: str, background: float, value_range: Any, settings: Mapping[str, Any]
 ) -> tuple[Float[np.ndarray, "*grid c"], list[str]]:
     """Load an image as `load` does, and tell in half sentences what was left out or clipped."""
     if resize not in RESIZES:
@@ -111,9 +106,9 @@ def is_file(spec: str) -> bool:
     return spec not in SAMPLES and source(spec) is None
 
 
-def is_synthetic(spec: str) -> bool:
-    """Whether a spec names a generator of this package."""
-    return spec.startswith("synthetic:")
+def is_custom(spec: str) -> bool:
+    """Whether a text is a `module:function`: no generator of this package, and no file of that name."""
+    return bool(MODULE_FUNCTION.fullmatch(spec)) and not spec.startswith("synthetic:") and not os.path.exists(spec)
 
 
 def source(spec: str) -> Callable[..., np.ndarray] | None:
@@ -121,9 +116,9 @@ def source(spec: str) -> Callable[..., np.ndarray] | None:
 
     Raises Refused if there is no such function.
     """
-    if is_synthetic(spec):
+    if spec.startswith("synthetic:"):
         return generator(spec.removeprefix("synthetic:"))
-    return imported(spec) if MODULE_FUNCTION.fullmatch(spec) and not os.path.exists(spec) else None
+    return imported(spec) if is_custom(spec) else None
 
 
 def reads(spec: str) -> set[str]:
@@ -179,7 +174,7 @@ def to_png(image: Float[np.ndarray, "h w c"]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: str, value_range: Any = "dtype") -> tuple[np.ndarray, list[str]]:
+def _read(path: str, value_range: Any) -> tuple[np.ndarray, list[str]]:
     if os.path.isdir(path):
         raise Refused(f"image {path!r} is a folder, not an image")
     if not os.path.isfile(path):

@@ -55,13 +55,13 @@ def _loader(kind: str, name: str, own: Callable | None) -> Callable:
     def file(
         *, size: Size = 512, resize: Resize = "crop", background: Background = 1.0, value_range: ValueRange = "dtype"
     ) -> Any:
-        return images.load(name, size, resize, background, value_range)
+        return images.read(name, size, resize, background, value_range, {})[0]
 
     def sample(*, size: Size = 512, resize: Resize = "crop") -> Any:
-        return images.read(name, size, resize)[0]
+        return images.read(name, size, resize, 1.0, "dtype", {})[0]
 
     def generated(*, size: Size = 512, resize: Resize = "crop", value_range: ValueRange = "dtype", **other: Any) -> Any:
-        return images.read(name, size, resize, value_range=value_range, **other)[0]
+        return images.read(name, size, resize, 1.0, value_range, other)[0]
 
     if own is None:
         return {"file": file, "sample": sample}[kind]

@@ -17,7 +17,7 @@ def pinned() -> Iterator[None]:
     """
     config: Any = jax  # its contexts have no types
     with (
-        bits_64(False),
+        double_precision(False),
         config.threefry_partitionable(True),
         config.numpy_dtype_promotion("standard"),
         config.default_matmul_precision(None),
@@ -26,7 +26,7 @@ def pinned() -> Iterator[None]:
         yield
 
 
-def bits_64(enabled: bool) -> AbstractContextManager:
+def double_precision(enabled: bool = True) -> AbstractContextManager:
     """Context in which JAX computes in 64 bits, or does not."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(enabled)

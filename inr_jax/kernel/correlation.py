@@ -6,7 +6,6 @@ bits where that gives the same features, else in 32, which leaves their products
 """
 
 import math
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from jaxtyping import Complex, Float
 from inr_jax.fit import member
 from inr_jax.fit.design import Design, Hyper, complete
 from inr_jax.fit.encodings import ENCODINGS, Variables, fourier, random_frequencies
-from inr_jax.fit.pinned import bits_64, pinned
+from inr_jax.fit.pinned import double_precision, pinned
 from inr_jax.fit.task import pixel_coordinates, side
 from inr_jax.kernel.families import CHARACTERISTIC
 from inr_jax.settings import AnyArray, Refused, nearest
@@ -32,11 +31,6 @@ Waves = tuple[Complex[AnyArray, "_ m"], ...]
 SAME_PRODUCT = 1e-5
 # Samples whose features are compared with those of all others.
 ANCHORS = 9
-
-
-def double_precision() -> AbstractContextManager:
-    """Context in which JAX computes in 64 bits."""
-    return bits_64(True)
 
 
 def encoding_waves(

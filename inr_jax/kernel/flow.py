@@ -10,8 +10,9 @@ from jax import lax
 from jaxtyping import Float
 
 from inr_jax.fit.design import Design, Hyper, complete
+from inr_jax.fit.pinned import double_precision
 from inr_jax.fit.task import Task
-from inr_jax.kernel.correlation import Waves, double_precision, encoding_waves
+from inr_jax.kernel.correlation import Waves, encoding_waves
 from inr_jax.kernel.krylov import (
     LanczosState,
     Tridiagonal,

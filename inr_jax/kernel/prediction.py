@@ -12,9 +12,9 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from inr_jax.fit.design import Design, Hyper, complete, count, member_of
-from inr_jax.fit.pinned import pinned
+from inr_jax.fit.pinned import double_precision, pinned
 from inr_jax.fit.task import Task
-from inr_jax.kernel.correlation import Waves, count_frequencies, double_precision, encoding_waves
+from inr_jax.kernel.correlation import Waves, count_frequencies, encoding_waves
 from inr_jax.kernel.flow import gradient_flow
 from inr_jax.kernel.lattice import Equations, Lattice, equations_of
 from inr_jax.kernel.ntk import require_kernel

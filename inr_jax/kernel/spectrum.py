@@ -10,9 +10,8 @@ from jaxtyping import Float
 from inr_jax.fit import metrics
 from inr_jax.fit.curves import Curves, pixel_curve_point
 from inr_jax.fit.design import Design, Hyper
-from inr_jax.fit.pinned import pinned
+from inr_jax.fit.pinned import double_precision, pinned
 from inr_jax.fit.task import Task
-from inr_jax.kernel.correlation import double_precision
 from inr_jax.kernel.flow import flow_time, gradient_flow
 from inr_jax.kernel.ntk import ntk_on_grid
 from inr_jax.kernel.toeplitz import circulant

@@ -24,7 +24,7 @@ CPU_FLOPS = 2e11
 
 def estimate_study(study: Study) -> list[str]:
     """Return lines: members, batches, chunk sizes, memory and work of a study. Nothing is fitted or written."""
-    made, keys = members_of(study)
+    made, keys, _ = members_of(study)
     swept = " x ".join(f"{len(values)} {name}" for name, values in study.axes.items())
     lines = [f"{study.name}:{study.variant}: {len(keys)} members" + (f" ({swept})" if swept else "")]
     total, results, checkpoints = 0.0, 0.0, 0

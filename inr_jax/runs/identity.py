@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from inr_jax.data import images
 from inr_jax.data.problem import SOURCES, Data, load_task
@@ -47,31 +47,28 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def digest_code(members: Grid, metrics: str = "") -> dict[str, str]:
-    """Return a digest of the module of each custom function, by `module:function`, that members or metrics name.
+class Inputs(NamedTuple):
+    """What members are fitted with beside their settings, a digest of each: custom functions, and pictures.
 
-    The whole module: what a function calls is mostly beside it. One without a file of its own has none.
+    `code` by `module:function`: of the whole module, since what a function calls is mostly beside it; one without a
+    file of its own has none. `pictures` by the image and what it is loaded with beside defaults.
     """
+
+    code: dict[str, str]
+    pictures: dict[str, str]
+
+
+def digest_inputs(members: Grid, metrics: str, pixels: Mapping[Data, str]) -> Inputs:
+    """Return the inputs of members that are scored by these metrics, from a digest of the pixels of each data."""
     texts = {value for kind in members.kinds for value in kind.like.settings.values() if isinstance(value, str)}
-    return dict(_digests(sorted({*texts, *(name.strip() for name in metrics.split(","))})))
+    code = dict(_digests(sorted({*texts, *(name.strip() for name in metrics.split(","))})))
+    return Inputs(code, dict(sorted((_picture_name(data), digest) for data, digest in pixels.items())))
 
 
-def digest_pictures(members: Grid) -> dict[str, str]:
-    """Return a digest of each picture that is fitted, by its image and what that is loaded with beside defaults."""
-    found = {}
-    for data in {kind.like.data for kind in members.kinds}:
-        loader = {each.name: each.default for each in declared(SOURCES.find(data.image))}
-        given = [f"{name}={data[name]}" for name, default in loader.items() if data.get(name, default) != default]
-        found[" ".join([data.image, *given])] = images.digest(load_task(data).image)
-    return dict(sorted(found.items()))
-
-
-def refuse_changed(record: Record, members: Grid, metrics: str = "") -> None:
+def refuse_changed(record: Record, inputs: Inputs) -> None:
     """Raise Refused where the code of a custom function, or a picture, is not that of the run in the folder."""
-    for what, before, now in (
-        ("code", record.run.code, digest_code(members, metrics)),
-        ("picture", record.run.pictures, digest_pictures(members)),
-    ):
+    run = record.run
+    for what, before, now in (("code", run.code, inputs.code), ("picture", run.pictures, inputs.pictures)):
         if changed := [name for name in now if before.get(name, now[name]) != now[name]]:
             raise Refused(
                 f"the {what} of {', '.join(changed)} is not what members in {record.directory} were fitted with"
@@ -113,12 +110,18 @@ def _changed(study: Study) -> dict[str, Any]:
 
 def _digests(names: Iterable[str]) -> Iterable[tuple[str, str]]:
     for name in names:
-        if images.MODULE_FUNCTION.fullmatch(name) and not images.is_synthetic(name) and not Path(name).exists():
+        if images.is_custom(name):
             with contextlib.suppress(Refused):  # whoever calls it says why it cannot be imported
                 imported(name)
                 file = Path(getattr(sys.modules[name.partition(":")[0]], "__file__", None) or "")
                 if file.is_file():
                     yield name, hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+def _picture_name(data: Data) -> str:
+    loader = {each.name: each.default for each in declared(SOURCES.find(data.image))}
+    given = [f"{name}={data[name]}" for name, default in loader.items() if data.get(name, default) != default]
+    return " ".join([data.image, *given])
 
 
 def _image_digest(study: Study) -> str:

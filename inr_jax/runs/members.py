@@ -8,7 +8,7 @@ from jaxtyping import Float
 from inr_jax.data import images
 from inr_jax.data.problem import load_task
 from inr_jax.fit import member
-from inr_jax.runs.identity import refuse_changed
+from inr_jax.runs.identity import Inputs, digest_inputs, refuse_changed
 from inr_jax.runs.record import Entry, Record
 from inr_jax.settings import Refused
 from inr_jax.sweep.fits import Network, Outcome
@@ -17,10 +17,11 @@ from inr_jax.sweep.study import Study
 
 
 class Members(NamedTuple):
-    """A study's members, with a key for each that names it in every run."""
+    """A study's members, with a key for each that names it in every run, and what they are fitted with."""
 
     grid: Grid
     keys: list[str]
+    inputs: Inputs
 
 
 def members_of(study: Study) -> Members:
@@ -32,7 +33,7 @@ def members_of(study: Study) -> Members:
     digests = {data: images.digest(load_task(data).image) for data in {kind.like.data for kind in made.kinds}}
     for like in {kind.like.design: kind.like for kind in made.kinds}.values():
         member.shapes(like.design, like.hyper, load_task(like.data))
-    return Members(made, made.keys(digests))
+    return Members(made, made.keys(digests), digest_inputs(made, study.run.metrics, digests))
 
 
 def restore_members(record: Record) -> Members:
@@ -40,9 +41,8 @@ def restore_members(record: Record) -> Members:
 
     Raises what `members_of` does, and Refused where a custom function or a picture is not what they were fitted with.
     """
-    study = record.run.restore_study()
-    members = members_of(study)
-    refuse_changed(record, members.grid, study.run.metrics)
+    members = members_of(record.run.restore_study())
+    refuse_changed(record, members.inputs)
     return members
 
 
@@ -51,7 +51,7 @@ def read_member(record: Record, row: int) -> tuple[Member, Outcome]:
 
     Raises Refused where there is no such member, or it was not fitted.
     """
-    made, keys = restore_members(record)
+    made, keys, _ = restore_members(record)
     if not 0 <= row < len(keys):
         raise Refused(f"--member={row} is not there: {record.directory} has members 0 to {len(keys) - 1}")
     finished = record.members()

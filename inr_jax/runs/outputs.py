@@ -33,7 +33,7 @@ def write_outputs(record: Record, members: Members, study: Study) -> None:
 
     The caller owns run.json, which gets the seconds that fitting took.
     """
-    made, keys = members
+    made, keys, _ = members
     table = results_table(record, made, keys)
     write_table(record, table)
     write_dataset(record, results_dataset(study, made, table, results_curves(record, keys)))

@@ -22,8 +22,6 @@ from inr_jax.runs.events import Listener, Progress, to_all
 from inr_jax.runs.format import LAYOUT, RunFile, describe_study
 from inr_jax.runs.identity import (
     SEARCH,
-    digest_code,
-    digest_pictures,
     fingerprint,
     identify,
     identify_second,
@@ -124,7 +122,7 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
         raise Refused(f"run.sinks={study.run.sinks!r}: trackers write into a folder, not to {record.directory}")
     _print(record.set_damaged_aside())
     refuse_other(record, request.identity)
-    refuse_changed(record, members.grid, study.run.metrics)
+    refuse_changed(record, members.inputs)
     if is_finished(record, request):
         record.tidy()
         return Status(record, [], 0)
@@ -132,7 +130,7 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
         images.notes(data.image, data.get("value_range", "dtype"))
         for data in {kind.like.data for kind in members.grid.kinds}
     )
-    code, pictures = digest_code(members.grid, study.run.metrics), digest_pictures(members.grid)
+    code, pictures = members.inputs
     inputs = {"code": record.run.code | code, "pictures": record.run.pictures | pictures}
     about = request.describe() | inputs
     trackers = Trackers(study.run.sinks, record.directory, about, lambda row: members.grid[row].settings)
@@ -150,7 +148,9 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
     if status.lacking and shard.of == 1:
         problem = f"{record.directory} lacks {status.lacking} members that were fitted"
         raise OSError(f"{problem}: do all machines reach the same folder?")
-    trackers.close(lambda: results_table(record, *members), sorted((record.directory / "figures").glob("*.png")))
+    trackers.close(
+        lambda: results_table(record, members.grid, members.keys), sorted((record.directory / "figures").glob("*.png"))
+    )
     return status
 
 
@@ -169,7 +169,7 @@ def conclude(request: Request, record: Record, failed: Failures) -> Status:
 
 def fit_missing(request: Request, record: Record, listener: Listener, shard: Shard, ray_address: str) -> Failures:
     """Fit the members that the record lacks, or a share of them; a line for each that failed, by key."""
-    (made, keys), run = request.members, request.study.run
+    (made, keys, _), run = request.members, request.study.run
     every = batches(made, range(len(made)))
     shares = engines.share(every, shard, run.keep < 1)
     # The shards of a run wait for a chunk that another process fits, which does the same work.
@@ -244,7 +244,7 @@ def choose(experiment: Experiment, first: Request, identity: dict[str, Any], rec
     assert experiment.second is not None
     variant = first.study.variant
     try:
-        cases = collect_cases(experiment.chosen, variant, results_table(record, *first.members))
+        cases = collect_cases(experiment.chosen, variant, results_table(record, first.members.grid, first.members.keys))
     except Exception as error:
         raise Refused(f"chosen of {first.study.name}:{variant}: {type(error).__name__}: {error}") from error
     if not cases:

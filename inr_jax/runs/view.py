@@ -22,7 +22,7 @@ from inr_jax.sweep.grid import Grid
 
 def view_run(record: Record, members: Members) -> RunView:
     """Return the view of a run whose tables are written."""
-    run, finished, (made, keys) = record.run, record.members(), members
+    run, finished, (made, keys, _) = record.run, record.members(), members
 
     def member(row: int) -> MemberView:
         outcome = read_outcome(record, made[row], finished[keys[row]])

@@ -5,7 +5,8 @@ from functools import partial
 import jax
 import numpy as np
 
-from inr_jax.kernel.correlation import double_precision, encoding_waves
+from inr_jax.fit.pinned import double_precision
+from inr_jax.kernel.correlation import encoding_waves
 from inr_jax.kernel.lattice import equations_of
 from inr_jax.kernel.ntk import ntk_on_grid
 from inr_jax.kernel.regression import require_solved, solve_ridge

@@ -12,8 +12,9 @@ from inr_jax.fit import member, networks
 from inr_jax.fit.design import Design, Hyper, assemble, complete
 from inr_jax.fit.encodings import Variables
 from inr_jax.fit.networks import INITS
+from inr_jax.fit.pinned import double_precision
 from inr_jax.fit.task import Task, pixel_coordinates
-from inr_jax.kernel.correlation import correlation, double_precision, draw_frequencies, encoding_waves, expected_factors
+from inr_jax.kernel.correlation import correlation, draw_frequencies, encoding_waves, expected_factors
 from inr_jax.kernel.ntk import empirical_ntk, ntk_at_zero, ntk_of_differences, ntk_on_grid
 from inr_jax.kernel.recursion import VARIANCES, network_kernels, relu_moments
 from inr_jax.settings import Refused

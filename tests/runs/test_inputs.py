@@ -113,3 +113,10 @@ def test_a_picture_on_an_axis_that_changed_is_refused_too(tmp_path, capsys):
     assert exit_status(sweep.main, [*command, f"--config.axes.image={names[0]},{names[1]}"]) == 2
     said = capsys.readouterr().err
     assert f"the picture of {names[1]}" in said and str(names[0]) not in said and said.count("\n") == 1
+
+
+def test_what_is_left_out_of_a_file_is_said_once(tmp_path, capsys):
+    iio.imwrite(tmp_path / "two.gif", np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8))
+    command = [part for part in COMMAND if "encoding" not in part] + [f"--config.image={tmp_path / 'two.gif'}"]
+    assert exit_status(sweep.main, [*command, f"--out={tmp_path / 'run'}"]) == 0
+    assert capsys.readouterr().err.count("the first of its 2 frames") == 1

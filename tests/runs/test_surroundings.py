@@ -12,7 +12,7 @@ import pytest
 import inr_jax as inr
 from experiments import sweep
 from inr_jax.cli.arguments import exit_status
-from inr_jax.fit.pinned import bits_64
+from inr_jax.fit.pinned import double_precision
 
 TASK = inr.tasks.split(inr.images.load("synthetic:natural_noise", 16))
 DESIGN = inr.Design(frequencies=8, width=8, depth=2, steps=5, pixels=20)
@@ -37,7 +37,7 @@ def numbers() -> tuple:
 @pytest.mark.parametrize(
     "surroundings",
     [
-        lambda: bits_64(True),
+        double_precision,
         lambda: jax.numpy_dtype_promotion("strict"),
         lambda: jax.threefry_partitionable(False),
         lambda: jax.default_matmul_precision("bfloat16"),
