@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
     from inr_jax.runs import export, stores
-    from inr_jax.runs.members import read_network
+    from inr_jax.runs.members import read_member
     from inr_jax.runs.results import open_record, read_table
 
     record, out = open_record(request.run, finished=True), request.out
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     elif request.member is None:
         raise Refused(f"--out={out} is one member's: --member is missing, its row in results.csv")
     else:
-        stores.write(out, export.WRITERS[out.suffix](read_network(record, request.member)))
+        stores.write(out, export.WRITERS[out.suffix](read_member(record, request.member).network))
     print(out)
     return 0
 

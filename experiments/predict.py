@@ -42,13 +42,15 @@ def main(argv: Sequence[str]) -> int:
     from inr_jax.runs.outputs import baselines
 
     start = time.perf_counter()
-    members = members_of(loaded.study).grid
+    members = members_of(loaded.study)
     ridge = request.ridge or SHORT_RIDGE
     try:
-        predicted = forecast(members, ridge=ridge, time=request.time, validation=True)
+        predicted = forecast(members.grid, ridge=ridge, time=request.time, validation=True)
     except NotConverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    for line in members.picture_lines():
+        print(line, file=sys.stderr)
     for reason in predicted.refusals:
         print(f"left out: {reason}", file=sys.stderr)
     if predicted.table.empty:

@@ -1,7 +1,8 @@
 """Draw any member of a run at any size.
 
-ROW is the member's row in results.csv, from 0. FILE.png has 8 bits, clipped; FILE.npy is float32, (h, w, c), unclipped.
-Of a signal the size is its number of samples, and the file an .npy, (n, c).
+ROW is the member's row in results.csv, from 0. FILE.png has 8 bits, clipped; FILE.npy and FILE.tif are float32,
+(h, w, c), unclipped. With --values=original they have the values and the type of the image that was fitted. Of a signal
+the size is its number of samples, and the file an .npy, (n, c).
 """
 
 import argparse
@@ -13,7 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from inr_jax.cli.arguments import Command, console, run, whole
-from inr_jax.settings import Refused
+from inr_jax.settings import Refused, nearest
+
+KINDS = (".png", ".npy", ".tif", ".tiff")
+VALUES = ("unit", "original")
 
 
 def command() -> Command:
@@ -22,7 +26,8 @@ def command() -> Command:
     command.add_argument("run", metavar="RUN", help="run folder")
     command.add_argument("--member", metavar="ROW", required=True, type=whole(0), help="its row in results.csv")
     command.add_argument("--size", metavar="WxH", default=(), type=_grid, help="in pixels; by default the image's own")
-    command.add_argument("--out", metavar="FILE", required=True, type=Path, help="FILE.png or FILE.npy")
+    command.add_argument("--out", metavar="FILE", required=True, type=Path, help="FILE.png, .npy or .tif")
+    command.add_argument("--values", metavar="|".join(VALUES), default="unit", help="black 0 and white 1, or as fitted")
     return command
 
 
@@ -31,16 +36,29 @@ def main(argv: Sequence[str]) -> int:
     request = command().parse(argv)
     from inr_jax.data import images
     from inr_jax.runs import stores
-    from inr_jax.runs.members import render_member
+    from inr_jax.runs.members import read_member
     from inr_jax.runs.results import open_record
 
-    record, out = open_record(request.run), request.out
-    if out.suffix not in (".png", ".npy"):
-        raise Refused(f"--out={out} has no known ending; allowed: .png, .npy")
-    image = render_member(record, request.member, request.size)
-    if out.suffix == ".png" and image.ndim != 3:
+    record, out, kind = open_record(request.run), request.out, request.out.suffix
+    if kind not in KINDS:
+        raise Refused(f"--out={out} has no known ending; allowed: {', '.join(KINDS)}")
+    if request.values not in VALUES:
+        raise Refused(f"--values={request.values} is not known; {nearest(request.values, VALUES)}")
+    if kind == ".png" and request.values == "original":
+        raise Refused(f"--values=original does not fit --out={out}; allowed: .npy, .tif")
+    fitted = read_member(record, request.member)
+    image, levels = np.asarray(fitted.render(request.size)), fitted.picture.levels
+    if kind != ".npy" and image.ndim != 3:
         raise Refused(f"--out={out}: this member is of a signal, which is no picture; allowed: .npy")
-    stores.write(out, images.to_png(image) if out.suffix == ".png" else _npy(image))
+    if kind == ".png" and image.shape[-1] not in (1, 3):
+        raise Refused(f"--out={out}: a PNG has 1 channel or 3, this member has {image.shape[-1]}; allowed: .npy, .tif")
+    original = request.values == "original"
+    values = levels.restore(image) if original else image
+    if kind == ".npy":
+        stores.write(out, _npy(values))
+    else:
+        inverted = original and levels.black > levels.white
+        stores.write(out, images.to_png(values) if kind == ".png" else images.to_tiff(values, inverted))
     print(f"{out}: {images.format_size(image.shape[:-1])}")
     return 0
 

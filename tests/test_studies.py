@@ -23,7 +23,7 @@ from inr_jax.sweep.grid import Member
 STUDIES = sorted(Path("experiments/configs").glob("*.py"))
 COLUMNS = ["image", "size", "split", "encoding", "frequencies", "scale", "network"]
 COLUMNS += ["width", "depth", "learning_rate", "seed", "steps"]
-OUTCOMES = ["psnr_train", "psnr_heldout", "psnr_all", "ssim", "status", "diverged_at", "seconds"]
+OUTCOMES = ["psnr_train", "psnr_heldout", "psnr_all", "ssim", "status", "diverged_at", "seconds", "note"]
 # Static settings of which each value compiles a program of its own.
 STATIC = {name for name, setting in catalogue(Fit).items() if not setting.traced}
 # Variants that run here in another size.

@@ -12,18 +12,15 @@ import pandas as pd
 import scipy.linalg
 
 from inr_jax.cli.arguments import Command, run, whole
-from inr_jax.data.problem import load_task
 from inr_jax.fit.design import Design, Hyper, stack
 from inr_jax.fit.member import State, init
 from inr_jax.fit.metrics import psnr
 from inr_jax.fit.task import Task, pixel_coordinates
 from inr_jax.kernel.ntk import empirical_ntk
 from inr_jax.kernel.prediction import SHORT_RIDGE, predict
-from inr_jax.runs.members import read_member
+from inr_jax.runs.members import Fitted, read_member
 from inr_jax.runs.results import open_record, read_table
 from inr_jax.settings import Refused
-from inr_jax.sweep.fits import Outcome
-from inr_jax.sweep.grid import Member
 
 # Training pixels whose kernel is held as a matrix.
 MOST_PIXELS = 6000
@@ -42,19 +39,19 @@ def main(argv: Sequence[str]) -> int:
     request = command().parse(argv)
     record = open_record(request.run)
     table = read_table(record)
-    scores = [kernel_scores(*read_member(record, row)) for row in request.member]
+    scores = [kernel_scores(read_member(record, row)) for row in request.member]
     shown = table.loc[request.member, ["image", "size", "split", "scale", "steps", "psnr_heldout"]]
     print(shown.assign(**pd.DataFrame(scores, index=shown.index)).round(2).to_string())
     return 0
 
 
-def kernel_scores(member: Member, outcome: Outcome, ridge: float = SHORT_RIDGE) -> dict[str, float]:
+def kernel_scores(fitted: Fitted, ridge: float = SHORT_RIDGE) -> dict[str, float]:
     """Held-out PSNR of kernel regression with three kernels: of infinite width, and the network's first and last.
 
     The gain of the last over the others is what a fixed kernel misses: the network has adapted its features to the
     image (Fort et al. 2020). Raises Refused where the training pixels are too many to hold their matrix, 6,000.
     """
-    task = load_task(member.data)
+    member, outcome, _, task = fitted
     if len(task.train) > MOST_PIXELS:
         raise Refused(f"{len(task.train)} training pixels are too many to hold their kernel: at most {MOST_PIXELS}")
     design, hyper = member.design, member.hyper

@@ -46,8 +46,8 @@ def main(argv: Sequence[str]) -> int:
         raise Refused(f"--on={on} is not known; {nearest(on, PIXELS)}")
     record = open_record(request.run, finished=True)
     members = restore_members(record)
-    table = results_table(record, members.grid, members.keys)
-    seconds = races.time_steps(members.grid) if request.retimed else races.step_seconds(table)
+    table = results_table(record, members)
+    seconds = races.time_steps(members) if request.retimed else races.step_seconds(table)
     lines = races.lines(table, results_curves(record, members.keys), on, seconds)
     reference = request.reference or lines[0].way
     times = races.race(lines, reference, request.psnr)

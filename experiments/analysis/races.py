@@ -11,16 +11,18 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from inr_jax.data.problem import Problem, load_task
+from inr_jax.data.problem import Problem
 from inr_jax.fit.design import Fit, member_of
+from inr_jax.fit.task import Task
 from inr_jax.report import style
 from inr_jax.report.summary import half_width, summarize
 from inr_jax.report.text import label_columns, pixel_set, row_label
+from inr_jax.runs.members import Members
 from inr_jax.settings import Refused, catalogue, nearest
 from inr_jax.sweep.chunks import padded
 from inr_jax.sweep.ensemble import advance, planned
 from inr_jax.sweep.fits import Checkpoint
-from inr_jax.sweep.grid import OUTCOMES, REMARKS, Batch, Grid, batches
+from inr_jax.sweep.grid import OUTCOMES, REMARKS, Batch, batches
 
 # Settings that the time of a step does not depend on.
 UNTIMED = {
@@ -64,7 +66,7 @@ def step_seconds(table: pd.DataFrame) -> pd.Series:
     return (table["seconds"] / table["steps"]).where(longest).groupby(by, dropna=False).transform("median")
 
 
-def time_steps(members: Grid, rounds: int = ROUNDS) -> pd.Series:
+def time_steps(members: Members, rounds: int = ROUNDS) -> pd.Series:
     """Measure the seconds of a step of each member now: its work is fitted again for some steps, all works in turn.
 
     A run fits one way after another, so other load on the machine may slow one of them and not the next; taken in turn
@@ -77,12 +79,12 @@ def time_steps(members: Grid, rounds: int = ROUNDS) -> pd.Series:
         shared = {*catalogue(Problem)} - (set() if shaped else {"image"})
         return design, tuple((name, value) for name, value in batch.data.items() if name in shared)
 
-    every = batches(members, range(len(members)))
+    every = batches(members.grid, range(len(members.keys)))
     # For each work the batch of the longest fits with most members: they are fitted side by side as they were.
     timed = {work(each): each for each in sorted(every, key=lambda each: (each.design.steps, len(each.rows)))}
-    turns = [{key: _time_step(each) for key, each in timed.items()} for _ in range(rounds)]
+    turns = [{key: _time_step(each, members.task(each.data)) for key, each in timed.items()} for _ in range(rounds)]
     took = {key: pd.Series([turn[key] for turn in turns]).median() for key in timed}
-    seconds = pd.Series(np.nan, range(len(members)))
+    seconds = pd.Series(np.nan, range(len(members.keys)))
     for batch in every:
         seconds[batch.rows] = took[work(batch)]
     return seconds
@@ -92,9 +94,9 @@ class _Enough(Exception):
     """Enough steps have been timed."""
 
 
-def _time_step(batch: Batch) -> float:
+def _time_step(batch: Batch, task: Task) -> float:
     """Measure the seconds of a step of a member, over a fifth of a fit, after its beginning."""
-    steps, task = batch.design.steps, load_task(batch.data)
+    steps = batch.design.steps
     plan = planned(batch.design, batch.hypers, task)
     rows = np.arange(min(plan.chunk, len(batch.rows)))
     marks: list[tuple[int, float]] = []

@@ -6,51 +6,64 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from inr_jax.fit.pixels import narrow, to_unit
-from inr_jax.settings import Refused
+from inr_jax.fit.pixels import Picture, levels_of
+from inr_jax.settings import Refused, library
 
 # The endings by which an image in a folder is recognised.
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
 # A file whose header claims more is not decoded: a few kilobytes can claim to be gigabytes.
 MAX_PIXELS = 2**27
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Portable graymaps and pixmaps, as text and as bytes.
+PORTABLE = (b"P2", b"P3", b"P5", b"P6")
+# The samples of a TIFF that are colours, by its kind; what follows them is alpha or another channel.
+COLOURS = {"minisblack": 1, "miniswhite": 1, "rgb": 3}
+# What a TIFF may say of a sample beyond its colours.
+PREMULTIPLIED, ALPHA = 1, 2
 
 
-def read(path: str, value_range: Any = "dtype") -> tuple[Float[np.ndarray, "h w *c"], list[str]]:
-    """The first frame of a file, upright, with black 0 and white 1 as `value_range` says; and remarks.
+def read(path: str, value_range: Any = "dtype", background: float = 1.0) -> Picture:
+    """The first frame of a file, upright; alpha lies over the background, other channels are kept.
 
-    The remarks are half sentences on frames left out, values that need clipping, and a range that is hardly used.
-    Raises Refused if the file cannot be decoded without loss, or holds values that are not finite.
+    The notes tell of frames left out, and of values that are clipped. Raises Refused if the file cannot be decoded
+    without loss, or holds values that are not finite.
     """
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on sizes, which are checked here
             header = file.read(32)
-            deep = _read_deep_tiff(path, value_range) if header.startswith(TIFF) else None
-            pixels, remarks = deep or _read_picture(path, header, value_range)
+            if header.startswith(PORTABLE):
+                picture = _read_portable(path, value_range)
+            else:
+                tiff = _read_tiff(path, value_range, background) if header.startswith(TIFF) else None
+                picture = tiff or _read_others(path, header, value_range, background)
     except Refused as refused:
         raise Refused(f"image {path!r}: {refused}") from None
     except Exception as error:  # decoders raise many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Refused(f"image {path!r} cannot be read: {reason}") from None
+    pixels, levels, notes = picture
     low, high = pixels.min(), pixels.max()
     if low < 0 or high > 1:
-        remarks.append(f"its values, from {low:.4g} to {high:.4g}, are clipped to [0, 1]")
-    if remark := narrow(pixels):
-        remarks.append(remark)
-    return pixels, remarks
+        notes = (*notes, f"its values, from {low:.4g} to {high:.4g}, are clipped to [0, 1]")
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    return Picture(np.clip(pixels, 0.0, 1.0), levels, notes)
 
 
-def to_channels(image: np.ndarray, background: float = 1.0) -> Float[np.ndarray, "*grid c"]:
-    """The image in [0, 1] with one or three channels: gray and signals get an axis, alpha lies over the background."""
-    image = np.clip(image[..., None] if image.ndim < 3 else image, 0.0, 1.0)
-    if image.shape[-1] in (2, 4):
-        alpha = image[..., -1:]
-        image = image[..., :-1] * alpha + background * (1 - alpha)
-    return image.astype(np.float32)
+def _read_portable(path: str, value_range: Any) -> Picture:
+    """Read a graymap or a pixmap, whose white is what its header says: Pillow would keep 8 bits of 16."""
+    import netpbmfile
+
+    with netpbmfile.NetpbmFile(path) as file:
+        _check_size(file.width, file.height)
+        stored, frames = file.asarray(), file.frames
+    if frames > 1:
+        stored = stored[0]
+    levels = levels_of(stored, (0, file.maxval) if value_range == "dtype" else value_range)
+    return Picture(levels.to_unit(stored), levels, _first_of(frames, "frames"))
 
 
-def _read_picture(path: str, header: bytes, value_range: Any) -> tuple[np.ndarray, list[str]]:
+def _read_others(path: str, header: bytes, value_range: Any, background: float) -> Picture:
     """Read with Pillow; raises Refused where that would lose bits or guess a white point."""
     from PIL import Image, ImageOps
 
@@ -59,8 +72,7 @@ def _read_picture(path: str, header: bytes, value_range: Any) -> tuple[np.ndarra
         raise Refused("it has 16 bits a colour, of which 8 would be lost; save it as a TIFF of 16 bits")
     with Image.open(path) as picture:
         _check_size(*picture.size)
-        frames, mode = getattr(picture, "n_frames", 1), picture.mode
-        remarks = [f"the first of its {frames} frames is used"] if frames > 1 else []
+        notes, mode = _first_of(getattr(picture, "n_frames", 1), "frames"), picture.mode
         if mode == "LAB" or (mode == "I" and picture.format != "PNG"):
             raise Refused(f"it is of kind {mode}, which has no agreed white; save it as RGB")
         upright = ImageOps.exif_transpose(picture)
@@ -68,38 +80,87 @@ def _read_picture(path: str, header: bytes, value_range: Any) -> tuple[np.ndarra
             upright = upright.convert("RGBA")
         elif mode in ("P", "CMYK", "YCbCr", "HSV"):
             upright = upright.convert("RGB")
-        pixels = np.asarray(upright)
-    # Some versions of Pillow return 16 bits of gray as 32.
-    return to_unit(pixels.astype(np.uint16) if mode == "I" else pixels, value_range), remarks
+        stored = np.asarray(upright)
+    if mode == "I":  # some versions of Pillow return 16 bits of gray as 32
+        stored = stored.astype(np.uint16)
+    alpha = None
+    if upright.mode in ("LA", "RGBA"):
+        stored, alpha = stored[..., :-1], stored[..., -1:] / np.float32(255)
+    levels = levels_of(stored, value_range)
+    unit = levels.to_unit(stored)
+    return Picture(unit if alpha is None else _over(background, unit, alpha), levels, notes)
 
 
-def _read_deep_tiff(path: str, value_range: Any) -> tuple[np.ndarray, list[str]] | None:
-    """Read a TIFF of more than 8 bits, which Pillow would truncate; None if it has no more."""
+def _read_tiff(path: str, value_range: Any, background: float) -> Picture | None:
+    """Read a TIFF of more than 8 bits, or of channels that are neither colours nor alpha; None if it is neither."""
     import tifffile
 
     with tifffile.TiffFile(path) as file:
         page: Any = file.pages[0]
-        if page.dtype is None or page.dtype.itemsize == 1:
+        kind = page.photometric.name.lower()
+        colours = COLOURS.get(kind, page.samplesperpixel)
+        extra = (*page.extrasamples, *[0] * page.samplesperpixel)[: page.samplesperpixel - colours]
+        alpha = next((n for n, meaning in enumerate(extra) if meaning in (PREMULTIPLIED, ALPHA)), None)
+        if page.dtype is None or (page.dtype in (np.uint8, np.bool_) and len(extra) == (alpha is not None)):
             return None
         _check_size(page.imagewidth, page.imagelength)
-        kind = page.photometric.name.lower()
-        if page.dtype.kind not in "uif" or kind not in ("minisblack", "miniswhite", "rgb"):
+        if page.dtype.kind not in "uif" or kind not in COLOURS or page.imagedepth > 1:
             raise Refused(f"{page.dtype} of kind {kind} has no agreed white; save it as RGB")
-        if value_range == "dtype" and page.dtype == np.uint16:
-            value_range = (0, _white(page))
-        remarks = [f"the first of its {len(file.pages)} pages is used"] if len(file.pages) > 1 else []
-        pixels = to_unit(page.asarray(), value_range)
-        pixels = np.moveaxis(pixels, 0, -1) if page.planarconfig == 2 and pixels.ndim == 3 else pixels
+        notes = _first_of(len(file.pages), "pages")
+        stored = _decoded(page)
         tag = page.tags.get("Orientation")
-    return _orient(1 - pixels if kind == "miniswhite" else pixels, int(tag.value) if tag else 1), remarks
+        white = _white(page)
+    stored = np.moveaxis(stored, 0, -1) if page.planarconfig == 2 and stored.ndim == 3 else stored
+    stored = _orient(stored, int(tag.value) if tag else 1)
+    opacity = None
+    if alpha is not None:
+        opacity = stored[..., colours + alpha, None]
+        opacity = levels_of(opacity, (0, white) if white else "dtype").to_unit(opacity)
+        stored, premultiplied = np.delete(stored, colours + alpha, axis=-1), extra[alpha] == PREMULTIPLIED
+    levels = levels_of(stored, (0, white) if white and value_range == "dtype" else value_range)
+    if kind == "miniswhite":
+        levels = levels._replace(black=levels.white, white=levels.black)
+    unit = levels.to_unit(stored)
+    if opacity is not None:
+        unit = _over(background, unit, opacity, premultiplied)
+    if kind == "rgb" and len(extra) > (alpha is not None):
+        notes = (*notes, f"{unit.shape[-1]} channels are fitted, more than are colours; channels=0+1+2 takes these")
+    return Picture(unit, levels, notes)
+
+
+def _decoded(page: Any) -> np.ndarray:
+    """The pixels of a TIFF page; raises Refused where its compression needs a library that is not installed."""
+    try:
+        return page.asarray()
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        library("imagecodecs", "tiff")
+        raise
 
 
 def _white(page: Any) -> int:
-    """The white of a TIFF page of 9 to 16 bits: what it says itself, or the largest value of its bits."""
+    """The white of a TIFF page of more than 8 bits: what it says itself, or the largest of at most 16; else 0."""
+    if page.dtype.kind != "u":
+        return 0
     largest = 2**page.bitspersample - 1
     tag = page.tags.get("MaxSampleValue")
-    said = int(np.max(tag.value)) if tag else largest
-    return said if 0 < said < largest else largest
+    said = int(np.max(tag.value)) if tag and page.bitspersample > 8 else 0
+    return said if 0 < said < largest else largest if page.bitspersample <= 16 else 0
+
+
+def _over(
+    background: float,
+    colours: Float[np.ndarray, "h w c"],
+    alpha: Float[np.ndarray, "h w 1"],
+    premultiplied: bool = False,
+) -> Float[np.ndarray, "h w c"]:
+    """The colours over the background, where they are transparent."""
+    return ((colours if premultiplied else colours * alpha) + background * (1 - alpha)).astype(np.float32)
+
+
+def _first_of(count: int, what: str) -> tuple[str, ...]:
+    return (f"the first of its {count} {what} is used",) if count > 1 else ()
 
 
 def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Images by name: files, samples and generators, resized. All are float32 in [0, 1], (h, w, c); signals are (n, c).
 
 A custom source is a function `f(side, *, ...)`, named `module:function`, that returns an image (h, w) or (h, w, c), or
-a signal (n,); its keyword parameters are settings. The generators of `synthetic` are functions of the same kind.
+a signal (n,), as `fit.pixels.to_picture` takes them; its keyword parameters are settings. The generators of `synthetic`
+are functions of the same kind.
 
 Libraries that decode, resample and encode are imported in the functions that call them: few programs need them all.
 """
@@ -21,7 +22,7 @@ from jaxtyping import Float
 
 from inr_jax.data import files
 from inr_jax.data.synthetic import generator
-from inr_jax.fit.pixels import ROUNDING, narrow, to_unit
+from inr_jax.fit.pixels import Picture, narrow, to_picture
 from inr_jax.settings import AnyArray, Refused, declared, imported, nearest
 
 # Those that the scikit-image wheel carries and that are CC0 or in the public domain.
@@ -40,6 +41,7 @@ def load(
     resize: str = "crop",
     background: float = 1.0,
     value_range: Any = "dtype",
+    channels: Any = "all",
     **settings: Any,
 ) -> Float[np.ndarray, "*grid c"]:
     """Load an image by name, in [0, 1]: a path, a scikit-image sample, `synthetic:NAME[:SEED]`, or `module:function`.
@@ -47,39 +49,50 @@ def load(
     With a `size` it is resampled, anti-aliased: its centre square (`crop`) or all of it (`stretch`) to a square of that
     side, or all of it in its own shape, with `size` as its longer side (`fit`). Of a file the first frame is read,
     upright; transparent pixels lie over `background`, from black (0) to white (1). `value_range` says which values of a
-    file or of a custom source are black and white (`fit.pixels.to_unit`). The other keywords are settings that the
-    source reads.
+    file or of a custom source are black and white (`fit.pixels.levels_of`), `channels` which of its channels are taken:
+    `all`, or numbers from 0, `0+3`, in Python also (0, 3). The other keywords are settings that the source reads.
     Raises Refused if there is no such image or it cannot be read without loss; warns of what was left out or
     clipped.
     """
-    image, remarks = read(spec, size, resize, background, value_range, settings)
-    if remarks:
-        warnings.warn(f"image {spec!r}: {'; '.join(remarks)}", stacklevel=2)
-    return image
+    picture = read(spec, size, resize, background, value_range, channels, settings)
+    if picture.notes:
+        warnings.warn(f"image {spec!r}: {'; '.join(picture.notes)}", stacklevel=2)
+    return picture.pixels
 
 
 def read(
-    spec: str, size: int, resize: str, background: float, value_range: Any, settings: Mapping[str, Any]
-) -> tuple[Float[np.ndarray, "*grid c"], list[str]]:
-    """Load an image as `load` does, and tell in half sentences what was left out or clipped."""
+    spec: str,
+    size: int,
+    resize: str,
+    background: float,
+    value_range: Any,
+    channels: Any,
+    settings: Mapping[str, Any],
+) -> Picture:
+    """Load an image as `load` does, with its levels, and with notes instead of a warning."""
     if resize not in RESIZES:
         raise Refused(f"resize={resize!r} is not known; {nearest(resize, RESIZES)}")
     if size == 1:
         raise Refused("size=1 is too small: at least 2 pixels a side are needed")
     if make := source(spec):
-        image = _generate(spec, partial(make, size or GENERATED_SIDE, **settings), size, resize, value_range)
-        return image, [remark for remark in [narrow(image)] if remark]
-    if spec in SAMPLES:
+        pixels, levels, notes = _generate(spec, partial(make, size or GENERATED_SIDE, **settings), value_range)
+    elif spec in SAMPLES:
         import skimage.data
 
-        pixels, remarks = to_unit(getattr(skimage.data, spec)()), list[str]()
-        image = files.to_channels(pixels)
+        pixels, levels, notes = to_picture(getattr(skimage.data, spec)())
     else:
-        pixels, remarks = _read(spec, value_range)
-        image = files.to_channels(pixels, background)
-    if min(image.shape[:2]) < 2:
-        raise Refused(f"image {spec!r} is {image.shape[1]}x{image.shape[0]}: at least 2x2 pixels are needed")
-    return resample(image, size, resize) if size else image, remarks
+        pixels, levels, notes = _read_file(spec, value_range, background)
+    pixels = _select(spec, pixels, channels)
+    notes = (*notes, *narrow(pixels))
+    if pixels.ndim == 2:
+        if size not in (0, len(pixels)):
+            raise Refused(
+                f"image {spec!r} gives {len(pixels)} samples where size={size} asks for as many; size=0 takes any"
+            )
+        return Picture(pixels, levels, notes)
+    if min(pixels.shape[:2]) < 2:
+        raise Refused(f"image {spec!r} is {pixels.shape[1]}x{pixels.shape[0]}: at least 2x2 pixels are needed")
+    return Picture(resample(pixels, size, resize) if size else pixels, levels, notes)
 
 
 def expand(spec: str) -> list[str]:
@@ -127,12 +140,6 @@ def reads(spec: str) -> set[str]:
     return {setting.name for setting in declared(make)} if make else set()
 
 
-def notes(spec: str, value_range: Any = "dtype") -> str:
-    """One line on what was left out or clipped when the file was read; empty if nothing was."""
-    remarks = _read(spec, value_range)[1] if is_file(spec) else []
-    return f"image {spec!r}: {'; '.join(remarks)}" if remarks else ""
-
-
 def resample(image: Float[np.ndarray, "h w c"], size: int, resize: str = "crop") -> Float[np.ndarray, "h2 w2 c"]:
     """Resize an image as `load` does; exact pixels where nothing has to be resampled."""
     height, width = image.shape[:2]
@@ -159,14 +166,18 @@ def digest(image: Float[AnyArray, "..."]) -> str:
     return hashlib.sha256(repr(image.shape).encode() + np.asarray(image).tobytes()).hexdigest()[:16]
 
 
+def visible(image: np.ndarray) -> np.ndarray:
+    """What figures show of an image (h, w, c): its first three channels as colours, or the first as gray, (h, w)."""
+    return image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
+
+
 def to_bytes(image: Float[np.ndarray, "h w c"]) -> np.ndarray:
-    """The image in 8 bits, clipped and rounded; one channel as (h, w)."""
-    eight = np.round(np.clip(image, 0.0, 1.0) * 255).astype(np.uint8)
-    return eight[..., 0] if eight.shape[-1] == 1 else eight
+    """What figures show of the image, in 8 bits, clipped and rounded."""
+    return np.round(np.clip(visible(image), 0.0, 1.0) * 255).astype(np.uint8)
 
 
 def to_png(image: Float[np.ndarray, "h w c"]) -> bytes:
-    """The image in 8 bits as a PNG file."""
+    """What figures show of the image, in 8 bits, as a PNG file."""
     import imageio.v3
 
     buffer = io.BytesIO()
@@ -174,40 +185,59 @@ def to_png(image: Float[np.ndarray, "h w c"]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: str, value_range: Any) -> tuple[np.ndarray, list[str]]:
+def to_tiff(image: np.ndarray, inverted: bool = False) -> bytes:
+    """The image as a TIFF file in its own type, whatever its channels; `inverted` where its largest value is black."""
+    import tifffile
+
+    buffer, channels = io.BytesIO(), image.shape[-1]
+    kind = "rgb" if channels == 3 else "miniswhite" if inverted else "minisblack"
+    stored = image[..., 0] if channels == 1 else image
+    planar = None if channels == 1 else "contig"
+    tifffile.imwrite(buffer, stored, photometric=kind, planarconfig=planar, metadata=None)
+    return buffer.getvalue()
+
+
+def _read_file(path: str, value_range: Any, background: float) -> Picture:
     if os.path.isdir(path):
         raise Refused(f"image {path!r} is a folder, not an image")
     if not os.path.isfile(path):
         raise Refused(f"image {path!r}: no such file, and no sample; {nearest(path, SAMPLES)}, synthetic:NAME")
-    return files.read(path, value_range)
+    return files.read(path, value_range, background)
 
 
-def _generate(
-    spec: str, make: Callable[[], Any], size: int, resize: str, value_range: Any
-) -> Float[np.ndarray, "*grid c"]:
-    """Call a source and check that it returns an image or a signal in [0, 1]; raises Refused if it does not."""
+def _generate(spec: str, make: Callable[[], Any], value_range: Any) -> Picture:
+    """Call a source; raises Refused where it fails, or returns neither an image nor a signal in [0, 1]."""
     try:
-        pixels = to_unit(np.asarray(make()), value_range)
+        made = make()
     except Refused as refused:
         raise Refused(f"image {spec!r}: {refused}") from None
     except Exception as error:  # a custom function may raise anything
         reason = str(error).strip().partition("\n")[0]
         raise Refused(f"image {spec!r} cannot be made: {type(error).__name__}: {reason}") from error
-    if pixels.ndim not in (1, 2, 3) or min(pixels.shape) < 1:
-        raise Refused(f"image {spec!r} gives {pixels.shape}: an image (h, w[, c]) or a signal (n,) is needed")
-    if pixels.min() < -ROUNDING or pixels.max() > 1 + ROUNDING:
+    if isinstance(made, np.ndarray) and made.ndim == 2:
+        made = made[..., None]  # an image, however narrow
+    try:
+        picture = to_picture(made, value_range)
+    except Refused as refused:
+        raise Refused(f"image {spec!r}: {refused}") from None
+    if picture.pixels.ndim > 3:
+        raise Refused(f"image {spec!r} gives {picture.pixels.shape}: an image (h, w[, c]) or a signal (n,) is needed")
+    return picture
+
+
+def _select(spec: str, pixels: Float[np.ndarray, "*grid c"], channels: Any) -> Float[np.ndarray, "*grid k"]:
+    """These channels of an image; raises Refused where it lacks one."""
+    if isinstance(channels, str) and channels == "all":
+        return pixels
+    asked = channels.split("+") if isinstance(channels, str) else np.atleast_1d(channels).tolist()
+    count = pixels.shape[-1]
+    try:
+        numbers = [int(each) for each in asked]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 <= number < count for number in numbers):
         raise Refused(
-            f"image {spec!r} has values from {pixels.min():.4g} to {pixels.max():.4g}: they must be in [0, 1]"
+            f"channels={channels!r}: image {spec!r} has {count}; allowed: all, or numbers from 0 to {count - 1} joined "
+            "by +"
         )
-    if pixels.ndim == 3 and pixels.shape[-1] not in (1, 3):
-        raise Refused(f"image {spec!r} gives {pixels.shape[-1]} channels: 1 (gray) or 3 (colour) are needed")
-    image = files.to_channels(pixels)
-    if not size:
-        return image
-    if pixels.ndim > 1:
-        return resample(image, size, resize)
-    if len(pixels) != size:
-        raise Refused(
-            f"image {spec!r} gives {len(pixels)} samples where size={size} asks for as many; size=0 takes any"
-        )
-    return image
+    return np.ascontiguousarray(pixels[..., numbers])

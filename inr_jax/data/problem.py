@@ -4,13 +4,16 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from inr_jax.data import images
-from inr_jax.fit.task import TASKS, Task
+from inr_jax.fit.pixels import Picture
+from inr_jax.fit.task import TASKS, Task, extrapolated
 from inr_jax.settings import Refused, Registry, about, bind, keyword_parameters
 from inr_jax.values import Checked
 
+# Held-out pixels beyond the outermost training pixels are extrapolated; of most splits one row and column are.
+EXTRAPOLATED = 1 / 8
 Size = Annotated[
     int,
     about(
@@ -34,6 +37,8 @@ ValueRange = Annotated[
     about("black and white: dtype (integers of 8 and 16 bits: 0 to the largest; floats: 0 to 1), data, or LOW:HIGH"),
 ]
 
+Channels = Annotated[str, about("channels that are fitted: all, or numbers from 0 joined by +, such as 0+3")]
+
 
 class Sources(Registry):
     """Loaders by what an image is named: a path, a sample, `synthetic:NAME` or `module:function`."""
@@ -53,21 +58,33 @@ SOURCES = Sources("image")
 @lru_cache(maxsize=1024)
 def _loader(kind: str, name: str, own: Callable | None) -> Callable:
     def file(
-        *, size: Size = 512, resize: Resize = "crop", background: Background = 1.0, value_range: ValueRange = "dtype"
-    ) -> Any:
-        return images.read(name, size, resize, background, value_range, {})[0]
+        *,
+        size: Size = 512,
+        resize: Resize = "crop",
+        background: Background = 1.0,
+        value_range: ValueRange = "dtype",
+        channels: Channels = "all",
+    ) -> Picture:
+        return images.read(name, size, resize, background, value_range, channels, {})
 
-    def sample(*, size: Size = 512, resize: Resize = "crop") -> Any:
-        return images.read(name, size, resize, 1.0, "dtype", {})[0]
+    def sample(*, size: Size = 512, resize: Resize = "crop") -> Picture:
+        return images.read(name, size, resize, 1.0, "dtype", "all", {})
 
-    def generated(*, size: Size = 512, resize: Resize = "crop", value_range: ValueRange = "dtype", **other: Any) -> Any:
-        return images.read(name, size, resize, 1.0, value_range, other)[0]
+    def generated(
+        *,
+        size: Size = 512,
+        resize: Resize = "crop",
+        value_range: ValueRange = "dtype",
+        channels: Channels = "all",
+        **other: Any,
+    ) -> Picture:
+        return images.read(name, size, resize, 1.0, value_range, channels, other)
 
     if own is None:
         return {"file": file, "sample": sample}[kind]
     parameters = list(inspect.signature(generated).parameters.values())[:-1]
     # A synthetic image is made at its size.
-    parameters = parameters[: 1 if name.startswith("synthetic:") else 3]
+    parameters = parameters[: 1 if name.startswith("synthetic:") else 4]
     theirs = keyword_parameters(own)
     generated.__signature__ = inspect.Signature([*parameters, *theirs])  # type: ignore[attr-defined]
     return generated
@@ -92,8 +109,34 @@ class Data(Checked):
     root = Problem
 
 
+class Loaded(NamedTuple):
+    """What the settings describe: a picture, and what is measured of it."""
+
+    picture: Picture
+    task: Task
+
+    @classmethod
+    def of(cls, data: Data, picture: Picture) -> "Loaded":
+        """What the settings describe where the picture is this one, wherever it comes from."""
+        return cls(picture, bind(Problem, data)().task(picture.pixels))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a score or a figure may hide: what the picture lacks, what is extrapolated, channels that none shows."""
+        found, beyond, count = list(self.picture.notes), extrapolated(self.task), self.picture.pixels.shape[-1]
+        if beyond > EXTRAPOLATED:
+            found.append(f"{beyond:.0%} of the held-out pixels lie beyond the training pixels")
+        if count not in (1, 3) and self.picture.pixels.ndim == 3:
+            found.append(f"figures show {'channel 0' if count < 3 else 'channels 0 to 2'} of {count}")
+        return found
+
+
 @lru_cache(maxsize=8)
+def load(data: Data) -> Loaded:
+    """Load what the settings describe. Raises Refused where there is no such image, or it cannot be read."""
+    return Loaded.of(data, bind(Problem, data)().image())
+
+
 def load_task(data: Data) -> Task:
-    """The task that the settings describe. Raises Refused where there is no such image."""
-    problem = bind(Problem, data)()
-    return problem.task(problem.image())
+    """Load the task that the settings describe. Raises Refused where there is no such image, or it cannot be read."""
+    return load(data).task

@@ -1,7 +1,7 @@
 """The door for pixels as people hold them: which numbers are black and white, and which axis holds the channels."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,13 +17,64 @@ NARROW = 1 / 8
 MOST_CHANNELS = 4
 
 
-def to_image(image: Any, value_range: Any = "dtype") -> Float[np.ndarray, "*grid c"]:
-    """The image as float32 in [0, 1], (h, w, c), or a signal (n, c), from whatever NumPy makes an array of.
+class Levels(NamedTuple):
+    """The values that are black and white, in the units of whoever holds them, and the type that they are held in."""
+
+    black: float = 0.0
+    white: float = 1.0
+    dtype: str = "float32"
+
+    def to_unit(self, pixels: np.ndarray) -> Float[np.ndarray, "..."]:
+        """The pixels as float32 with black 0 and white 1, unclipped."""
+        if (self.black, self.white) == (0, 1):
+            return pixels.astype(np.float32)
+        if self.black == 0:
+            return (pixels / np.float32(self.white)).astype(np.float32, copy=False)
+        return ((pixels.astype(np.float64) - self.black) / (self.white - self.black)).astype(np.float32)
+
+    def restore(self, image: Float[np.ndarray, "..."]) -> np.ndarray:
+        """An image of 0 to 1 in these units and this type: integers rounded and clipped, those of 64 bits as floats."""
+        values = self.black + image.astype(np.float64) * (self.white - self.black)
+        dtype = np.dtype(self.dtype)
+        if dtype.kind == "b":
+            return values > 0.5
+        if dtype.kind == "f":
+            return values.astype(dtype)
+        if dtype.itemsize > 4:
+            return values
+        limits = np.iinfo(dtype)
+        return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+
+
+class Picture(NamedTuple):
+    """Pixels to be fitted, with channels last, in [0, 1]; the levels that they had; and notes on what they lack."""
+
+    pixels: Float[np.ndarray, "*grid c"]
+    levels: Levels = Levels()
+    notes: tuple[str, ...] = ()
+
+
+def to_picture(image: Any, value_range: Any = "dtype") -> Picture:
+    """The picture that an array holds, (h, w, c), or a signal (n, c), from whatever NumPy makes an array of.
 
     (h, w) is gray, (n,) a signal; (n, c) of at most four channels is a signal with channels. For `value_range` see
-    `to_unit`. Raises Refused for pixels that are masked, transparent or not finite, for values beyond the range, and
+    `levels_of`. Raises Refused for pixels that are masked, transparent or not finite, for values beyond the range, and
     where the channels come first.
     """
+    pixels = _with_channels(image)
+    levels = levels_of(pixels, value_range)
+    unit = levels.to_unit(pixels)
+    low, high = float(unit.min()), float(unit.max())
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise Refused(
+            f"the image has values from {low:.4g} to {high:.4g}: they must be in [0, 1]; value_range='data' or "
+            "value_range=(black, white) maps others"
+        )
+    return Picture(np.ascontiguousarray(np.clip(unit, 0.0, 1.0)), levels)
+
+
+def _with_channels(image: Any) -> np.ndarray:
+    """The array of an image or a signal, with an axis of channels; raises Refused where it is none."""
     if np.ma.is_masked(image):
         raise Refused("the image has masked pixels: fill them, image.filled(value), or hold them out")
     if getattr(image, "mode", None) in ("RGBA", "LA", "PA", "P", "La", "RGBa"):  # Pillow's
@@ -42,44 +93,33 @@ def to_image(image: Any, value_range: Any = "dtype") -> Float[np.ndarray, "*grid
         raise Refused(f"the image has shape {pixels.shape}, its channels first: use np.moveaxis(image, 0, -1)")
     if pixels.ndim == 1 or (pixels.ndim == 2 and pixels.shape[1] > MOST_CHANNELS):
         pixels = pixels[..., None]
-    scaled = to_unit(pixels, value_range)
-    low, high = float(scaled.min()), float(scaled.max())
-    if low < -ROUNDING or high > 1 + ROUNDING:
-        raise Refused(
-            f"the image has values from {low:.4g} to {high:.4g}: they must be in [0, 1]; value_range='data' or "
-            "value_range=(black, white) maps others"
-        )
-    return np.ascontiguousarray(np.clip(scaled, 0.0, 1.0))
+    return pixels
 
 
-def to_unit(pixels: np.ndarray, value_range: Any = "dtype") -> Float[np.ndarray, "..."]:
-    """Pixels as float32 with black 0 and white 1, unclipped.
+def narrow(image: Float[np.ndarray, "..."]) -> tuple[str, ...]:
+    """A note on an image that uses less than an eighth of its range, but more than one value; else none."""
+    low, high = float(image.min()), float(image.max())
+    if not 0 < high - low < NARROW:
+        return ()
+    return (
+        f"its values, from {low:.4g} to {high:.4g}, are a small part of the range; value_range=data maps them to all",
+    )
 
-    `value_range` says what is black and white: `dtype`, 0 to the largest value of unsigned integers of 8 and 16 bits,
-    False to True, and 0 to 1 of floats; `data`, the lowest and the highest value; or two numbers, in Python a pair, as
-    text `LOW:HIGH`. Integers of other kinds have no agreed white; of them `dtype` takes zeros and ones alone.
+
+def levels_of(pixels: np.ndarray, value_range: Any = "dtype") -> Levels:
+    """The values that are black and white.
+
+    `value_range` says which: `dtype`, 0 to the largest value of unsigned integers of 8 and 16 bits, False to True, and
+    0 to 1 of floats; `data`, the lowest and the highest value; or two numbers, in Python a pair, as text `LOW:HIGH`.
+    Integers of other kinds have no agreed white; of them `dtype` takes zeros and ones alone.
     Raises Refused for those, for values that are not finite, and for a range that is none.
     """
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise Refused("the image has values that are not finite")
-    low, high = _range(pixels, value_range)
-    if (low, high) == (0, 1):
-        return pixels.astype(np.float32)
-    if low == 0:
-        return pixels / np.float32(high)
-    return ((pixels.astype(np.float64) - low) / (high - low)).astype(np.float32)
+    return Levels(*_black_and_white(pixels, value_range), pixels.dtype.name)
 
 
-def narrow(image: Float[np.ndarray, "..."]) -> str:
-    """Half a sentence on an image that uses less than an eighth of its range, but more than one value; else empty."""
-    low, high = float(image.min()), float(image.max())
-    if not 0 < high - low < NARROW:
-        return ""
-    return f"its values, from {low:.4g} to {high:.4g}, are a small part of the range; value_range=data maps them to all"
-
-
-def _range(pixels: np.ndarray, value_range: Any) -> tuple[float, float]:
-    """What is black and what is white."""
+def _black_and_white(pixels: np.ndarray, value_range: Any) -> tuple[float, float]:
     if isinstance(value_range, str) and value_range == "data":
         low, high = float(pixels.min()), float(pixels.max())
         return (low, high) if high > low else (low, low + 1)

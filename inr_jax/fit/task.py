@@ -15,7 +15,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from inr_jax.fit.pixels import narrow, to_image
+from inr_jax.fit.pixels import narrow, to_picture
 from inr_jax.settings import AnyArray, Refused, Registry, about, declared
 
 Field = Callable[[Float[AnyArray, "n d"]], Float[Array, "n c"]]
@@ -73,7 +73,7 @@ def measured(image: Any, targets: Float[AnyArray, "*shape k"], observe: Callable
 
     No pixel is measured itself, so all are held out.
     """
-    image, targets = to_image(image), np.ascontiguousarray(targets, np.float32)
+    image, targets = to_picture(image).pixels, np.ascontiguousarray(targets, np.float32)
     train, pixels = np.arange(math.prod(targets.shape[:-1])), np.arange(math.prod(image.shape[:-1]))
     return Task(image, train.astype(np.int32), pixels.astype(np.int32), targets, Partial(observe, *arrays))
 
@@ -115,8 +115,8 @@ def split(
 ) -> Task:
     """The image with its pixels divided into training and held-out ones.
 
-    `image` is whatever `pixels.to_image` takes: (h, w, c), gray (h, w), or a signal (n,); `value_range` says which of
-    its values are black and white (`pixels.to_unit`): integers of 8 and 16 bits over their largest, floats in [0, 1].
+    `image` is whatever `pixels.to_picture` takes: (h, w, c), gray (h, w), or a signal (n,); `value_range` says which of
+    its values are black and white (`pixels.levels_of`): integers of 8 and 16 bits over their largest, floats in [0, 1].
 
     `all`: train on every pixel, none held out. `quarter`: train `[::2, ::2]`, hold out `[1::2, 1::2]`. `rows`: train
     the even rows, hold out the odd. `checkerboard`: train where row + column is even. `random`: train `fraction` of the
@@ -132,10 +132,19 @@ def split(
     """
     asked = {"split": kind, "fraction": fraction, "split_seed": seed, "validation": validation}
     kind, fraction, seed, validation = (setting.convert(asked[setting.name]) for setting in declared(split_task))
-    pixels = to_image(image, value_range)
-    if remark := narrow(pixels):
-        warnings.warn(f"the image: {remark}", stacklevel=2)
+    pixels = to_picture(image, value_range).pixels
+    for note in narrow(pixels):
+        warnings.warn(f"the image: {note}", stacklevel=2)
     return _divide(pixels, kind, fraction, seed, validation)
+
+
+def extrapolated(task: Task) -> float:
+    """The part of the held-out pixels that lie beyond the outermost training pixels; 0 where none are held out."""
+    if not (task.pixelwise and len(task.heldout)):
+        return 0.0
+    train, heldout = (np.stack(np.unravel_index(np.asarray(part), task.grid)) for part in (task.train, task.heldout))
+    inside = (heldout >= train.min(1, keepdims=True)) & (heldout <= train.max(1, keepdims=True))
+    return float(1 - inside.all(0).mean())
 
 
 @TASKS.register("split")

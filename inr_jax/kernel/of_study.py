@@ -1,7 +1,7 @@
 """Forecast of a study: what kernel regression predicts for its members without training them, as a table."""
 
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from inr_jax.data.problem import Data, load_task
 from inr_jax.fit.design import Design, Fit, Hyper, stack
 from inr_jax.fit.encodings import ENCODINGS
+from inr_jax.fit.task import Task
 from inr_jax.kernel.ntk import require_kernel
 from inr_jax.kernel.prediction import predict, validate
 from inr_jax.settings import Refused, catalogue, declared
@@ -34,22 +35,28 @@ class Forecast(NamedTuple):
 
 
 def forecast(
-    members: Sequence[Member], *, ridge: float = 1e-3, time: float | None = None, validation: bool = False
+    members: Sequence[Member],
+    *,
+    ridge: float = 1e-3,
+    time: float | None = None,
+    validation: bool = False,
+    task_of: Callable[[Data], Task] = load_task,
 ) -> Forecast:
     """Predict `psnr_heldout` and `psnr_train` of each member by kernel regression, and how well it was solved.
 
     With `validation` also `psnr_validated`, which no held-out pixel enters (`prediction.validate`). Members that differ
     in nothing that a kernel reads share a row's numbers; `seconds` are of all of them together over their number.
+    `task_of` gives the task of a member's data.
     Raises NotConverged rather than a wrong answer.
     """
     keys, refusals = [problem(each) for each in members], dict[str, None]()
     points: dict[Problem, dict[Point, None]] = {}
     for each, key in zip(members, keys, strict=True):
-        if reason := _refusal(*key):
+        if reason := _refusal(key[1], task_of(key[0])):
             refusals[reason] = None
         else:
             points.setdefault(key, {})[_point(each)] = None
-    found = {key: _numbers(*key, list(of), ridge, time, validation) for key, of in points.items()}
+    found = {key: _numbers(key[1], task_of(key[0]), list(of), ridge, time, validation) for key, of in points.items()}
     rows = [
         {**each.settings, **found[key][_point(each)]} for each, key in zip(members, keys, strict=True) if key in found
     ]
@@ -74,20 +81,20 @@ def _point(member: Member) -> Point:
     return tuple(sorted((name, value) for name, value in member.hyper.items() if name in read))
 
 
-def _refusal(data: Data, design: Design) -> str:
+def _refusal(design: Design, task: Task) -> str:
     """Why the design has no kernel there; empty if it has."""
     try:
-        require_kernel(design, len(load_task(data).grid))
+        require_kernel(design, len(task.grid))
     except Refused as refused:
         return str(refused)
     return ""
 
 
 def _numbers(
-    data: Data, design: Design, points: list[Point], ridge: float, time: float | None, validation: bool
+    design: Design, task: Task, points: list[Point], ridge: float, time: float | None, validation: bool
 ) -> dict[Point, dict[str, float]]:
     """The forecast at each point of a problem."""
-    task, start = load_task(data), clock.perf_counter()
+    start = clock.perf_counter()
     hypers = stack([Hyper(**dict(point)) for point in points])
     columns = predict(design, hypers, task, ridge=ridge, time=time)._asdict()
     if validation:

@@ -27,6 +27,7 @@ from inr_jax.report.text import (
 from inr_jax.report.view import RunView
 
 PNG_DPI = 130
+MOST_NOTES = 8
 HEADINGS = {"gap": "to the best (dB)", "published": "published (dB)"}
 
 
@@ -50,6 +51,7 @@ def _parts(view: RunView, sections: Sequence[Section], pictures: Mapping[str, by
         "title": escape(view.title),
         "lead": escape(lead),
         "finding": escape(finding.text) or "Nothing could be fitted.",
+        "notes": _notes_html(view.notes),
         "figures": "\n".join(_section_html(section, pictures[section.name]) for section in sections),
         "table_note": escape(_table_note(table, finding)),
         "table": _table_html(finding, view),
@@ -141,6 +143,15 @@ def _baselines_html(baselines: pd.DataFrame) -> str:
         for method, scores in means.iterrows()
     )
     return f"<h3>Without a network</h3><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _notes_html(notes: Sequence[str]) -> str:
+    """Return the notes as a list, the first of them; empty if there are none."""
+    if not notes:
+        return ""
+    more = [f"and {len(notes) - MOST_NOTES} more, in the column note of results.csv"] * (len(notes) > MOST_NOTES)
+    items = "".join(f"<li>{escape(note)}</li>" for note in [*notes[:MOST_NOTES], *more])
+    return f'<ul class="notes">{items}</ul>'
 
 
 def _definitions_html(pairs: Mapping[str, Any]) -> str:

@@ -10,10 +10,11 @@ import pandas as pd
 from jaxtyping import UInt8
 from PIL import Image
 
+from inr_jax.data.images import visible
 from inr_jax.fit.curves import picture_of
 from inr_jax.fit.metrics import METRICS
 from inr_jax.report.selection import best_curve, main_axis
-from inr_jax.report.summary import criterion, image_settings, varying_settings
+from inr_jax.report.summary import FILE_SETTINGS, criterion, image_settings, varying_settings
 from inr_jax.report.text import format_value
 from inr_jax.report.view import RunView
 
@@ -22,7 +23,7 @@ MOST_MEMBERS, MOST_PICTURES = 2000, 64
 # A picture that takes more bytes without loss is WebP of this quality: 25 kB for a photograph of 256x256.
 MOST_BYTES, QUALITY = 40_000, 92
 # The settings that decide what a member is fitted to, besides those of generated images.
-TARGET_SETTINGS = ("image", "size", "resize", "background")
+TARGET_SETTINGS = ("image", "size", *FILE_SETTINGS)
 FITTED = ("ok", "diverged", "pruned")
 
 
@@ -91,7 +92,7 @@ def _target_groups(table: pd.DataFrame) -> pd.Series:
 
 def encode_picture(picture: UInt8[np.ndarray, "h w c"]) -> str:
     """Return the picture as a data URI, without loss if that is small."""
-    image = Image.fromarray(picture if picture.shape[-1] == 3 else picture[..., 0])
+    image = Image.fromarray(visible(picture))
     exact, lossy = io.BytesIO(), io.BytesIO()
     image.save(exact, "WEBP", lossless=True)
     if len(exact.getvalue()) > MOST_BYTES:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from inr_jax.data.images import visible
 from inr_jax.fit import metrics
 from inr_jax.fit.curves import Curves
 from inr_jax.report import style
@@ -182,8 +183,7 @@ def plot_spectra(members: Sequence[Prediction]) -> Figure:
 
 
 def _show_image(axes: Axes, image: Float[np.ndarray, "h w c"], **options: Any) -> None:
-    shown = image.clip(0, 1)
-    axes.imshow(shown if image.shape[-1] == 3 else shown[..., 0], cmap="gray", vmin=0, vmax=1, **options)
+    axes.imshow(visible(image).clip(0, 1), cmap="gray", vmin=0, vmax=1, **options)
 
 
 def _plot_octaves(axes: Axes, member: TrainingCurves, count: int, labelled: bool) -> None:

@@ -15,13 +15,13 @@ from inr_jax.sweep.grid import MEASURED, REMARKS
 
 # Replicates of a setting, over which means are taken; not settings to compare.
 REPLICATES = ("image", "seed", "split_seed")
-# Settings that only image files read: blank for a generated image, which is no difference.
-FILE_SETTINGS = ("resize", "background")
+# Settings that some kinds of images do not read: blank for the others, which is no difference.
+FILE_SETTINGS = ("resize", "background", "value_range", "channels")
 # From this many replicates on, ± is the 95 % interval of the mean; of fewer, half the range.
 MIN_FOR_INTERVAL = 4
 # A member with one of these statuses is counted, but has no score that may enter a mean.
 EXCLUDED = ("diverged", "failed", "pruned")
-OUTCOMES = (*MEASURED, "status", "diverged_at", "seconds")
+OUTCOMES = (*MEASURED, "status", "diverged_at", "seconds", "note")
 
 
 class Summary(NamedTuple):

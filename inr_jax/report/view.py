@@ -32,6 +32,7 @@ class RunView:
     `metrics` are those of its score columns. `prediction` has scores of kernel regression by member number, and is None
     unless the run asked for theory. `settings` are the base values of the study, `units` those of settings; `facts`
     are shown as they are. `chosen_on` names the data that chose the settings, if these are not the data of this run.
+    `notes` are lines on what scores may hide.
     """
 
     title: str
@@ -49,6 +50,7 @@ class RunView:
     pictures: Callable[[Sequence[int]], dict[int, UInt8[np.ndarray, "..."]]]
     # Load the image or signal that a member is fitted to, in [0, 1].
     target: Callable[[int], Float[np.ndarray, "*grid c"]]
+    notes: Sequence[str] = ()
 
 
 def magnify_centre(member: MemberView, side: int) -> list[tuple[str, Float[np.ndarray, "..."]]]:

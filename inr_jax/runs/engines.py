@@ -1,12 +1,13 @@
 """Which of a study's members a process fits, and where: in this process, or as tasks of a Ray cluster (`ray.py`)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
-from inr_jax.data.problem import load_task
+from inr_jax.data.problem import Data
+from inr_jax.fit.task import Task
 from inr_jax.runs.events import Listener
 from inr_jax.runs.ray import finish_on_ray
 from inr_jax.runs.work import Failures, Work, finish_batch
@@ -34,7 +35,9 @@ def check_options(run: Run, shard: Shard, ray_address: str, distributed: bool) -
         raise Refused(f"--distributed and {share if shard.of > 1 else '--engine=ray'}: expected one of them")
 
 
-def share(batches: Sequence[Batch], shard: Shard, together: bool) -> list[Int[np.ndarray, " m"]]:
+def share(
+    batches: Sequence[Batch], shard: Shard, together: bool, task_of: Callable[[Data], Task]
+) -> list[Int[np.ndarray, " m"]]:
     """Return the places in each batch of the members that a shard fits: every member is in exactly one shard.
 
     Shares are runs of the study's members of about the same work; a batch whose members must be `together` is in one.
@@ -44,7 +47,7 @@ def share(batches: Sequence[Batch], shard: Shard, together: bool) -> list[Int[np
         return [np.arange(len(batch.rows)) for batch in batches]
     costs = []
     for batch in batches:
-        plan = planner.plan(batch.design, batch.hypers, load_task(batch.data))
+        plan = planner.plan(batch.design, batch.hypers, task_of(batch.data))
         costs.append(np.full(len(batch.rows), plan.step_flops * max(1, batch.design.steps)))
     ends = np.cumsum(np.concatenate(costs))
     middles = np.split(ends - np.concatenate(costs) / 2, np.cumsum([len(each) for each in costs])[:-1])

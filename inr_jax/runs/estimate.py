@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from inr_jax.data import images
-from inr_jax.data.problem import load_task
 from inr_jax.fit import member, metrics
 from inr_jax.fit.curves import picture_of
 from inr_jax.fit.design import member_of
+from inr_jax.fit.task import Task
 from inr_jax.runs.members import members_of
 from inr_jax.runs.record import Entry, Record
 from inr_jax.runs.work import Work, planned
@@ -24,18 +24,20 @@ CPU_FLOPS = 2e11
 
 def estimate_study(study: Study) -> list[str]:
     """Return lines: members, batches, chunk sizes, memory and work of a study. Nothing is fitted or written."""
-    made, keys, _ = members_of(study)
+    members = members_of(study)
+    made, keys = members.grid, members.keys
     swept = " x ".join(f"{len(values)} {name}" for name, values in study.axes.items())
     lines = [f"{study.name}:{study.variant}: {len(keys)} members" + (f" ({swept})" if swept else "")]
     total, results, checkpoints = 0.0, 0.0, 0
     for batch in batches(made, range(len(made))):
         work = Work(Record("."), study.run, batch, [keys[row] for row in batch.rows], np.arange(len(batch.rows)))
-        plan, (_, steps) = planned(batch, study.run, len(batch.rows)), remaining(work, {})
+        task = members.task(batch.data)
+        plan, (_, steps) = planned(batch, task, study.run, len(batch.rows)), remaining(work, {})
         flops = plan.step_flops * steps
-        result, checkpoint = member_bytes(batch, study.run)
+        result, checkpoint = member_bytes(batch, task, study.run)
         total, results = total + flops, results + len(batch.rows) * result
         checkpoints = max(checkpoints, 2 * plan.chunk * checkpoint)
-        size = images.format_size(load_task(batch.data).grid)
+        size = images.format_size(task.grid)
         lines.append(
             f"  {batch.design.encoding} + {batch.design.network} on {batch.data.image} {size}: "
             f"{len(batch.rows)} members, {batch.design.steps} steps, {plan.parameters:,} parameters each; "
@@ -67,9 +69,8 @@ def remaining(work: Work, finished: Mapping[str, Entry]) -> tuple[int, int]:
     return len(left), round(len(left) / settings * halving.member_steps(settings, steps, keep))
 
 
-def member_bytes(batch: Batch, run: Run) -> tuple[int, int]:
+def member_bytes(batch: Batch, task: Task, run: Run) -> tuple[int, int]:
     """Return what a finished member of a batch takes on disk, and what a checkpoint of one takes, in bytes."""
-    task = load_task(batch.data)
     state = member.shapes(batch.design, member_of(batch.hypers, 0), task)
     points = halving.points(batch.design.steps, run.history, run.keep)
     curves = 4 * len(points) * (2 + len(metrics.bands(max(task.grid))))

@@ -41,8 +41,8 @@ class RunFile:
     run: dict[str, Any] = dataclasses.field(default_factory=dict)
     # By the `module:function` of each custom function that members named, a digest of its module.
     code: dict[str, str] = dataclasses.field(default_factory=dict)
-    # By the image and what it was loaded with, a digest of each picture that members were fitted to.
-    pictures: dict[str, str] = dataclasses.field(default_factory=dict)
+    # By the image and what it was loaded with, of each picture that members were fitted to: digest, levels, notes.
+    pictures: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     # The data on which a run before this one chose its settings, in words; empty if none did.
     chosen_on: str = ""
     command: str = ""
@@ -100,12 +100,12 @@ def describe_study(study: Study) -> dict[str, Any]:
     return json.loads(json.dumps(fields, default=_plain))
 
 
-def pack(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> bytes:
+def pack(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], compress: bool = False) -> bytes:
     """Pack arrays and facts about them as one npz, with a digest of every array."""
     manifest = {"layout": LAYOUT, "about": about, "sha256": {name: _digest(array) for name, array in arrays.items()}}
     buffer = io.BytesIO()
     named: Any = {"manifest": np.frombuffer(json.dumps(manifest).encode(), np.uint8), **arrays}
-    np.savez(buffer, **named)
+    (np.savez_compressed if compress else np.savez)(buffer, **named)
     return buffer.getvalue()
 
 

@@ -1,18 +1,15 @@
 """What makes two requests the same run: the settings that its members read, its cases, and the pixels of its image."""
 
-import contextlib
 import hashlib
 import json
-import sys
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from inr_jax.data import images
-from inr_jax.data.problem import SOURCES, Data, load_task
+from inr_jax.data.problem import Data, load
 from inr_jax.runs.format import Damaged
 from inr_jax.runs.record import Record
-from inr_jax.settings import Refused, declared, imported
+from inr_jax.settings import Refused
 from inr_jax.sweep.grid import REMARKS, Grid, changed_settings, fields, setting_defaults
 from inr_jax.sweep.study import Study
 
@@ -45,34 +42,6 @@ def identify_second(study: Study, first: Mapping[str, Any]) -> dict[str, Any]:
 def fingerprint(identity: Mapping[str, Any]) -> str:
     """Return eight hexadecimal digits that name the identity."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-
-
-class Inputs(NamedTuple):
-    """What members are fitted with beside their settings, a digest of each: custom functions, and pictures.
-
-    `code` by `module:function`: of the whole module, since what a function calls is mostly beside it; one without a
-    file of its own has none. `pictures` by the image and what it is loaded with beside defaults.
-    """
-
-    code: dict[str, str]
-    pictures: dict[str, str]
-
-
-def digest_inputs(members: Grid, metrics: str, pixels: Mapping[Data, str]) -> Inputs:
-    """Return the inputs of members that are scored by these metrics, from a digest of the pixels of each data."""
-    texts = {value for kind in members.kinds for value in kind.like.settings.values() if isinstance(value, str)}
-    code = dict(_digests(sorted({*texts, *(name.strip() for name in metrics.split(","))})))
-    return Inputs(code, dict(sorted((_picture_name(data), digest) for data, digest in pixels.items())))
-
-
-def refuse_changed(record: Record, inputs: Inputs) -> None:
-    """Raise Refused where the code of a custom function, or a picture, is not that of the run in the folder."""
-    run = record.run
-    for what, before, now in (("code", run.code, inputs.code), ("picture", run.pictures, inputs.pictures)):
-        if changed := [name for name in now if before.get(name, now[name]) != now[name]]:
-            raise Refused(
-                f"the {what} of {', '.join(changed)} is not what members in {record.directory} were fitted with"
-            )
 
 
 def refuse_other(record: Record, identity: Mapping[str, Any]) -> None:
@@ -108,23 +77,7 @@ def _changed(study: Study) -> dict[str, Any]:
     return changed_settings({name: value for name, value in study.settings.items() if value is not None})
 
 
-def _digests(names: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for name in names:
-        if images.is_custom(name):
-            with contextlib.suppress(Refused):  # whoever calls it says why it cannot be imported
-                imported(name)
-                file = Path(getattr(sys.modules[name.partition(":")[0]], "__file__", None) or "")
-                if file.is_file():
-                    yield name, hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-
-
-def _picture_name(data: Data) -> str:
-    loader = {each.name: each.default for each in declared(SOURCES.find(data.image))}
-    given = [f"{name}={data[name]}" for name, default in loader.items() if data.get(name, default) != default]
-    return " ".join([data.image, *given])
-
-
 def _image_digest(study: Study) -> str:
     known = fields([study.settings]).data
     data = Data(**{name: value for name, value in study.settings.items() if name in known})
-    return images.digest(load_task(data).image)
+    return images.digest(load(data).picture.pixels)

@@ -1,91 +1,126 @@
 """The members of a study, and of a run folder: their settings and keys, and what a finished one has learned."""
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 from jaxtyping import Float
 
 from inr_jax.data import images
-from inr_jax.data.problem import load_task
+from inr_jax.data.problem import Data, Loaded, load
 from inr_jax.fit import member
-from inr_jax.runs.identity import Inputs, digest_inputs, refuse_changed
+from inr_jax.fit.pixels import Picture
+from inr_jax.fit.task import Task
+from inr_jax.runs.inputs import Inputs, describe_inputs, describe_picture, load_stored, picture_name, refuse_changed
 from inr_jax.runs.record import Entry, Record
-from inr_jax.settings import Refused
+from inr_jax.settings import AnyArray, Refused
 from inr_jax.sweep.fits import Network, Outcome
 from inr_jax.sweep.grid import Grid, Member, grid
 from inr_jax.sweep.study import Study
 
 
 class Members(NamedTuple):
-    """A study's members, with a key for each that names it in every run, and what they are fitted with."""
+    """A study's members, with a key for each that names it in every run, and what they are fitted to and with.
+
+    `load` loads the picture and the task of settings; `notes` tells what scores on each may hide, empty if nothing.
+    """
 
     grid: Grid
     keys: list[str]
     inputs: Inputs
+    load: Callable[[Data], Loaded]
+    notes: dict[Data, str]
+
+    def task(self, data: Data) -> Task:
+        """Return the task of these settings."""
+        return self.load(data).task
+
+    def picture_digest(self, data: Data) -> str:
+        """Return the digest of the picture of these settings."""
+        return self.inputs.pictures[picture_name(data)]["digest"]
+
+    def note_lines(self) -> list[str]:
+        """Return the notes, a line for each image that has some."""
+        return _lines((data, note) for data, note in self.notes.items())
+
+    def picture_lines(self) -> list[str]:
+        """Return the notes on pictures alone, a line for each that has some."""
+        pictures = self.inputs.pictures
+        return _lines((data, "; ".join(pictures[picture_name(data)]["notes"])) for data in self.notes)
 
 
-def members_of(study: Study) -> Members:
-    """Return the members of a study.
+def _lines(notes: Iterable[tuple[Data, str]]) -> list[str]:
+    return list(dict.fromkeys(f"image {data.image!r}: {note}" for data, note in notes if note))
+
+
+class Fitted(NamedTuple):
+    """A finished member: its settings, its outcome, the picture that it was fitted to and what was measured of it."""
+
+    member: Member
+    outcome: Outcome
+    picture: Picture
+    task: Task
+
+    @property
+    def network(self) -> Network:
+        """Return the network."""
+        (_, design, hyper, *_), (params, data, *_), task = self.member, self.outcome, self.task
+        return Network(design, hyper, params, data, len(task.grid), task.channels)
+
+    def render(self, size: tuple[int, ...] = ()) -> Float[AnyArray, "*size c"]:
+        """Return the image of the network, unclipped, at any size (none: its own picture's).
+
+        Raises Refused where a signal is asked for as an image, or an image as a signal.
+        """
+        own = self.task.grid
+        if size and len(size) != len(own):
+            raise Refused(f"--size={images.format_size(size)} does not fit a member of {images.format_size(own)}")
+        return self.network.predict(size or own)
+
+
+def members_of(study: Study, load: Callable[[Data], Loaded] = load) -> Members:
+    """Return the members of a study, fitted to what `load` loads.
 
     Raises Refused where a setting is wrong, an image cannot be read, or a custom function fails.
     """
     made = grid(study)
-    digests = {data: images.digest(load_task(data).image) for data in {kind.like.data for kind in made.kinds}}
+    pictures, notes = {}, {}
+    for data in dict.fromkeys(kind.like.data for kind in made.kinds):
+        loaded = load(data)
+        pictures[data], notes[data] = describe_picture(loaded.picture), "; ".join(loaded.notes)
     for like in {kind.like.design: kind.like for kind in made.kinds}.values():
-        member.shapes(like.design, like.hyper, load_task(like.data))
-    return Members(made, made.keys(digests), digest_inputs(made, study.run.metrics, digests))
+        member.shapes(like.design, like.hyper, load(like.data).task)
+    keys = made.keys({data: about["digest"] for data, about in pictures.items()})
+    return Members(made, keys, describe_inputs(made, study.run.metrics, pictures), load, notes)
 
 
 def restore_members(record: Record) -> Members:
-    """Return the members of a run folder in the order of results.csv.
+    """Return the members of a run folder in the order of results.csv, fitted to the pictures in it.
 
-    Raises what `members_of` does, and Refused where a custom function or a picture is not what they were fitted with.
+    Raises what `members_of` does, and Refused where a custom function is not what they were fitted with.
     """
-    members = members_of(record.run.restore_study())
+    members = members_of(record.run.restore_study(), partial(load_stored, record))
     refuse_changed(record, members.inputs)
     return members
 
 
-def read_member(record: Record, row: int) -> tuple[Member, Outcome]:
-    """Return the member in that row of results.csv, and its outcome.
+def read_member(record: Record, row: int) -> Fitted:
+    """Return the member in that row of results.csv, verified.
 
-    Raises Refused where there is no such member, or it was not fitted.
+    Raises Refused where there is no such member, or it was not fitted, and Damaged where its file has something else.
     """
-    made, keys, _ = restore_members(record)
-    if not 0 <= row < len(keys):
-        raise Refused(f"--member={row} is not there: {record.directory} has members 0 to {len(keys) - 1}")
+    members = restore_members(record)
+    if not 0 <= row < len(members.keys):
+        raise Refused(f"--member={row} is not there: {record.directory} has members 0 to {len(members.keys) - 1}")
     finished = record.members()
-    if keys[row] not in finished:
+    if members.keys[row] not in finished:
         raise Refused(f"--member={row} was not fitted")
-    return made[row], read_outcome(record, made[row], finished[keys[row]])
+    return read_fitted(record, members, row, finished[members.keys[row]])
 
 
-def read_outcome(record: Record, each: Member, entry: Entry) -> Outcome:
-    """Return a finished member's outcome, verified. Raises Damaged where the file has something else."""
-    return record.read_outcome(entry, member.shapes(each.design, each.hyper, load_task(each.data)))
-
-
-def network_of(each: Member, outcome: Outcome) -> Network:
-    """Return the network of a finished member."""
-    task = load_task(each.data)
-    return Network(each.design, each.hyper, outcome.params, outcome.data, len(task.grid), task.channels)
-
-
-def read_network(record: Record, row: int) -> Network:
-    """Return the network of the member in that row of results.csv.
-
-    Raises Refused where there is no such member, or it was not fitted.
-    """
-    return network_of(*read_member(record, row))
-
-
-def render_member(record: Record, row: int, size: tuple[int, ...] = ()) -> Float[np.ndarray, "*size c"]:
-    """Return the image of the member in that row of results.csv, unclipped, at any size (none: its own image's).
-
-    Raises Refused where there is no such member, or it was not fitted.
-    """
-    each, outcome = read_member(record, row)
-    own = load_task(each.data).grid
-    if size and len(size) != len(own):
-        raise Refused(f"--size={images.format_size(size)} does not fit a member of {images.format_size(own)}")
-    return network_of(each, outcome).predict(size or own)
+def read_fitted(record: Record, members: Members, row: int, entry: Entry) -> Fitted:
+    """Return a finished member, verified. Raises Damaged where the file has something else."""
+    each = members.grid[row]
+    picture, task = members.load(each.data)
+    outcome = record.read_outcome(entry, member.shapes(each.design, each.hyper, task))
+    return Fitted(each, outcome, picture, task)

@@ -6,7 +6,6 @@ import time
 import pandas as pd
 
 from inr_jax.data import interpolate
-from inr_jax.data.problem import load_task
 from inr_jax.fit import metrics
 from inr_jax.kernel.of_study import forecast
 from inr_jax.kernel.regression import NotConverged
@@ -24,7 +23,6 @@ from inr_jax.runs.results import (
 )
 from inr_jax.runs.stores import write
 from inr_jax.runs.view import view_run
-from inr_jax.sweep.grid import Grid
 from inr_jax.sweep.study import Study
 
 
@@ -33,15 +31,17 @@ def write_outputs(record: Record, members: Members, study: Study) -> None:
 
     The caller owns run.json, which gets the seconds that fitting took.
     """
-    made, keys, _ = members
-    table = results_table(record, made, keys)
+    made, keys = members.grid, members.keys
+    table = results_table(record, members)
     write_table(record, table)
     write_dataset(record, results_dataset(study, made, table, results_curves(record, keys)))
     record.update_run(**total_seconds(record))
-    write_table(record, baselines(made), "baselines.csv")
+    write_table(record, baselines(members), "baselines.csv")
     if study.run.theory:
         try:
-            write_table(record, forecast(made).table.reset_index(names="member"), "prediction.csv")
+            write_table(
+                record, forecast(made, task_of=members.task).table.reset_index(names="member"), "prediction.csv"
+            )
         except NotConverged as error:
             print(f"no prediction: {error}", file=sys.stderr)
     write_report(record, members)
@@ -65,12 +65,12 @@ def write_report(record: Record, members: Members) -> None:
             path.unlink(missing_ok=True)
 
 
-def baselines(members: Grid) -> pd.DataFrame:
+def baselines(members: Members) -> pd.DataFrame:
     """Return PSNR of interpolated training pixels, linear and cubic, for every image and split with held-out ones."""
     rows = []
-    problems = dict.fromkeys(kind.like.data for kind in members.kinds)
+    problems = dict.fromkeys(kind.like.data for kind in members.grid.kinds)
     for data in problems:
-        task = load_task(data)
+        task = members.task(data)
         if not (task.pixelwise and len(task.heldout)):
             continue
         for method in interpolate.METHODS:

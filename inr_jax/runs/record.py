@@ -3,6 +3,7 @@
 DIR/run.json            what was asked for and what it ran on (`RunFile`)
 DIR/members/*.npz       one file for each finished chunk: parameters, scores, curves. The truth.
 DIR/checkpoints/*.npz   how far unfinished members are, the last two of each chunk; removed when all are finished
+DIR/pictures/*.npz      the pixels that members are fitted to, each picture by its digest
 
 All else in the folder is made from these, at any time (`results.py`).
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from inr_jax.fit.curves import Curves
 from inr_jax.runs import stores
@@ -117,6 +119,19 @@ class Record:
         for path in before[:-1]:
             path.unlink(missing_ok=True)
 
+    def save_picture(self, digest: str, pixels: Float[np.ndarray, "*grid c"]) -> None:
+        """Write a picture that members are fitted to, by its digest, unless it is there."""
+        if not self.has_picture(digest):
+            write(self._picture(digest), pack({"pixels": pixels}, {}, compress=True))
+
+    def has_picture(self, digest: str) -> bool:
+        """Return whether there is a picture of this digest."""
+        return self._picture(digest).exists()
+
+    def read_picture(self, digest: str) -> Float[np.ndarray, "*grid c"]:
+        """Return the picture of this digest. Raises Damaged where there is none, or not what was written."""
+        return unpack(self._picture(digest))["pixels"]
+
     def members(self) -> dict[str, Entry]:
         """Return the finished members by key; a file that cannot be read holds none."""
         found: dict[str, Entry] = {}
@@ -209,7 +224,8 @@ class Record:
     def set_damaged_aside(self) -> list[str]:
         """Rename files that are not what was written; return a line for each."""
         lines = []
-        paths = [path for folder in ("members", "checkpoints") for path in (self.directory / folder).glob("[!.]*.npz")]
+        folders = ("members", "checkpoints", "pictures")
+        paths = [path for folder in folders for path in (self.directory / folder).glob("[!.]*.npz")]
         for path in [self.directory / "run.json", *sorted(paths)]:
             try:
                 _ = self.run if path.name == "run.json" else unpack(path)
@@ -230,6 +246,9 @@ class Record:
             entries = self._entries(path)
             if entries and all(key in members and members[key].step >= entry.step for key, entry in entries):
                 path.unlink(missing_ok=True)
+
+    def _picture(self, digest: str) -> Place:
+        return self.directory / "pictures" / f"{digest}.npz"
 
     def _entries(self, path: Place) -> list[tuple[str, Entry]]:
         """The members of a file, read once as long as the file stays the same; none where it cannot be read."""

@@ -21,6 +21,7 @@ from inr_jax.fit.design import Fit
 from inr_jax.fit.metrics import METRICS
 from inr_jax.runs import stores
 from inr_jax.runs.format import LAYOUT, unpack
+from inr_jax.runs.members import Members
 from inr_jax.runs.record import Entry, Record, by_file
 from inr_jax.runs.stores import Place, write
 from inr_jax.settings import Refused, catalogue
@@ -41,23 +42,25 @@ FIRST = (
 )
 
 
-def results_table(record: Record, grid: Grid, keys: Sequence[str]) -> pd.DataFrame:
-    """Return a row per member in the grid's order: settings, remarks and outcomes, blank where there is none.
+def results_table(record: Record, members: Members) -> pd.DataFrame:
+    """Return a row per member in the grid's order: settings, remarks, outcomes and a note, blank where there is none.
 
     A member that is neither finished nor known to have failed is `missing`. A score that a member's file lacks is NaN.
     """
-    members, failures = record.members(), record.run.failures
-    scores = score_names(members.values())
+    grid, finished, failures = members.grid, record.members(), record.run.failures
+    scores = score_names(finished.values())
     remarks = [name for name in REMARKS if any(value is not None for value in grid.remark(name))]
     outcomes = [
-        _outcome(members.get(key), steps, key in failures, scores)
-        for key, steps in zip(keys, grid.column("steps"), strict=True)
+        _outcome(finished.get(key), steps, key in failures, scores)
+        for key, steps in zip(members.keys, grid.column("steps"), strict=True)
     ]
     # Column by column: a row's dictionary takes ten times as much.
     table = {name: grid.column(name) for name in _columns(grid.names())}
     table |= {name: grid.remark(name) for name in remarks}
     names = (*MEASURED, *scores, "status", "diverged_at", "seconds")
-    return pd.DataFrame(table | dict(zip(names, zip(*outcomes, strict=True), strict=True)))
+    table |= {name: list(column) for name, column in zip(names, zip(*outcomes, strict=True), strict=True)}
+    notes = [members.notes[kind.like.data] or None for kind in grid.kinds]
+    return pd.DataFrame(table | {"note": [notes[kind] for kind in grid.kind]})
 
 
 def score_names(entries: Any) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from inr_jax.data import images
 from inr_jax.data.problem import load_task
 from inr_jax.kernel.of_study import problem
 from inr_jax.kernel.scale_curves import best_scale
@@ -20,14 +19,8 @@ from inr_jax.runs.environment import provenance
 from inr_jax.runs.estimate import estimate_study, remaining
 from inr_jax.runs.events import Listener, Progress, to_all
 from inr_jax.runs.format import LAYOUT, RunFile, describe_study
-from inr_jax.runs.identity import (
-    SEARCH,
-    fingerprint,
-    identify,
-    identify_second,
-    refuse_changed,
-    refuse_other,
-)
+from inr_jax.runs.identity import SEARCH, fingerprint, identify, identify_second, refuse_other
+from inr_jax.runs.inputs import refuse_changed
 from inr_jax.runs.members import Members, members_of
 from inr_jax.runs.outputs import finish_outputs
 from inr_jax.runs.record import PATIENCE, Entry, Record
@@ -126,10 +119,7 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
     if is_finished(record, request):
         record.tidy()
         return Status(record, [], 0)
-    _print(
-        images.notes(data.image, data.get("value_range", "dtype"))
-        for data in {kind.like.data for kind in members.grid.kinds}
-    )
+    _print(members.picture_lines())
     code, pictures = members.inputs
     inputs = {"code": record.run.code | code, "pictures": record.run.pictures | pictures}
     about = request.describe() | inputs
@@ -139,6 +129,8 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
         refuse_other(record, request.identity)  # another process may have begun another run meanwhile
         # Not finished until the report is: a run that is stopped from here on is resumed.
         record.update_run(**about, **started, finished="")
+        for data in members.notes:
+            record.save_picture(members.picture_digest(data), members.load(data).picture.pixels)
     failed = fit_missing(request, record, trackers, shard, ray_address)
     if shard.of > 1:
         _print(record.set_damaged_aside())  # what other shards wrote
@@ -148,9 +140,7 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
     if status.lacking and shard.of == 1:
         problem = f"{record.directory} lacks {status.lacking} members that were fitted"
         raise OSError(f"{problem}: do all machines reach the same folder?")
-    trackers.close(
-        lambda: results_table(record, members.grid, members.keys), sorted((record.directory / "figures").glob("*.png"))
-    )
+    trackers.close(lambda: results_table(record, members), sorted((record.directory / "figures").glob("*.png")))
     return status
 
 
@@ -169,13 +159,14 @@ def conclude(request: Request, record: Record, failed: Failures) -> Status:
 
 def fit_missing(request: Request, record: Record, listener: Listener, shard: Shard, ray_address: str) -> Failures:
     """Fit the members that the record lacks, or a share of them; a line for each that failed, by key."""
-    (made, keys, _), run = request.members, request.study.run
+    members, run = request.members, request.study.run
+    made, keys = members.grid, members.keys
     every = batches(made, range(len(made)))
-    shares = engines.share(every, shard, run.keep < 1)
+    shares = engines.share(every, shard, run.keep < 1, members.task)
     # The shards of a run wait for a chunk that another process fits, which does the same work.
     wait = math.inf if shard.of > 1 else 0.0
     works = [
-        Work(record, run, batch, [keys[row] for row in batch.rows], mine, wait)
+        Work(record, run, batch, [keys[row] for row in batch.rows], mine, members.picture_digest(batch.data), wait)
         for batch, mine in zip(every, shares, strict=True)
     ]
     finished = record.members()
@@ -200,7 +191,10 @@ def is_finished(record: Record, request: Request) -> bool:
     """Return whether a run as it is asked for is finished: every member there, and the outputs unchanged."""
     run, study = record.run, RunFile(**describe_study(request.study))
     same = (run.axes, run.cases, run.run.get("keep", 1.0)) == (study.axes, study.cases, study.run["keep"])
-    if not (run.finished and same) or set(request.members.keys) - set(record.members()):
+    members = request.members
+    if not (run.finished and same) or set(members.keys) - set(record.members()):
+        return False
+    if not all(record.has_picture(members.picture_digest(data)) for data in members.notes):
         return False
     return run.files == digest_results(record)
 
@@ -244,7 +238,7 @@ def choose(experiment: Experiment, first: Request, identity: dict[str, Any], rec
     assert experiment.second is not None
     variant = first.study.variant
     try:
-        cases = collect_cases(experiment.chosen, variant, results_table(record, first.members.grid, first.members.keys))
+        cases = collect_cases(experiment.chosen, variant, results_table(record, first.members))
     except Exception as error:
         raise Refused(f"chosen of {first.study.name}:{variant}: {type(error).__name__}: {error}") from error
     if not cases:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
+from inr_jax.data.images import visible
 from inr_jax.runs.events import ChunkFinished, Event, FinishedMember
 from inr_jax.runs.stores import Place
 from inr_jax.settings import Refused, imported, library, nearest
@@ -211,7 +212,8 @@ def _points(each: FinishedMember) -> list[tuple[int, dict[str, float]]]:
 
 
 def _colours(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
-    return picture if picture.shape[-1] == 3 else np.repeat(picture[..., :1], 3, axis=-1)
+    shown = visible(picture)
+    return shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, axis=-1)
 
 
 def _named(each: FinishedMember) -> str:

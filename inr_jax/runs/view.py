@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
-from inr_jax.data.problem import Problem, load_task
+from inr_jax.data.problem import Problem
 from inr_jax.fit.design import Fit, reads
 from inr_jax.fit.metrics import METRICS, Metric, column
 from inr_jax.report.text import describe_spread, find_best, format_baselines, format_table, format_value
 from inr_jax.report.view import MemberView, RunView
 from inr_jax.runs.format import RunFile
-from inr_jax.runs.members import Members, network_of, read_outcome
+from inr_jax.runs.members import Members, read_fitted
 from inr_jax.runs.record import Record
 from inr_jax.runs.results import read_pictures, read_table, score_names
 from inr_jax.settings import Refused, catalogue
@@ -22,12 +22,12 @@ from inr_jax.sweep.grid import Grid
 
 def view_run(record: Record, members: Members) -> RunView:
     """Return the view of a run whose tables are written."""
-    run, finished, (made, keys, _) = record.run, record.members(), members
+    run, finished, made, keys = record.run, record.members(), members.grid, members.keys
 
     def member(row: int) -> MemberView:
-        outcome = read_outcome(record, made[row], finished[keys[row]])
-        network, task = network_of(made[row], outcome), load_task(made[row].data)
-        return MemberView(network, task, finished[keys[row]].steps, outcome.curves)
+        entry = finished[keys[row]]
+        fitted = read_fitted(record, members, row, entry)
+        return MemberView(fitted.network, fitted.task, entry.steps, fitted.outcome.curves)
 
     def pictures(rows: Sequence[int]) -> dict[int, UInt8[np.ndarray, "..."]]:
         found = read_pictures(record, [keys[row] for row in rows])
@@ -45,7 +45,8 @@ def view_run(record: Record, members: Members) -> RunView:
         chosen_on=run.chosen_on,
         member=member,
         pictures=pictures,
-        target=lambda row: np.asarray(load_task(made[row].data).image),
+        target=lambda row: np.asarray(members.task(made[row].data).image),
+        notes=members.note_lines(),
     )
 
 

@@ -8,15 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from inr_jax.data.problem import load_task
 from inr_jax.fit import member
 from inr_jax.fit.curves import Curves
 from inr_jax.fit.design import member_of
 from inr_jax.fit.metrics import metric_names
+from inr_jax.fit.task import Task
 from inr_jax.runs import signals
 from inr_jax.runs.checkpoints import Keeper, Pace
 from inr_jax.runs.environment import Stopwatch, device
 from inr_jax.runs.events import ChunkFinished, ChunkStarted, FinishedMember, Listener, Note
+from inr_jax.runs.inputs import load_stored_task
 from inr_jax.runs.record import Record, chunk_name
 from inr_jax.sweep import ensemble, halving
 from inr_jax.sweep.chunks import chunk_by_chunk, padded
@@ -33,7 +34,8 @@ Places = Int[np.ndarray, " _"]
 class Work(NamedTuple):
     """The members of a batch that are to be fitted, and where: `mine` are their places in the batch.
 
-    A chunk that another process is fitting is waited for, for `wait` seconds; beyond them it is an error.
+    The picture that they are fitted to is in the record, by its digest. A chunk that another process is fitting is
+    waited for, for `wait` seconds; beyond them it is an error.
     """
 
     record: Record
@@ -41,7 +43,13 @@ class Work(NamedTuple):
     batch: Batch
     keys: list[str]
     mine: Places
+    picture: str = ""
     wait: float = 0.0
+
+    @property
+    def task(self) -> Task:
+        """What is measured."""
+        return load_stored_task(self.record, self.batch.data, self.picture)
 
     @property
     def rungs(self) -> list[int]:
@@ -128,7 +136,7 @@ def reach(work: Work, places: Places, goal: Goal, emit: Listener) -> Failures:
     saved = work.record.run.plans.get(name)
     with Stopwatch() as watch:
         # As it began, if it did: chunk and block change bits.
-        plan = Plan(**saved) if saved else planned(work.batch, work.run, goal.among)
+        plan = Plan(**saved) if saved else planned(work.batch, work.task, work.run, goal.among)
     compiling = watch.compiling
 
     def fit_one(places: Places, plan: Plan, wait: float) -> None:
@@ -162,8 +170,8 @@ def fit_chunk(
 
     `compiling` are seconds that compiling its program took before.
     """
-    record, (design, data, hypers, _) = work.record, work.batch
-    keys, full, task = [work.keys[place] for place in places], padded(places, plan.chunk), load_task(data)
+    record, (design, _, hypers, _), task = work.record, work.batch, work.task
+    keys, full = [work.keys[place] for place in places], padded(places, plan.chunk)
     points = halving.points(design.steps, work.run.history, work.run.keep)
     hypers, metrics = member_of(hypers, full), metric_names(work.run.metrics)
     with record.lock(chunk_name(keys), wait), signals.postpone():
@@ -186,10 +194,9 @@ def fit_chunk(
                 keeper.save(last)
 
 
-def planned(batch: Batch, run: Run, among: int) -> Plan:
+def planned(batch: Batch, task: Task, run: Run, among: int) -> Plan:
     """Return the plan for so many members of a batch, by the planner and by the memory that their program needs."""
-    task, hypers = load_task(batch.data), member_of(batch.hypers, np.resize(np.arange(len(batch.rows)), among))
-    metrics = metric_names(run.metrics)
+    hypers, metrics = member_of(batch.hypers, np.resize(np.arange(len(batch.rows)), among)), metric_names(run.metrics)
     return ensemble.planned(batch.design, hypers, task, run.chunk, run.pixel_block, run.features, metrics)
 
 
@@ -215,7 +222,7 @@ def _resume(
 
     A member that fills up the chunk stands there repeatedly.
     """
-    design, hyper, task = work.batch.design, member_of(work.batch.hypers, 0), load_task(work.batch.data)
+    design, hyper, task = work.batch.design, member_of(work.batch.hypers, 0), work.task
     distinct = list(dict.fromkeys(keys))
     found = work.record.read_checkpoint(distinct, points, partial(member.shapes, design, hyper, task))
     if not found:

@@ -24,7 +24,7 @@ REMARKS = ("label", "published")
 MEASURED = ("rms_frequency",)
 # Of a member: measured values, scores, and how it ended.
 SCORES = tuple(METRICS)
-OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds")
+OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds", "note")
 # What a custom setting may not be called: it is a column or a dimension of the results already.
 RESERVED = (
     *(*REMARKS, *OUTCOMES),

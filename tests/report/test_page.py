@@ -23,7 +23,7 @@ from inr_jax.fit.metrics import METRICS
 from inr_jax.report.page import render_report
 from inr_jax.report.page_data import page_data, spread_evenly
 from inr_jax.report.view import RunView
-from inr_jax.runs.members import read_member, render_member
+from inr_jax.runs.members import read_member
 from inr_jax.runs.record import Record
 from inr_jax.runs.results import read_table
 from tests.report.views import make_view
@@ -59,7 +59,7 @@ def test_the_page_holds_every_member_with_its_scores_and_what_it_shows(finished_
             "seed": str(row["seed"]),
         }
         np.testing.assert_allclose(each["scores"], row[found["scores"]].astype(float), rtol=1e-5)
-        shown, true = opened(each["picture"]), render_member(record, each["row"]).clip(0, 1)
+        shown, true = opened(each["picture"]), read_member(record, each["row"]).render().clip(0, 1)
         assert metrics.psnr(shown / np.float32(255), true) > 30
     (target,) = found["targets"]
     assert metrics.psnr(opened(target) / np.float32(255), images.load("astronaut", 16)) > 30
@@ -69,8 +69,8 @@ def test_the_page_holds_every_member_with_its_scores_and_what_it_shows(finished_
 def test_a_run_keeps_what_each_member_shows_to_the_nearest_of_256_values(finished_run):
     record = Record(finished_run)
     for row in (0, 5):
-        _, fitted = read_member(record, row)
-        want = images.to_bytes(render_member(record, row))
+        fitted = read_member(record, row).outcome
+        want = images.to_bytes(read_member(record, row).render())
         assert np.abs(fitted.picture.astype(int) - want).max() <= 1
 
 

@@ -12,6 +12,7 @@ import pytest
 from experiments import report, sweep
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import exit_status
+from inr_jax.data.problem import load_task
 from inr_jax.runs import engines
 from inr_jax.runs.engines import Shard
 from inr_jax.runs.members import members_of
@@ -75,7 +76,7 @@ def test_every_member_is_in_exactly_one_share(of, together):
     )
     made = members_of(loaded.study).grid
     those = batches(made, range(len(made)))
-    shares = [engines.share(those, Shard(number, of), together) for number in range(of)]
+    shares = [engines.share(those, Shard(number, of), together, load_task) for number in range(of)]
     for place, batch in enumerate(those):
         rows = np.concatenate([share[place] for share in shares])
         assert sorted(rows) == list(range(len(batch.rows)))
@@ -87,8 +88,10 @@ def test_shares_are_of_about_the_same_work_though_members_are_not():
     loaded = configuration.load("experiments/configs/scale.py:quick", [("axes.width", "8,64,256")])
     made = members_of(loaded.study).grid
     those = batches(made, range(len(made)))
-    costs = np.asarray([planned(each, loaded.study.run, len(each.rows)).step_flops for each in those])
-    shares = [engines.share(those, Shard(number, 4), False) for number in range(4)]
+    costs = np.asarray(
+        [planned(each, load_task(each.data), loaded.study.run, len(each.rows)).step_flops for each in those]
+    )
+    shares = [engines.share(those, Shard(number, 4), False, load_task) for number in range(4)]
     work = [sum(len(mine) * cost for mine, cost in zip(share, costs, strict=True)) for share in shares]
     assert max(work) - min(work) <= 2 * costs.max()
     assert costs.max() > 5 * costs.min()

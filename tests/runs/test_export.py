@@ -15,7 +15,7 @@ from experiments import export, report, sweep
 from inr_jax.cli.arguments import exit_status
 from inr_jax.fit.task import pixel_coordinates
 from inr_jax.runs import export as exports
-from inr_jax.runs.members import render_member
+from inr_jax.runs.members import read_member
 from inr_jax.runs.record import Record
 from inr_jax.settings import Refused
 
@@ -141,7 +141,7 @@ def test_the_table_and_a_member_are_exported_by_a_command(run, tmp_path, capsys)
         assert exit_status(export.main, [str(run), "--member=3", f"--out={tmp_path / 'member'}{ending}"]) == 0
     network = inr.load_network(tmp_path / "member.safetensors")
     assert (network.hyper.scale, network.hyper.seed) == (4.0, 1)
-    image = render_member(Record(run), 3)
+    image = read_member(Record(run), 3).render()
     np.testing.assert_array_equal(network.predict((16, 16)), image)
 
 

@@ -53,7 +53,7 @@ def invented(asked: list[tuple[str, str]], chunk: int, folder: Path) -> int:
     """Write the run's members but for those of one chunk; how many there are in all."""
     request, record = Request.of(configuration.load(STUDY, asked).study), Record(folder)
     record.update_run(**request.describe())
-    made, keys, _ = request.members
+    made, keys = request.members.grid, request.members.keys
     (batch,) = batches(made, range(len(made)))
     state = member.shapes(batch.design, made[0].hyper, load_task(batch.data))
     points = ensemble.history_steps(batch.design.steps, request.study.run.history)
