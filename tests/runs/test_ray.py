@@ -17,6 +17,8 @@ from tests.slow.cluster_faults import ended, on, start, working
 ray = pytest.importorskip("ray")
 # One cluster, not one for each of the processes that run tests.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+# Ray forks to start a node; where a test before has used JAX in this process, JAX warns of it.
+pytestmark += [pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called")]
 
 
 @pytest.fixture(scope="module")
