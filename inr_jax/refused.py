@@ -33,6 +33,14 @@ def library(name: str, extra: str) -> Any:
         raise Refused(f"{error.name} is not installed: pip install 'inr-jax[{extra}]'") from None
 
 
+def check_text(text: str, of: str) -> None:
+    """Raise Refused for a text that no file of UTF-8 can hold, such as a file's name in another encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Refused(f"{of}{text!r} is not UTF-8, which tables and reports are; rename the file") from None
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """What is allowed, and the closest match, as half a sentence.
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from inr_jax.refused import Refused, imported, library, nearest  # noqa: F401
+from inr_jax.refused import Refused, check_text, imported, library, nearest  # noqa: F401
 
 LARGEST = 2**31 - 1
 # Functions of the host take both NumPy's arrays and JAX's.
@@ -88,6 +88,8 @@ class Setting(NamedTuple):
         if not good:
             expected = {float: "a finite number", int: "a whole number", bool: "True or False", str: "text"}
             raise Refused(f"{self.name}={value!r} is not {expected.get(kind, kind.__name__)}")
+        if kind is str:
+            check_text(value, f"{self.name}=")
         return kind(value)
 
     def _check(self, value: Any) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from inr_jax.runs import environment, signals
-from inr_jax.settings import Refused, nearest
+from inr_jax.settings import Refused, check_text, nearest
 
 FIELD = "--config.FIELD"
 
@@ -35,6 +35,7 @@ class Command(argparse.ArgumentParser):
         """Return the arguments by name, with the overrides of fields in order as `fields`. Raises Refused."""
         known, rest, fields, tokens = self._option_string_actions, [], [], iter(argv)
         for token in tokens:
+            check_text(token, "")
             name, equals, value = token.partition("=")
             if name.startswith("--config.") and FIELD in known:
                 value = value if equals else next(tokens, "--")

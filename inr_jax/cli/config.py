@@ -8,6 +8,7 @@ from the table of the first; a variant for which it returns without a look at `r
 import ast
 import importlib.resources
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter
@@ -306,13 +307,26 @@ def _elements(name: str, text: str, kind: type) -> tuple:
         literal = ast.literal_eval(text)
         return tuple(literal) if isinstance(literal, tuple | list | range) else (literal,)
     except (ValueError, SyntaxError):
-        parts = [part.strip() for part in text.split(",") if part.strip()]
+        parts = text.split(",")
+    parts = _rejoin(parts) if name.rpartition(".")[2] == "image" else parts
+    parts = [part.strip() for part in parts if part.strip()]
     if kind is str:
         return tuple(parts)
     try:
         return tuple(ast.literal_eval(part) for part in parts)
     except (ValueError, SyntaxError):
         raise Refused(f"{name}={text!r} is not a list of values: e.g. {name}=1,2,4") from None
+
+
+def _rejoin(parts: Sequence[str]) -> list[str]:
+    """The parts of a text that was split at commas; those of a file that has commas in its name, as one."""
+    found, left = [], list(parts)
+    while left:
+        joined = [",".join(left[:count]) for count in range(len(left), 0, -1)]
+        path = next((each for each in joined if os.path.exists(each.strip())), left[0])
+        found.append(path)
+        del left[: path.count(",") + 1]
+    return found
 
 
 def _near(name: str, known: Sequence[str] | Mapping) -> str:

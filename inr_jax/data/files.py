@@ -76,7 +76,7 @@ def _read_others(path: str, header: bytes, value_range: Any, background: float) 
         if mode == "LAB" or (mode == "I" and picture.format != "PNG"):
             raise Refused(f"it is of kind {mode}, which has no agreed white; save it as RGB")
         upright = ImageOps.exif_transpose(picture)
-        if "transparency" in picture.info or mode in ("PA", "La", "RGBa"):
+        if "transparency" in picture.info or mode == "PA":
             upright = upright.convert("RGBA")
         elif mode in ("P", "CMYK", "YCbCr", "HSV"):
             upright = upright.convert("RGB")
@@ -84,11 +84,12 @@ def _read_others(path: str, header: bytes, value_range: Any, background: float) 
     if mode == "I":  # some versions of Pillow return 16 bits of gray as 32
         stored = stored.astype(np.uint16)
     alpha = None
-    if upright.mode in ("LA", "RGBA"):
+    if upright.mode.lower() in ("la", "rgba"):
         stored, alpha = stored[..., :-1], stored[..., -1:] / np.float32(255)
     levels = levels_of(stored, value_range)
     unit = levels.to_unit(stored)
-    return Picture(unit if alpha is None else _over(background, unit, alpha), levels, notes)
+    # The small letter is Pillow's for colours that are premultiplied.
+    return Picture(unit if alpha is None else _over(background, unit, alpha, upright.mode[-1] == "a"), levels, notes)
 
 
 def _read_tiff(path: str, value_range: Any, background: float) -> Picture | None:
@@ -123,8 +124,6 @@ def _read_tiff(path: str, value_range: Any, background: float) -> Picture | None
     unit = levels.to_unit(stored)
     if opacity is not None:
         unit = _over(background, unit, opacity, premultiplied)
-    if kind == "rgb" and len(extra) > (alpha is not None):
-        notes = (*notes, f"{unit.shape[-1]} channels are fitted, more than are colours; channels=0+1+2 takes these")
     return Picture(unit, levels, notes)
 
 

@@ -82,7 +82,9 @@ def read(
         pixels, levels, notes = to_picture(getattr(skimage.data, spec)())
     else:
         pixels, levels, notes = _read_file(spec, value_range, background)
-    pixels = _select(spec, pixels, channels)
+    pixels, found = _select(spec, pixels, channels), pixels.shape[-1]
+    if pixels.ndim == 3 and found not in (1, 3) and pixels.shape[-1] == found:
+        notes = (*notes, f"all of its {found} channels are fitted; channels=0+1 takes some")
     notes = (*notes, *narrow(pixels))
     if pixels.ndim == 2:
         if size not in (0, len(pixels)):

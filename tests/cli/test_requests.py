@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from experiments import render, report, sweep
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import Command, exit_status
+from inr_jax.data.problem import Data
 from inr_jax.runs.members import members_of
 from inr_jax.settings import Refused
 from inr_jax.sweep import grid
@@ -106,6 +107,29 @@ def test_an_axis_is_the_same_however_its_values_are_written(text):
 def test_names_of_an_axis_are_split_at_commas():
     study = configuration.load(SCALE, [("axes.image", "a.png,b.png"), ("axes.encoding", "basic, gaussian")]).study
     assert study.axes["image"] == ("a.png", "b.png") and study.axes["encoding"] == ("basic", "gaussian")
+
+
+@pytest.mark.parametrize(
+    "text", ["{0}", "astronaut,{0}", "{0}, astronaut", "{1},{0},astronaut", "['{0}', 'astronaut']"]
+)
+def test_a_comma_in_a_files_name_does_not_split_it(text, tmp_path):
+    names = [str(tmp_path / name) for name in ("one, two.png", "three.png")]
+    for name in names:
+        Path(name).touch()
+    values = configuration.load(SCALE, [("axes.image", text.format(*names))]).study.axes["image"]
+    assert values and set(values) <= {*names, "astronaut"} and names[0] in values
+
+
+@pytest.mark.parametrize(
+    "argument", ["--config.image=caf\udce9.png", "--config.axes.image=caf\udce9.png", "--out=\udce9"]
+)
+def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_fitted(argument, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert asked("--config=scale:quick", argument) == 2
+    said = capsys.readouterr().err
+    assert "not UTF-8" in said and said.count("\n") == 1 and not list(tmp_path.iterdir())
+    with pytest.raises(Refused, match=r"image='caf.*not UTF-8"):
+        Data(image="caf\udce9.png")
 
 
 def test_values_may_follow_after_a_blank(capsys):

@@ -1,5 +1,6 @@
 """Images: what is read is what is in the file, from 0 to 1."""
 
+import importlib.util
 import os
 import re
 import struct
@@ -574,3 +575,151 @@ def test_a_function_that_makes_no_image_is_refused_in_one_line(sources, name, sa
     with pytest.raises(Refused, match=re.escape(says)) as refused:
         images.load(f"own_sources:{name}", 8)
     assert "\n" not in str(refused.value) and name in str(refused.value)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize(("photometric", "channels"), [("minisblack", 2), ("minisblack", 5), ("rgb", 4), ("rgb", 6)])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_a_channel_that_is_not_declared_alpha_is_a_channel(tmp_path, dtype, photometric, channels, planar):
+    """Microscopes write two or five samples of no kind, satellites RGB and near infrared; tifffile wrote these."""
+    white = 1.0 if dtype == np.float32 else np.iinfo(dtype).max
+    pixels = (np.random.default_rng(0).random((6, 9, channels)) * white).astype(dtype)
+    stored = pixels if planar == "contig" else np.moveaxis(pixels, -1, 0)
+    extra = ["unspecified"] * (channels - (3 if photometric == "rgb" else 1))
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric=photometric, planarconfig=planar, extrasamples=extra)
+    picture = images.read(str(tmp_path / "a.tif"), 0, "crop", 0.5, "dtype", "all", {})
+    np.testing.assert_allclose(picture.pixels, pixels / white, atol=1e-7)
+    assert picture.notes == (f"all of its {channels} channels are fitted; channels=0+1 takes some",)
+    one = images.load(str(tmp_path / "a.tif"), channels=channels - 1)
+    np.testing.assert_array_equal(one, picture.pixels[..., [-1]])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("kind", ["unassalpha", "assocalpha"])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_alpha_is_applied_once_whether_colours_are_premultiplied_or_not(tmp_path, dtype, kind, colours):
+    chance = np.random.default_rng(0)
+    color, alpha = chance.random((6, 9, colours)), chance.random((6, 9, 1))
+    alpha[0] = 1
+    white = 1.0 if dtype == np.float32 else np.iinfo(dtype).max
+    stored = np.concatenate([color * alpha if kind == "assocalpha" else color, alpha], -1) * white
+    stored = stored.astype(dtype) if dtype == np.float32 else np.rint(stored).astype(dtype)
+    photometric = "rgb" if colours == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric=photometric, planarconfig="contig", extrasamples=[kind])
+    image = images.load(str(tmp_path / "a.tif"), background=0.25)
+    np.testing.assert_allclose(image, color * alpha + 0.25 * (1 - alpha), atol=1e-5 + 1.5 * (white > 1) / white)
+
+
+def test_alpha_beside_another_channel_lies_over_the_background_and_the_channel_stays(tmp_path):
+    pixels = noise(6, 9, 5, dtype=np.uint16)
+    extra = ["unspecified", "unassalpha"]
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", planarconfig="contig", extrasamples=extra)
+    values, alpha = pixels[..., :4] / 65535, pixels[..., 4:] / 65535
+    with pytest.warns(UserWarning, match="all of its 4 channels"):
+        image = images.load(str(tmp_path / "a.tif"))
+    np.testing.assert_allclose(image, values * alpha + 1 - alpha, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"), [("all", [0, 1, 2]), ("2", [2]), ("2+0", [2, 0]), ((1, 2), [1, 2]), (1, [1])]
+)
+def test_channels_are_taken_by_their_numbers(asked, wanted):
+    whole = images.load("astronaut", 16)
+    np.testing.assert_array_equal(images.load("astronaut", 16, channels=asked), whole[..., wanted])
+
+
+@pytest.mark.parametrize("asked", ["3", "-1", "", "0,1", "red", "0+3", 7, (0, 9)])
+def test_a_channel_that_is_not_there_is_refused_with_those_that_are(asked):
+    with pytest.raises(Refused, match=r"channels=.*has 3; allowed: all, or numbers from 0 to 2"):
+        images.load("astronaut", 16, channels=asked)
+
+
+@pytest.mark.parametrize("white", [1, 15, 255, 1023, 65535])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_graymap_or_pixmap_keeps_its_bits_and_its_own_white(tmp_path, white, channels, plain):
+    """As Netpbm documents them: P2 and P3 are text, P5 and P6 bytes, from 256 on two, the most significant first."""
+    pixels = np.random.default_rng(0).integers(0, white, (5, 7, channels), endpoint=True)
+    magic = {(1, True): "P2", (3, True): "P3", (1, False): "P5", (3, False): "P6"}[channels, plain]
+    path = tmp_path / ("a.pgm" if channels == 1 else "a.ppm")
+    body = (
+        " ".join(map(str, pixels.ravel())).encode()
+        if plain
+        else pixels.astype("u1" if white < 256 else ">u2").tobytes()
+    )
+    path.write_bytes(f"{magic}\n# from a scanner\n7 5\n{white}\n".encode() + body)
+    np.testing.assert_allclose(images.load(str(path)), pixels / white, atol=1e-7)
+    np.testing.assert_allclose(images.load(str(path), value_range=f"0:{2 * white}"), pixels / white / 2, atol=1e-7)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(Refused, match="cannot be read"):
+        images.load(str(path))
+
+
+def test_a_graymap_that_claims_to_be_huge_is_refused_from_its_header(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 100000 100000 65535\n")
+    with pytest.raises(Refused, match="at most"):
+        images.load(str(tmp_path / "a.pgm"))
+
+
+def test_signed_bytes_are_not_taken_for_unsigned_ones(tmp_path):
+    pixels = np.arange(-50, 4, dtype=np.int8).reshape(6, 9)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack")
+    with pytest.raises(Refused, match="int8, here from -50 to 3, have no agreed white"):
+        images.load(str(tmp_path / "a.tif"))
+    np.testing.assert_allclose(
+        images.load(str(tmp_path / "a.tif"), value_range="-50:3")[..., 0], (pixels + 50.0) / 53, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "bmp", "pbm"])
+def test_one_bit_is_black_or_white_as_imageio_reads_it(tmp_path, kind):
+    pixels = noise(6, 9) > 127
+    Image.fromarray(pixels).save(tmp_path / f"a.{kind}")
+    np.testing.assert_array_equal(images.load(str(tmp_path / f"a.{kind}"))[..., 0], pixels)
+    other = np.asarray(iio.imread(tmp_path / f"a.{kind}"), float)
+    np.testing.assert_array_equal(images.load(str(tmp_path / f"a.{kind}"))[..., 0], other / max(other.max(), 1))
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_bilevel_tiff_of_either_polarity_is_what_its_tag_says(tmp_path, inverted):
+    """TIFF 6.0, section 3: of kind 0 (WhiteIsZero) a bit of 0 is white, of kind 1 black."""
+    bits = noise(6, 8) > 127
+    fields = [(256, 4, 8), (257, 4, 6), (258, 3, 1), (259, 3, 1), (262, 3, 0 if inverted else 1)]
+    fields += [(273, 4, 0), (277, 3, 1), (278, 4, 6), (279, 4, 6)]
+    start = 8 + 2 + 12 * len(fields) + 4
+    data = b"II*\0" + struct.pack("<IH", 8, len(fields))
+    for tag, size, value in fields:
+        data += struct.pack("<HHI", tag, size, 1) + struct.pack("<I", start if tag == 273 else value)
+    (tmp_path / "a.tif").write_bytes(data + struct.pack("<I", 0) + np.packbits(bits, axis=1).tobytes())
+    np.testing.assert_array_equal(images.load(str(tmp_path / "a.tif"))[..., 0], bits != inverted)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_png_of_few_bits_spans_black_to_white(tmp_path, depth):
+    """W3C PNG, 13.12: samples of fewer bits are scaled so that the largest is white."""
+    values = np.arange(8).reshape(1, 8) % 2**depth
+    bits = (values[..., None] >> np.arange(depth)[::-1]) & 1
+    rows = b"\0" + np.packbits(bits.reshape(1, -1), axis=1).tobytes()
+    path = png(tmp_path / "a.png", 8, 2, depth, 0, rows * 2)
+    np.testing.assert_allclose(images.load(path)[..., 0], np.repeat(values, 2, 0) / (2**depth - 1), atol=1e-6)
+
+
+def test_a_tiff_whose_compression_needs_a_library_is_read_with_it_and_says_which_without_it(tmp_path):
+    pixels = noise(6, 9, dtype=np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "a.tif", compression="tiff_lzw")
+    if importlib.util.find_spec("imagecodecs"):
+        np.testing.assert_allclose(images.load(str(tmp_path / "a.tif"))[..., 0], pixels / 65535, atol=1e-7)
+    else:
+        with pytest.raises(Refused, match=r"imagecodecs is not installed: pip install 'inr-jax\[tiff\]'"):
+            images.load(str(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("black_first", [True, False])
+def test_levels_give_back_the_values_that_a_file_has(tmp_path, black_first):
+    pixels = noise(6, 9, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack" if black_first else "miniswhite")
+    picture = images.read(str(tmp_path / "a.tif"), 0, "crop", 1.0, "dtype", "all", {})
+    np.testing.assert_array_equal(picture.levels.restore(picture.pixels)[..., 0], pixels)
+    again = tmp_path / "b.tif"
+    again.write_bytes(images.to_tiff(picture.levels.restore(picture.pixels), not black_first))
+    np.testing.assert_array_equal(images.load(str(again)), picture.pixels)
