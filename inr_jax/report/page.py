@@ -46,7 +46,8 @@ def _parts(view: RunView, sections: Sequence[Section], pictures: Mapping[str, by
     """Return the parts of the page's template that show the results."""
     table, finding = view.table, find_best(view.table, view.chosen_on, view.metrics)
     excluded = ", ".join(f"{n} {status}" for status, n in table["status"].value_counts().items() if status != "ok")
-    lead = f"{len(table)} members on {describe_images(table)}" + (f"; {excluded}" if excluded else "")
+    members = "1 member" if len(table) == 1 else f"{len(table)} members"
+    lead = f"{members} on {describe_images(table)}" + (f"; {excluded}" if excluded else "")
     return {
         "title": escape(view.title),
         "lead": escape(lead),
