@@ -121,13 +121,14 @@ class Registry(dict[str, Any]):
         super().__init__()
         self.kind, self.adapt, self.custom = kind, lru_cache(adapt), custom
 
-    def register(self, name: str = "", **defaults: Any) -> Callable[[Callable], Callable]:
-        """Decorator that adds a function by its name; `defaults` replace "auto" in settings of these names."""
+    def register(self, name: str = "", **defaults: Any) -> Callable[[Any], Any]:
+        """Decorator that adds a row, a function by its name; where it is chosen, `defaults` are those of settings."""
 
-        def add(function: Callable) -> Callable:
-            vars(function)["defaults"] = defaults
-            self[name or function.__name__] = function
-            return function
+        def add(row: Any) -> Any:
+            function = row[-1] if isinstance(row, tuple) else row
+            function.defaults = defaults
+            self[name or function.__name__] = row
+            return row
 
         return add
 
@@ -154,6 +155,12 @@ class Registry(dict[str, Any]):
     def __eq__(self, other: object) -> bool:
         """Only itself."""
         return self is other
+
+
+def meaning(row: Any) -> str:
+    """The first line of the docstring of a registry's row, of its last function if it has several; else its label."""
+    functions = [each for each in row if callable(each)] if isinstance(row, tuple) else [row]
+    return (functions[-1].__doc__ or getattr(row, "label", "")).strip().partition("\n")[0]
 
 
 def preset(function: Callable, meaning: str, **fixed: Any) -> Callable:
@@ -201,10 +208,24 @@ def catalogue(entry: Any) -> Mapping[str, Setting]:
     return found
 
 
+@lru_cache(maxsize=64)
+def row_defaults(entry: Any) -> Mapping[str, Mapping[str, Any]]:
+    """The defaults that depend on the chosen functions: by setting, those of each row; without "auto" ones."""
+    found: dict[str, dict[str, Any]] = {}
+    for setting in catalogue(entry).values():
+        for row_name, row in (setting.registry or {}).items():
+            function = row[-1] if isinstance(row, tuple) else row
+            for name, default in getattr(function, "defaults", {}).items():
+                if catalogue(entry)[name].default not in (AUTO, default):
+                    found.setdefault(name, {})[row_name] = default
+    return found
+
+
 def settle(entry: Any, given: Mapping[str, Any]) -> tuple[dict[str, Setting], dict[str, Any]]:
     """The settings that the entry reads where these are given, and the value of each, converted; None is not given.
 
-    "auto" becomes the default that the chosen functions were registered with. Raises Refused for what is not allowed.
+    The defaults that the chosen functions were registered with stand in the place of others, and of "auto".
+    Raises Refused for what is not allowed.
     """
     known, given = catalogue(entry), {name: value for name, value in given.items() if value is not None}
     while True:
@@ -226,6 +247,9 @@ def settle(entry: Any, given: Mapping[str, Any]) -> tuple[dict[str, Setting], di
             setting = known.get(setting.name, setting) if setting.default is Parameter.empty else setting
             if not setting.fixed and setting.default is not Parameter.empty:
                 reads.setdefault(setting.name, setting)
+        for name, setting in reads.items():
+            if setting.default != AUTO and name in automatic:
+                reads[name] = setting._replace(default=automatic[name])
         values = {name: setting.convert(given.get(name, setting.default)) for name, setting in reads.items()}
         reads = {name: s for name, s in reads.items() if s.about.when is None or s.about.when(values)}
         values = {name: values[name] for name in reads}

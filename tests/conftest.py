@@ -31,10 +31,6 @@ os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(CACHE), "JAX_PERSISTENT_CACHE_MI
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
-# The command of the fixture `finished_run`, but for its folder.
-FINISHED_RUN = ["--config=scale:quick", "--config.size=16", "--config.design.steps=20", "--config.design.width=16"]
-FINISHED_RUN += ["--config.design.frequencies=8", "--config.axes.scale=1,4,16", "--config.axes.seed=0,1"]
-
 SAVEFIG = Figure.savefig
 SKETCHES = {
     "png": base64.b64decode(
@@ -107,6 +103,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of six members with real figures, to read. To change it, copy it: `shutil.copytree`."""
     from experiments import sweep
     from inr_jax.cli.arguments import exit_status
+    from tests.commands import FINISHED_RUN
 
     out = tmp_path_factory.mktemp("finished") / "run"
     with pytest.MonkeyPatch.context() as patch:

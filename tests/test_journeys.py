@@ -18,7 +18,7 @@ from inr_jax.cli.arguments import exit_status
 from inr_jax.data import images
 from inr_jax.runs.format import read_about
 from inr_jax.runs.record import Record
-from tests.conftest import FINISHED_RUN
+from tests.commands import FINISHED_RUN
 
 STUDY, *SMALL, SCALES, SEEDS = FINISHED_RUN
 LINEAR_SGD = ["--config.design.output=linear", "--config.design.optimizer=sgd"]

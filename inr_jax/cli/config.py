@@ -24,7 +24,7 @@ from inr_jax.data.problem import Problem
 from inr_jax.data.synthetic import SYNTHETIC
 from inr_jax.fit.design import Fit
 from inr_jax.fit.metrics import METRICS
-from inr_jax.settings import AUTO, Refused, Registry, Setting, catalogue, declared, nearest
+from inr_jax.settings import AUTO, Refused, Registry, Setting, catalogue, declared, meaning, nearest, row_defaults
 from inr_jax.sweep.grid import Fields, fields
 from inr_jax.sweep.study import Experiment, Run, Study, collect_cases
 
@@ -41,6 +41,9 @@ def base(image: str = "", encoding: str = "", network: str = "") -> ConfigDict:
     config.design = ConfigDict({name: s.default for name, s in known.fit.items() if not s.traced})
     config.hyper = ConfigDict({name: s.default for name, s in known.fit.items() if s.traced})
     config.run = ConfigDict({setting.name: setting.default for setting in declared(Run)})
+    for name in row_defaults(Fit):
+        # Left to the function that is chosen.
+        config[_dotted(known, name).partition(".")[0]][name] = config_dict.placeholder(type(known.fit[name].default))
     config.axes, config.second = (ConfigDict(dict.fromkeys(known.every, ())) for _ in range(2))
     config.image = image or config.image
     config.design.encoding, config.design.network = encoding or config.design.encoding, network or config.design.network
@@ -116,15 +119,19 @@ def listed() -> dict[str, list[Row]]:
         "what is fitted": [Row(name, setting) for name, setting in known.data.items()],
         "a member": [Row(_dotted(known, name), known.fit[name]) for name in own],
     }
+    # Each field stands where it first appears, with all that read it.
+    group: dict[str, str] = {}
+    readers: dict[str, dict[str, None]] = {}
     for registry in _registries(Fit):
-        readers: dict[str, list[str]] = {}
         for name, row in registry.items():
             for setting in declared(row):
                 if not setting.fixed and setting.default is not Parameter.empty and setting.name not in own:
-                    readers.setdefault(setting.name, []).append(name)
-        rows = [Row(_dotted(known, name), known.fit[name], tuple(users)) for name, users in readers.items()]
-        own += readers
-        found |= {registry.kind: rows} if rows else {}
+                    group.setdefault(setting.name, registry.kind)
+                    readers.setdefault(setting.name, {})[name] = None
+    rows = {registry.kind: set(registry) for registry in _registries(Fit)}
+    for name, kind in group.items():
+        users = () if rows[kind] <= set(readers[name]) else tuple(readers[name])
+        found.setdefault(kind, []).append(Row(_dotted(known, name), known.fit[name], users))
     return found | {"how it is carried out": [Row(f"run.{setting.name}", setting) for setting in declared(Run)]}
 
 
@@ -133,10 +140,18 @@ def listing() -> str:
     lines = []
     for title, rows in listed().items():
         lines.append(f"{title}:")
-        lines += [_line(row.name, row.setting) + f" <{', '.join(row.readers)}>" * bool(row.readers) for row in rows]
+        lines += [_line(row.name, row.setting) + _readers(row) for row in rows]
     lines.append(f"  {'axes.NAME':<26} {'':<12} values of any field above but run.*, e.g. --config.axes.scale=1,2,4")
     second = "an axis of the run that follows, where its values differ from the first's"
     return "\n".join([*lines, f"  {'second.NAME':<26} {'':<12} {second}"])
+
+
+def _readers(row: Row) -> str:
+    """The rows that read a field, with their own defaults of it."""
+    defaults = row_defaults(Fit).get(row.setting.name, {})
+    names = dict.fromkeys([*row.readers, *defaults])
+    said = [f"{name}: {defaults[name]:g}" if name in defaults else name for name in names]
+    return f" <{', '.join(said)}>" if said else ""
 
 
 def _line(name: str, setting: Setting) -> str:
@@ -185,16 +200,11 @@ def known() -> str:
     for registry in (*_registries(Problem)[1:], *_registries(Fit), METRICS):
         custom = " (or module:function)" if registry.custom else ""
         lines.append(f"{registry.kind}{custom}:")
-        lines += [f"  {name:<12} {_meaning(row)}" for name, row in registry.items()]
+        width = max(map(len, registry))
+        lines += [f"  {name:<{width}}  {meaning(row)}" for name, row in registry.items()]
     lines.append("image (or a path, or module:function):")
     lines += [f"  {', '.join(images.SAMPLES)}", *(f"  synthetic:{name}" for name in SYNTHETIC)]
     return "\n".join(lines)
-
-
-def _meaning(row: Any) -> str:
-    """The first line of the docstring of a registry's row."""
-    function = getattr(row, "apply", None) or getattr(row, "function", None) or row
-    return (function.__doc__ or getattr(row, "label", "")).strip().partition("\n")[0]
 
 
 def _module(path: str) -> ModuleType:

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 import jax
@@ -125,7 +126,12 @@ def complete(design: Design, members: Hyper) -> Hyper:
 
 def assemble(design: Design, hyper: Mapping[str, Any]) -> Fit:
     """What the settings name: `encoding.apply`, `network(channels)`, `optimizer(rate)`, ..., each bound to its own."""
-    return bind(Fit, {**design, **hyper}, side=side(design.domain))()
+    return bind(Fit, {**_defaults(design), **design, **hyper}, side=side(design.domain))()
+
+
+@lru_cache(maxsize=1024)
+def _defaults(design: Design) -> Mapping[str, Any]:
+    return {name: setting.default for name, setting in reads(design).items()}
 
 
 def stack(members: Sequence[Hyper]) -> Hyper:

@@ -12,16 +12,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from inr_jax.fit.activations import ACTIVATIONS, Omega
+from inr_jax.fit.activations import ACTIVATIONS, Activation, Feed, Omega
 from inr_jax.fit.encodings import Variables
-from inr_jax.settings import AUTO, Refused, Registry, about, declared, preset
+from inr_jax.settings import AUTO, Refused, Registry, about, declared, meaning, preset
 
 NETWORKS = Registry("network")
 INITS = Registry("init")
 OUTPUTS = Registry("output")
-OUTPUTS |= {"sigmoid": nn.sigmoid, "linear": lambda x: x}
 # What the operands of hidden products are rounded to below float32. TF32 is rounded here, so that it costs the same
 # accuracy where the hardware has none.
 ROUNDED: dict[str, Callable[[Array], Array]] = {
@@ -63,6 +63,18 @@ def _float32_product(a: Array, b: Array) -> Array:
 _rounded_product.defvjp(_forward, _backward)
 
 
+@OUTPUTS.register()
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e^-x): values between 0 and 1."""
+    return nn.sigmoid(x)
+
+
+@OUTPUTS.register()
+def linear(x: Array) -> Array:
+    """The values as they are."""
+    return x
+
+
 def uniform(bound: Any) -> Callable:
     """An initializer that draws from U(-bound, bound)."""
     return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -1.0, 1.0) * bound
@@ -97,6 +109,19 @@ def siren(fan_in: int, first: bool, *, omega_0: Omega = 30.0) -> tuple[Callable,
     return uniform(bound), uniform(fan_in**-0.5)
 
 
+@INITS.register()
+def finer(
+    fan_in: int,
+    first: bool,
+    *,
+    omega_0: Omega = 30.0,
+    k: Annotated[ArrayLike, about("bound of the first biases of finer; 0: 1/√n", low=0.0)] = 0.0,
+) -> tuple[Callable, Callable]:
+    """SIREN's, but the first biases U(±k) (Liu et al. 2024, whose code for images leaves k to 1/√n)."""
+    weight, bias = siren(fan_in, first, omega_0=omega_0)
+    return weight, uniform(jnp.where(jnp.asarray(k) > 0, k, fan_in**-0.5)) if first else bias
+
+
 class Dense(nn.Module):
     """A layer on columns, one a pixel: Wx + b, W stored as (out, in).
 
@@ -117,6 +142,32 @@ class Dense(nn.Module):
         return product(self.precision, weight, x) + bias[:, None]
 
 
+class ComplexDense(nn.Module):
+    """A complex layer on columns of pairs, the real parts above the imaginary ones: one product of real matrices.
+
+    Its real and its imaginary weights and biases are drawn alike. Of the last layer only the real part is there.
+    """
+
+    width: int
+    kernel_init: Callable
+    bias_init: Callable
+    precision: str
+    last: bool
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "f2 n"]) -> Float[Array, "o n"]:
+        """The layer's outputs, pairs unless it is the last."""
+        shape = (len(x) // 2, self.width)
+        real, imaginary = (
+            self.param(name, lambda key: self.kernel_init(key, shape, jnp.float32).T)
+            for name in ("weight_real", "weight_imaginary")
+        )
+        rows = [[real, -imaginary]] if self.last else [[real, -imaginary], [imaginary, real]]
+        names = ("bias_real",) if self.last else ("bias_real", "bias_imaginary")
+        bias = jnp.concatenate([self.param(name, self.bias_init, (self.width,), jnp.float32) for name in names])
+        return product(self.precision, jnp.block(rows), x) + bias[:, None]
+
+
 class Mlp(nn.Module):
     """`depth` hidden layers of `width` with an activation each, and a last layer.
 
@@ -127,23 +178,48 @@ class Mlp(nn.Module):
     channels: int
     width: int
     depth: int
-    activation: Callable[[Array], Array]
+    activation: Callable[..., Array] | Activation
     initializers: Callable[[int, bool], tuple[Callable, Callable]] = flax
-    output: Callable[[Array], Array] = nn.sigmoid
+    output: Callable[[Array], Array] = sigmoid
     precision: str = "float32"
 
     @nn.compact
     def __call__(self, features: Float[Array, "n f"]) -> Float[Array, "n c"]:
         """The values at the features."""
-        x = features.T
+        x, feed = features.T, feed_of(self.activation)
         for layer in range(self.depth + 1):
-            last = layer == self.depth
+            first, last, complex_layer = layer == 0, layer == self.depth, feed.pairs and layer > 0
             # The last product is as small as it is decisive: always float32.
             precision = "float32" if last else self.precision
-            weight, bias = self.initializers(len(x), layer == 0)
-            x = Dense(self.channels if last else self.width, weight, bias, precision)(x)
-            x = x if last else self.activation(x)
+            width = self.channels if last else self.width * feed.maps
+            weight, bias = self.initializers(len(x) // (2 if complex_layer else 1), first)
+            name = f"Dense_{layer}"
+            if complex_layer:
+                x = ComplexDense(width, weight, bias, precision, last, name=name)(x)
+            else:
+                x = Dense(width, weight, bias, precision, name=name)(x)
+            x = x if last else self._activate(x, layer)
         return self.output(x).T
+
+    def _activate(self, z: Float[Array, "z n"], layer: int) -> Float[Array, "h n"]:
+        """The activation of a layer, with the numbers that it has learned."""
+        if not isinstance(self.activation, tuple):
+            return _call(self.activation, z, first=layer == 0)
+        draw, function = self.activation
+        drawn = lambda key: _call(draw, key, first=layer == 0)  # noqa: E731
+        return _call(function, self.param(f"activation_{layer}", drawn), z, first=layer == 0)
+
+
+def feed_of(activation: Any) -> Feed:
+    """The linear maps that an activation is fed."""
+    function = activation[-1] if isinstance(activation, tuple) else activation
+    return getattr(getattr(function, "func", function), "feed", Feed())
+
+
+def _call(function: Any, *arguments: Any, **provided: Any) -> Any:
+    """Call a function with those of these keywords that it takes."""
+    takes = {setting.name for setting in declared(getattr(function, "func", function))}
+    return function(*arguments, **{name: value for name, value in provided.items() if name in takes})
 
 
 def mlp(
@@ -167,7 +243,9 @@ def mlp(
     Raises Refused for an initialisation that reads settings which the activation does not, as SIREN's for a ReLU.
     """
     # Bound: activation, init and output are functions here.
-    reads = [{*getattr(function, "keywords", ())} for function in (init, activation)]
+    functions = activation if isinstance(activation, tuple) else (activation,)
+    theirs = {setting.name for row in ACTIVATIONS.values() for setting in declared(row)}
+    reads = [{*getattr(init, "keywords", ())} & theirs, {n for f in functions for n in getattr(f, "keywords", ())}]
     rule = getattr(getattr(init, "func", init), "__name__", "")
     if (unread := reads[0] - reads[1]) and rule in INITS:
         allowed = ", ".join(name for name, row in INITS.items() if {s.name for s in declared(row)} <= reads[1])
@@ -175,12 +253,9 @@ def mlp(
     return Mlp(channels, width, depth, activation, init, output, precision)  # type: ignore[arg-type]
 
 
-NETWORKS |= {
-    "relu": preset(mlp, "A ReLU MLP.", activation="relu"),
-    "siren": preset(
-        mlp, "SIREN: sin(ω0 (Wx + b)) in every hidden layer (Sitzmann et al. 2020, eq. 4).", activation="sine"
-    ),
-}
+# A network of each activation, by its name; of sines it is SIREN.
+for _name in ACTIVATIONS:
+    NETWORKS["siren" if _name == "sine" else _name] = preset(mlp, meaning(ACTIVATIONS[_name]), activation=_name)
 # Of activations that have no defaults of their own.
 NETWORKS.register(init="flax", output="sigmoid")(mlp)
 

@@ -31,7 +31,7 @@ def to_safetensors(network: Network) -> bytes:
     library("safetensors", "export")
     save = library("safetensors.numpy", "export").save
     tree = {"params": network.params, "data": network.data}
-    arrays = {name: np.ascontiguousarray(leaf) for name, leaf in flat(tree).items()}
+    arrays = {name: np.asarray(leaf, order="C") for name, leaf in flat(tree).items()}
     about = {
         "format": FORMAT,
         "design": _settings(network.design),

@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 
 from inr_jax.fit import networks
+from inr_jax.fit.activations import ACTIVATIONS
 from inr_jax.fit.design import Design, assemble, hypers, member_of
 from inr_jax.fit.networks import INITS, NETWORKS, OUTPUTS
 from inr_jax.settings import Refused, declared
@@ -225,8 +226,8 @@ def test_custom_initialisation_and_output_are_functions_too():
 
 
 def test_the_rules_and_outputs_that_come_along_are_those_that_the_tests_above_compare():
-    assert set(INITS) == {"flax", "torch", "glorot", "siren"} and set(OUTPUTS) == {"sigmoid", "linear"}
-    assert set(NETWORKS) == {"relu", "siren", "mlp"}
+    assert set(INITS) == {"flax", "torch", "glorot", "siren", "finer"} and set(OUTPUTS) == {"sigmoid", "linear"}
+    assert {"relu", "siren", "mlp"} == set(NETWORKS) - set(ACTIVATIONS) | {"relu"}
 
 
 @pytest.mark.parametrize("network", ["relu", "siren"])
