@@ -25,7 +25,7 @@ from inr_jax.runs.members import Members
 from inr_jax.runs.record import Entry, Record, by_file
 from inr_jax.runs.stores import Place, write
 from inr_jax.settings import Refused, catalogue
-from inr_jax.sweep.grid import MEASURED, REMARKS, Grid
+from inr_jax.sweep.grid import MEASURED, REMARKS, Grid, Kind
 from inr_jax.sweep.study import Study
 
 CURVE_DIMENSIONS = {
@@ -39,6 +39,12 @@ RESULTS = ("results.csv", "results.nc", "baselines.csv", "report.html")
 FIRST = (
     *("image", "size", "split", "encoding", "frequencies", "scale", "network"),
     *("width", "depth", "learning_rate", "seed", "steps"),
+)
+# Programs outside rely on these too, whether a member reads them or not. All others stand there where one does.
+ALWAYS = (
+    *(*FIRST, "resize", "background", "fraction", "split_seed", "validation", "learn_frequencies", "octaves"),
+    *("family", "anisotropy", "domain", "omega_0", "init", "output", "precision", "loss", "optimizer"),
+    *("weight_decay", "schedule", "pixels"),
 )
 
 
@@ -55,7 +61,7 @@ def results_table(record: Record, members: Members) -> pd.DataFrame:
         for key, steps in zip(members.keys, grid.column("steps"), strict=True)
     ]
     # Column by column: a row's dictionary takes ten times as much.
-    table = {name: grid.column(name) for name in _columns(grid.names())}
+    table = {name: grid.column(name) for name in _columns(_read(grid))}
     table |= {name: grid.remark(name) for name in remarks}
     names = (*MEASURED, *scores, "status", "diverged_at", "seconds")
     table |= {name: list(column) for name, column in zip(names, zip(*outcomes, strict=True), strict=True)}
@@ -189,6 +195,15 @@ def open_run(directory: str | Place) -> xr.Dataset:
     """
     record = open_record(directory, finished=True)
     return xr.load_dataset(stores.as_file(record.directory / "results.nc"), engine="h5netcdf")
+
+
+def _read(grid: Grid) -> list[str]:
+    """The names of settings that a member reads, and of those that are always there."""
+
+    def reads(kind: Kind, name: str) -> bool:
+        return name in kind.swept or kind.like.settings.get(name) is not None
+
+    return [name for name in grid.names() if name in ALWAYS or any(reads(kind, name) for kind in grid.kinds)]
 
 
 def _columns(names: Sequence[str]) -> list[str]:
