@@ -214,11 +214,16 @@ def row_defaults(entry: Any) -> Mapping[str, Mapping[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for setting in catalogue(entry).values():
         for row_name, row in (setting.registry or {}).items():
-            function = row[-1] if isinstance(row, tuple) else row
-            for name, default in getattr(function, "defaults", {}).items():
+            for name, default in _defaults(row).items():
                 if catalogue(entry)[name].default not in (AUTO, default):
                     found.setdefault(name, {})[row_name] = default
     return found
+
+
+def _defaults(row: Any) -> Mapping[str, Any]:
+    """The defaults that a row was registered with, a preset's those of its function."""
+    function = row[-1] if isinstance(row, tuple) else row
+    return getattr(getattr(function, "func", function), "defaults", {})
 
 
 def settle(entry: Any, given: Mapping[str, Any]) -> tuple[dict[str, Setting], dict[str, Any]]:
@@ -237,10 +242,8 @@ def settle(entry: Any, given: Mapping[str, Any]) -> tuple[dict[str, Setting], di
             if value == AUTO:
                 return []
             row = setting.registry.find(value)  # type: ignore[union-attr]
-            for function in row if isinstance(row, tuple) else (row,):
-                # Those of an activation come after those of its network, and replace them.
-                defaults = getattr(function, "defaults", {})
-                automatic |= {name: default for name, default in defaults.items() if default != AUTO}
+            # Those of an activation come after those of its network, and replace them.
+            automatic |= {name: default for name, default in _defaults(row).items() if default != AUTO}
             return [row]
 
         for setting in walk(entry, chosen):

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from inr_jax.fit.activations import ACTIVATIONS, Activation, Feed, Omega
 from inr_jax.fit.encodings import Variables
+from inr_jax.fit.filters import FILTERS, Filter
 from inr_jax.settings import AUTO, Refused, Registry, about, declared, meaning, preset
 
 NETWORKS = Registry("network")
@@ -210,6 +211,45 @@ class Mlp(nn.Module):
         return _call(function, self.param(f"activation_{layer}", drawn), z, first=layer == 0)
 
 
+class Product(nn.Module):
+    """Multiplicative filters: y = g(x), then y = g(x) (Wy + b) of each further filter g, and a last layer.
+
+    Of `depth` filters the network is read after the filter of this number, `stage`.
+    """
+
+    channels: int
+    width: int
+    depth: int
+    stage: int
+    filters: Filter
+    weight_scale: Any
+    output: Callable[[Array], Array]
+    precision: str
+
+    @nn.compact
+    def __call__(self, features: Float[Array, "n f"]) -> Float[Array, "n c"]:
+        """The values at the features."""
+        x = features.T
+        y = self._filter(x, 0)
+        for layer in range(1, self.stage):
+            hidden = uniform(jnp.sqrt(self.weight_scale / self.width))
+            bias = uniform(self.width**-0.5)
+            y = self._filter(x, layer) * Dense(self.width, hidden, bias, self.precision, name=f"Dense_{layer}")(y)
+        weight, bias = torch(self.width, False)
+        return self.output(Dense(self.channels, weight, bias, "float32", name="Dense_last")(y)).T
+
+    def _filter(self, x: Float[Array, "f n"], layer: int) -> Float[Array, "h n"]:
+        drawn = lambda key: self.filters.init(key, len(x), self.width, layer, self.depth)  # noqa: E731
+        name = f"filter_{layer}"
+        params = self.param(name, lambda key: drawn(key).params)
+        # What is not trained is drawn by the same key.
+        data = self.variable("fixed", name, lambda: drawn(self._key(name)).data)
+        return self.filters.apply(Variables(params, data.value), x)
+
+    def _key(self, name: str) -> Array:
+        return self.make_rng("params")
+
+
 def feed_of(activation: Any) -> Feed:
     """The linear maps that an activation is fed."""
     function = activation[-1] if isinstance(activation, tuple) else activation
@@ -222,12 +262,18 @@ def _call(function: Any, *arguments: Any, **provided: Any) -> Any:
     return function(*arguments, **{name: value for name, value in provided.items() if name in takes})
 
 
+Width = Annotated[int, about("units of a hidden layer", low=1)]
+Depth = Annotated[int, about("hidden layers", low=1, high=256)]
+Output = Annotated[Any, about("last layer; auto: sigmoid for relu, linear for siren", choices=OUTPUTS)]
+Precision = Annotated[str, about("of the hidden products", choices=("float32", *ROUNDED))]
+
+
 def mlp(
     channels: int,
     *,
     activation: Annotated[Any, about("of the hidden layers", choices=ACTIVATIONS)] = "relu",
-    width: Annotated[int, about("units of a hidden layer", low=1)] = 256,
-    depth: Annotated[int, about("hidden layers", low=1, high=256)] = 3,
+    width: Width = 256,
+    depth: Depth = 3,
     init: Annotated[
         Any,
         about(
@@ -235,8 +281,8 @@ def mlp(
             choices=INITS,
         ),
     ] = AUTO,
-    output: Annotated[Any, about("last layer; auto: sigmoid for relu, linear for siren", choices=OUTPUTS)] = AUTO,
-    precision: Annotated[str, about("of the hidden products", choices=("float32", *ROUNDED))] = "float32",
+    output: Output = AUTO,
+    precision: Precision = "float32",
 ) -> nn.Module:
     """A chain of layers with any activation between them.
 
@@ -256,6 +302,41 @@ def mlp(
 # A network of each activation, by its name; of sines it is SIREN.
 for _name in ACTIVATIONS:
     NETWORKS["siren" if _name == "sine" else _name] = preset(mlp, meaning(ACTIVATIONS[_name]), activation=_name)
+
+
+def multiplicative(
+    channels: int,
+    *,
+    filter: Annotated[Any, about("of a multiplicative network", choices=FILTERS)] = "fourier",
+    width: Width = 256,
+    depth: Depth = 3,
+    stage: Annotated[int, about("filters before the output is read; 0: all, bacon's last output", low=0)] = 0,
+    weight_scale: Annotated[ArrayLike, about("hidden weights are U(±√(weight_scale / width))", above=0.0)] = 1.0,
+    output: Output = AUTO,
+    precision: Precision = "float32",
+) -> nn.Module:
+    """Products of filters of the features and linear maps, without activations (Fathony et al. 2021)."""
+    if stage > depth:
+        raise Refused(f"stage={stage} is out of range: it must be at most depth={depth}")
+    return Product(channels, width, depth, stage or depth, filter, weight_scale, output, precision)  # type: ignore[arg-type]
+
+
+NETWORKS.register(output="linear")(multiplicative)
+NETWORKS |= {
+    "mfn-fourier": preset(
+        multiplicative, "Products of sin(Ωx + φ) and linear maps (Fathony et al. 2021).", filter="fourier"
+    ),
+    "mfn-gabor": preset(
+        multiplicative,
+        "Products of sin(Ωx + φ) exp(-γ |x - μ|² / 2) and linear maps (Fathony et al. 2021).",
+        filter="gabor",
+    ),
+    "bacon": preset(
+        multiplicative,
+        "Products of sines of fixed, whole frequencies: band-limited (Lindell et al. 2022).",
+        filter="bandlimited",
+    ),
+}
 # Of activations that have no defaults of their own.
 NETWORKS.register(init="flax", output="sigmoid")(mlp)
 
