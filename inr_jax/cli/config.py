@@ -313,11 +313,15 @@ def _axes(
 
 def _elements(name: str, text: str, kind: type) -> tuple:
     """The elements of an axis given as text: a Python literal, or split at commas."""
+    parts = text.split(",")
     try:
         literal = ast.literal_eval(text)
-        return tuple(literal) if isinstance(literal, tuple | list | range) else (literal,)
+        values = tuple(literal) if isinstance(literal, tuple | list | range) else (literal,)
+        # 0,1 are texts where texts are asked for.
+        if kind is not str or text.lstrip()[:1] in ("[", "(") or all(isinstance(value, str) for value in values):
+            return values
     except (ValueError, SyntaxError):
-        parts = text.split(",")
+        pass
     parts = _rejoin(parts) if name.rpartition(".")[2] == "image" else parts
     parts = [part.strip() for part in parts if part.strip()]
     if kind is str:

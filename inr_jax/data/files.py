@@ -1,5 +1,6 @@
 """Image files: decoded without losing bits, upright, and refused from their headers where they cannot be."""
 
+import math
 import warnings
 from typing import Any
 
@@ -16,8 +17,11 @@ MAX_PIXELS = 2**27
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Portable graymaps and pixmaps, as text and as bytes.
 PORTABLE = (b"P2", b"P3", b"P5", b"P6")
+# What Pillow decodes without losing bits; of PNG see below.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "GIF", "WEBP", "PPM", "TGA")
 # The samples of a TIFF that are colours, by its kind; what follows them is alpha or another channel.
-COLOURS = {"minisblack": 1, "miniswhite": 1, "rgb": 3}
+COLOURS = {"minisblack": 1, "miniswhite": 1, "rgb": 3, "palette": 1, "separated": 4, "ycbcr": 3, "cielab": 3}
+LINEAR = ("minisblack", "miniswhite", "rgb")
 # What a TIFF may say of a sample beyond its colours.
 PREMULTIPLIED, ALPHA = 1, 2
 
@@ -36,7 +40,7 @@ def read(path: str, value_range: Any = "dtype", background: float = 1.0) -> Pict
                 picture = _read_portable(path, value_range)
             else:
                 tiff = _read_tiff(path, value_range, background) if header.startswith(TIFF) else None
-                picture = tiff or _read_others(path, header, value_range, background)
+                picture = tiff or _read_others(file, header, value_range, background)
     except Refused as refused:
         raise Refused(f"image {path!r}: {refused}") from None
     except Exception as error:  # decoders raise many kinds
@@ -56,6 +60,8 @@ def _read_portable(path: str, value_range: Any) -> Picture:
 
     with netpbmfile.NetpbmFile(path) as file:
         _check_size(file.width, file.height)
+        if not file.maxval or not file.width * file.height:
+            raise Refused("its header names no pixels, or no white")
         stored, frames = file.asarray(), file.frames
     if frames > 1:
         stored = stored[0]
@@ -63,21 +69,25 @@ def _read_portable(path: str, value_range: Any) -> Picture:
     return Picture(levels.to_unit(stored), levels, _first_of(frames, "frames"))
 
 
-def _read_others(path: str, header: bytes, value_range: Any, background: float) -> Picture:
+def _read_others(file: Any, header: bytes, value_range: Any, background: float) -> Picture:
     """Read with Pillow; raises Refused where that would lose bits or guess a white point."""
     from PIL import Image, ImageOps
 
     # Bit depth and colour type stand at fixed places of a PNG.
-    if header.startswith(b"\x89PNG") and len(header) > 25 and header[24] == 16 and header[25] != 0:
+    depth, kind = (header[24], header[25]) if header.startswith(b"\x89PNG") and len(header) > 25 else (8, 0)
+    if depth == 16 and kind != 0:
         raise Refused("it has 16 bits a colour, of which 8 would be lost; save it as a TIFF of 16 bits")
-    with Image.open(path) as picture:
+    file.seek(0)
+    # By its path Pillow would map the file into memory, where it turns pixels wrongly.
+    with Image.open(file, formats=FORMATS) as picture:
         _check_size(*picture.size)
         notes, mode = _first_of(getattr(picture, "n_frames", 1), "frames"), picture.mode
         if mode == "LAB" or (mode == "I" and picture.format != "PNG"):
             raise Refused(f"it is of kind {mode}, which has no agreed white; save it as RGB")
-        upright = ImageOps.exif_transpose(picture)
-        if "transparency" in picture.info or mode == "PA":
-            upright = upright.convert("RGBA")
+        inverted = picture.format == "TIFF" and mode == "L" and picture.tag_v2.get(262) == 0  # type: ignore[attr-defined]
+        upright, clear = ImageOps.exif_transpose(picture), picture.info.get("transparency")
+        if mode in ("RGB", "P", "PA") and (clear is not None or mode == "PA"):
+            upright, clear = upright.convert("RGBA"), None
         elif mode in ("P", "CMYK", "YCbCr", "HSV"):
             upright = upright.convert("RGB")
         stored = np.asarray(upright)
@@ -86,7 +96,14 @@ def _read_others(path: str, header: bytes, value_range: Any, background: float) 
     alpha = None
     if upright.mode.lower() in ("la", "rgba"):
         stored, alpha = stored[..., :-1], stored[..., -1:] / np.float32(255)
+    elif isinstance(clear, int):  # a gray that is transparent, in the file's own bits
+        white = 1 if stored.dtype == np.bool_ else np.iinfo(stored.dtype).max
+        stored = stored[..., None]
+        alpha = (stored != clear * white // (2**depth - 1)).astype(np.float32)
+    if inverted:  # Pillow has made white the largest value
+        stored = 255 - stored
     levels = levels_of(stored, value_range)
+    levels = levels._replace(black=levels.white, white=levels.black) if inverted else levels
     unit = levels.to_unit(stored)
     # The small letter is Pillow's for colours that are premultiplied.
     return Picture(unit if alpha is None else _over(background, unit, alpha, upright.mode[-1] == "a"), levels, notes)
@@ -99,15 +116,20 @@ def _read_tiff(path: str, value_range: Any, background: float) -> Picture | None
     with tifffile.TiffFile(path) as file:
         page: Any = file.pages[0]
         kind = page.photometric.name.lower()
+        if page.is_reduced:
+            raise Refused("its first page is a thumbnail of another; save the full picture")
         colours = COLOURS.get(kind, page.samplesperpixel)
-        extra = (*page.extrasamples, *[0] * page.samplesperpixel)[: page.samplesperpixel - colours]
+        extra = (*page.extrasamples, *[0] * page.samplesperpixel)[: max(0, page.samplesperpixel - colours)]
         alpha = next((n for n, meaning in enumerate(extra) if meaning in (PREMULTIPLIED, ALPHA)), None)
-        if page.dtype is None or (page.dtype in (np.uint8, np.bool_) and len(extra) == (alpha is not None)):
+        # Some programs write all images of a stack behind one page.
+        count = max(len(file.pages), math.prod(file.series[0].shape) // math.prod(page.shape))
+        plain = page.dtype in (np.uint8, np.bool_) and len(extra) == (alpha is not None)
+        if page.dtype is None or (plain and count == len(file.pages)):
             return None
         _check_size(page.imagewidth, page.imagelength)
-        if page.dtype.kind not in "uif" or kind not in COLOURS or page.imagedepth > 1:
+        if page.dtype.kind not in "uifb" or kind not in LINEAR or page.imagedepth > 1:
             raise Refused(f"{page.dtype} of kind {kind} has no agreed white; save it as RGB")
-        notes = _first_of(len(file.pages), "pages")
+        notes = _first_of(count, "pages")
         stored = _decoded(page)
         tag = page.tags.get("Orientation")
         white = _white(page)
@@ -116,9 +138,12 @@ def _read_tiff(path: str, value_range: Any, background: float) -> Picture | None
     opacity = None
     if alpha is not None:
         opacity = stored[..., colours + alpha, None]
-        opacity = levels_of(opacity, (0, white) if white else "dtype").to_unit(opacity)
         stored, premultiplied = np.delete(stored, colours + alpha, axis=-1), extra[alpha] == PREMULTIPLIED
     levels = levels_of(stored, (0, white) if white and value_range == "dtype" else value_range)
+    if opacity is not None:
+        # Opaque is what is white in the colours, unless alpha goes beyond that.
+        opaque = levels.white if opacity.max() <= levels.white else white or float(opacity.max())
+        opacity = np.clip(opacity / np.float32(opaque), 0.0, 1.0).astype(np.float32)
     if kind == "miniswhite":
         levels = levels._replace(black=levels.white, white=levels.black)
     unit = levels.to_unit(stored)

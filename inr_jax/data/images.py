@@ -15,7 +15,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -23,7 +23,7 @@ from jaxtyping import Float
 from inr_jax.data import files
 from inr_jax.data.synthetic import generator
 from inr_jax.fit.pixels import Picture, narrow, to_picture
-from inr_jax.settings import AnyArray, Refused, declared, imported, nearest
+from inr_jax.settings import AnyArray, Refused, about, declared, imported, nearest
 
 # Those that the scikit-image wheel carries and that are CC0 or in the public domain.
 SAMPLES = (
@@ -32,11 +32,48 @@ SAMPLES = (
 )
 GENERATED_SIDE = 512
 RESIZES = ("crop", "stretch", "fit")
+Size = Annotated[
+    int,
+    about(
+        "side of the square image (resize=fit: its longer side), length of a signal; 0: as it is",
+        "pixels",
+        low=0,
+        high=2**14,
+    ),
+]
+Resize = Annotated[
+    str,
+    about(
+        "crop: the centre square; stretch: all of it, to a square; fit: keeps its shape",
+        choices=RESIZES,
+        when=lambda settings: settings["size"] > 0,
+    ),
+]
+Background = Annotated[float, about("behind what is transparent in a file: 0 black, 1 white", low=0.0, high=1.0)]
+ValueRange = Annotated[
+    str,
+    about("black and white: dtype (integers of 8 and 16 bits: 0 to the largest; floats: 0 to 1), data, or LOW:HIGH"),
+]
+Channels = Annotated[str, about("channels that are fitted: all, or numbers from 0 joined by +, such as 0+3")]
 MODULE_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
+def _options(
+    *,
+    size: Size = 0,
+    resize: Resize = "crop",
+    background: Background = 1.0,
+    value_range: ValueRange = "dtype",
+    channels: Channels = "all",
+) -> None:
+    """What an image is loaded with, as declarations."""
+
+
+OPTIONS = {setting.name: setting for setting in declared(_options)}
+
+
 def load(
-    spec: str,
+    spec: str | os.PathLike,
     size: int = 0,
     resize: str = "crop",
     background: float = 1.0,
@@ -54,6 +91,12 @@ def load(
     Raises Refused if there is no such image or it cannot be read without loss; warns of what was left out or
     clipped.
     """
+    spec = os.fspath(spec)
+    for name in settings:
+        if name not in reads(spec):
+            raise Refused(f"setting {name!r} is not known; {nearest(name, [*OPTIONS, *reads(spec)])}")
+    asked = {"size": size, "resize": resize, "background": background}
+    size, resize, background = (OPTIONS[name].convert(value) for name, value in asked.items())
     picture = read(spec, size, resize, background, value_range, channels, settings)
     if picture.notes:
         warnings.warn(f"image {spec!r}: {'; '.join(picture.notes)}", stacklevel=2)
@@ -79,7 +122,7 @@ def read(
     elif spec in SAMPLES:
         import skimage.data
 
-        pixels, levels, notes = to_picture(getattr(skimage.data, spec)())
+        pixels, levels, notes = to_picture(getattr(skimage.data, spec)(), value_range)
     else:
         pixels, levels, notes = _read_file(spec, value_range, background)
     pixels, found = _select(spec, pixels, channels), pixels.shape[-1]
@@ -114,6 +157,15 @@ def expand(spec: str) -> list[str]:
     if not paths:
         raise Refused(f"image {spec!r} names no image: no file there ends with {', '.join(files.ENDINGS)}")
     return sorted(paths)
+
+
+def stamp(spec: str) -> tuple:
+    """A value that differs when a file does, or where the same name is another file; empty if there is none."""
+    try:
+        state = os.stat(spec)
+    except (OSError, ValueError):
+        return ()
+    return os.path.abspath(spec), state.st_mtime_ns, state.st_size
 
 
 def is_file(spec: str) -> bool:
@@ -231,13 +283,14 @@ def _select(spec: str, pixels: Float[np.ndarray, "*grid c"], channels: Any) -> F
     """These channels of an image; raises Refused where it lacks one."""
     if isinstance(channels, str) and channels == "all":
         return pixels
-    asked = channels.split("+") if isinstance(channels, str) else np.atleast_1d(channels).tolist()
     count = pixels.shape[-1]
-    try:
-        numbers = [int(each) for each in asked]
-    except ValueError:
-        numbers = []
-    if not numbers or not all(0 <= number < count for number in numbers):
+    asked: list[Any]
+    if isinstance(channels, str):
+        asked = [int(each) if each.isdecimal() else each for each in channels.split("+")]
+    else:
+        asked = list(channels) if isinstance(channels, list | tuple | np.ndarray) else [channels]
+    numbers: list[Any] = [each for each in asked if isinstance(each, int | np.integer) and not isinstance(each, bool)]
+    if not numbers or len(numbers) < len(asked) or not all(0 <= number < count for number in numbers):
         raise Refused(
             f"channels={channels!r}: image {spec!r} has {count}; allowed: all, or numbers from 0 to {count - 1} joined "
             "by +"

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
 from inr_jax.data import images
+from inr_jax.data.images import Background, Channels, Resize, Size, ValueRange
 from inr_jax.fit.pixels import Picture
 from inr_jax.fit.task import TASKS, Task, extrapolated
 from inr_jax.settings import Refused, Registry, about, bind, keyword_parameters
@@ -14,30 +15,6 @@ from inr_jax.values import Checked
 
 # Held-out pixels beyond the outermost training pixels are extrapolated; of most splits one row and column are.
 EXTRAPOLATED = 1 / 8
-Size = Annotated[
-    int,
-    about(
-        "side of the square image (resize=fit: its longer side), length of a signal; 0: as it is",
-        "pixels",
-        low=0,
-        high=2**14,
-    ),
-]
-Resize = Annotated[
-    str,
-    about(
-        "crop: the centre square; stretch: all of it, to a square; fit: keeps its shape",
-        choices=images.RESIZES,
-        when=lambda settings: settings["size"] > 0,
-    ),
-]
-Background = Annotated[float, about("behind what is transparent in a file: 0 black, 1 white", low=0.0, high=1.0)]
-ValueRange = Annotated[
-    str,
-    about("black and white: dtype (integers of 8 and 16 bits: 0 to the largest; floats: 0 to 1), data, or LOW:HIGH"),
-]
-
-Channels = Annotated[str, about("channels that are fitted: all, or numbers from 0 joined by +, such as 0+3")]
 
 
 class Sources(Registry):
@@ -67,8 +44,10 @@ def _loader(kind: str, name: str, own: Callable | None) -> Callable:
     ) -> Picture:
         return images.read(name, size, resize, background, value_range, channels, {})
 
-    def sample(*, size: Size = 512, resize: Resize = "crop") -> Picture:
-        return images.read(name, size, resize, 1.0, "dtype", "all", {})
+    def sample(
+        *, size: Size = 512, resize: Resize = "crop", value_range: ValueRange = "dtype", channels: Channels = "all"
+    ) -> Picture:
+        return images.read(name, size, resize, 1.0, value_range, channels, {})
 
     def generated(
         *,
@@ -131,9 +110,14 @@ class Loaded(NamedTuple):
         return found
 
 
-@lru_cache(maxsize=8)
 def load(data: Data) -> Loaded:
     """Load what the settings describe. Raises Refused where there is no such image, or it cannot be read."""
+    return load_stamped(data, images.stamp(data.image))
+
+
+@lru_cache(maxsize=8)
+def load_stamped(data: Data, stamp: tuple) -> Loaded:
+    """Load what the settings describe, again where the stamp of the image's file is another."""
     return Loaded.of(data, bind(Problem, data)().image())
 
 

@@ -22,7 +22,7 @@ from inr_jax.settings import Registry, about
 ACTIVATIONS = Registry("activation")
 Omega = Annotated[ArrayLike, about("factor inside the sines of hidden layers", "radians", above=0.0)]
 OmegaFirst = Annotated[ArrayLike, about("factor inside the first layer's sines; 0: omega_0", "radians", low=0.0)]
-Width = Annotated[ArrayLike, about("factor inside the Gaussians: their inverse width", above=0.0)]
+Width = Annotated[ArrayLike, about("inverse width of a Gaussian or another bump", above=0.0)]
 Detached = Annotated[bool, about("FINER's factor |z| + 1 has no gradient, as in its code; False: its true derivative")]
 Layer = Float[Array, "*s"]
 
@@ -192,17 +192,17 @@ def h_siren(
 def staf_numbers(
     key: Array,
     *,
-    terms: Annotated[int, about("sines of a staf activation", low=1, high=64)] = 5,
+    staf_terms: Annotated[int, about("sines of a staf activation", low=1, high=64)] = 5,
     omega_0: Omega = 30.0,
     omega_first: OmegaFirst = 0.0,
     first: bool,
 ) -> dict[str, Array]:
-    """Frequencies ω0 U(0, 1), phases U(±π), amplitudes sgn(l) √|l| with l ~ Laplace(0, 1 / 2 terms)."""
+    """Frequencies ω0 U(0, 1), phases U(±π), amplitudes sgn(l) √|l| with l ~ Laplace(0, 1 / 2 staf_terms)."""
     keys = jax.random.split(key, 3)
-    drawn = jax.random.laplace(keys[2], (terms,)) / (2 * terms)
+    drawn = jax.random.laplace(keys[2], (staf_terms,)) / (2 * staf_terms)
     return {
-        "frequency": jax.random.uniform(keys[0], (terms,)) * _of_layer(omega_0, omega_first, first),
-        "phase": jax.random.uniform(keys[1], (terms,), minval=-jnp.pi, maxval=jnp.pi),
+        "frequency": jax.random.uniform(keys[0], (staf_terms,)) * _of_layer(omega_0, omega_first, first),
+        "phase": jax.random.uniform(keys[1], (staf_terms,), minval=-jnp.pi, maxval=jnp.pi),
         "amplitude": jnp.sign(drawn) * jnp.sqrt(jnp.abs(drawn)),
     }
 
@@ -211,23 +211,23 @@ def staf(
     numbers: dict[str, Array],
     z: Layer,
     *,
-    skip: Annotated[bool, about("staf adds z in all layers but the first, as its code does for images")] = False,
+    staf_skip: Annotated[bool, about("staf adds z in all layers but the first, as its code does for images")] = False,
     first: bool,
 ) -> Layer:
     """The sum of b sin(w z + φ) over learned triples, which a layer's units share: STAF (Morsali et al. 2025)."""
     terms = zip(numbers["frequency"], numbers["phase"], numbers["amplitude"], strict=True)
     total = sum(b * sines.waves(w * z + phase)[0] for w, phase, b in terms)
-    return total + z if skip and not first else total
+    return total + z if staf_skip and not first else total
 
 
 ACTIVATIONS.register("staf", init="torch", output="linear")(Activation(staf_numbers, staf))
 
 
 def incode_numbers(
-    key: Array, *, start: Annotated[ArrayLike, about("of incode's four learned numbers")] = 0.312
+    key: Array, *, incode_start: Annotated[ArrayLike, about("of incode's four learned numbers")] = 0.312
 ) -> dict[str, Array]:
     """a = b = c = d = 0.312, where INCODE's own network, which is fed the target, begins."""
-    return {name: jnp.asarray(start, jnp.float32) for name in "abcd"}
+    return {name: jnp.asarray(incode_start, jnp.float32) for name in "abcd"}
 
 
 def incode(
@@ -247,39 +247,41 @@ def incode(
 
 
 ACTIVATIONS.register("incode", init="siren", output="linear")(Activation(incode_numbers, incode))
-Bump = Annotated[ArrayLike, about("inverse width of a bump, or rate of expsin", above=0.0)]
 
 
-@ACTIVATIONS.register(init="torch", output="linear")
-def quadratic(z: Layer, *, a: Bump = 10.0) -> Layer:
-    """1 / (1 + (a z)²) (Ramasinghe and Lucey 2022)."""
-    return 1 / (1 + jnp.square(a * z))
+@ACTIVATIONS.register(init="torch", output="linear", s=10.0)
+def quadratic(z: Layer, *, s: Width = 30.0) -> Layer:
+    """1 / (1 + (s z)²) (Ramasinghe and Lucey 2022)."""
+    return 1 / (1 + jnp.square(s * z))
 
 
-@ACTIVATIONS.register(init="torch", output="linear", a=20.0)
-def multiquadratic(z: Layer, *, a: Bump = 10.0) -> Layer:
-    """1 / √(1 + (a z)²) (Ramasinghe and Lucey 2022)."""
-    return lax.rsqrt(1 + jnp.square(a * z))
+@ACTIVATIONS.register(init="torch", output="linear", s=20.0)
+def multiquadratic(z: Layer, *, s: Width = 30.0) -> Layer:
+    """1 / √(1 + (s z)²) (Ramasinghe and Lucey 2022)."""
+    return lax.rsqrt(1 + jnp.square(s * z))
 
 
-@ACTIVATIONS.register(init="torch", output="linear")
-def laplacian(z: Layer, *, a: Bump = 10.0) -> Layer:
-    """exp(-a |z|) (Ramasinghe and Lucey 2022, whose a is the inverse)."""
-    return jnp.exp(-(a * jnp.abs(z)))
+@ACTIVATIONS.register(init="torch", output="linear", s=10.0)
+def laplacian(z: Layer, *, s: Width = 30.0) -> Layer:
+    """exp(-s |z|) (Ramasinghe and Lucey 2022, whose a is 1 / s)."""
+    return jnp.exp(-(s * jnp.abs(z)))
 
 
-@ACTIVATIONS.register("super-gaussian", init="torch", output="linear")
+@ACTIVATIONS.register("super-gaussian", init="torch", output="linear", s=10.0)
 def super_gaussian(
-    z: Layer, *, a: Bump = 10.0, b: Annotated[ArrayLike, about("exponent of a super-gaussian", above=0.0)] = 2.0
+    z: Layer,
+    *,
+    s: Width = 30.0,
+    gaussian_power: Annotated[ArrayLike, about("power of a super-gaussian", above=0.0)] = 2.0,
 ) -> Layer:
-    """exp(-(a z)² / 2)^b (Ramasinghe and Lucey 2022, whose a is the inverse)."""
-    return jnp.exp(-(b * jnp.square(a * z) / 2))
+    """exp(-(s z)² / 2) to this power (Ramasinghe and Lucey 2022, whose a is 1 / s and b the power)."""
+    return jnp.exp(-(gaussian_power * jnp.square(s * z) / 2))
 
 
-@ACTIVATIONS.register(init="torch", output="linear")
-def expsin(z: Layer, *, a: Bump = 10.0) -> Layer:
-    """exp(sin(a z)) (Ramasinghe and Lucey 2022)."""
-    return jnp.exp(sines.waves(a * z)[0])
+@ACTIVATIONS.register(init="torch", output="linear", omega_0=10.0)
+def expsin(z: Layer, *, omega_0: Omega = 30.0) -> Layer:
+    """exp(sin(ω0 z)) (Ramasinghe and Lucey 2022, whose a is ω0)."""
+    return jnp.exp(sines.waves(omega_0 * z)[0])
 
 
 def _of_layer(hidden: ArrayLike, first_number: ArrayLike, first: bool) -> ArrayLike:

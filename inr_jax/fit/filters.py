@@ -83,22 +83,22 @@ def band_variables(
     layer: int,
     layers: int,
     *,
-    band: Annotated[
+    bandwidth: Annotated[
         ArrayLike, about("highest frequency of the last output of bacon", "cycles per image side", low=0.0)
     ] = 128.0,
     side: float,
 ) -> Variables:
     """Fixed whole frequencies, uniform within the layer's part of the band, along each axis; phases U(±π), trained."""
     keys = jax.random.split(key)
-    most = band_of(layer, layers, band)
+    most = band_of(layer, layers, bandwidth)
     whole = jnp.floor(jax.random.uniform(keys[0], (width, dims)) * (2 * most + 1)) - most
     return Variables({"phase": _phases(keys[1], width)}, {"frequency": whole * (2 * jnp.pi / side)})
 
 
-def band_of(layer: int, layers: int, band: ArrayLike) -> Float[Array, ""]:
+def band_of(layer: int, layers: int, bandwidth: ArrayLike) -> Float[Array, ""]:
     """The highest frequency of a layer's filters: an eighth of the band in each of the first two, the rest evenly."""
     share = 1 / layers if layers < 3 else 1 / 8 if layer < 2 else 3 / 4 / (layers - 2)
-    return jnp.floor(jnp.asarray(band, jnp.float32) * share)
+    return jnp.floor(jnp.asarray(bandwidth, jnp.float32) * share)
 
 
 FILTERS |= {

@@ -20,7 +20,12 @@ def pinned() -> Iterator[None]:
         double_precision(False),
         config.threefry_partitionable(True),
         config.numpy_dtype_promotion("standard"),
+        config.numpy_rank_promotion("allow"),
         config.default_matmul_precision(None),
+        config.transfer_guard("allow"),
+        # A value that is not finite is a result, not an error.
+        jax.debug_nans(False),
+        jax.debug_infs(False),
         jax.disable_jit(False),
     ):
         yield

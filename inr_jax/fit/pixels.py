@@ -15,6 +15,8 @@ ROUNDING = 1e-5
 NARROW = 1 / 8
 # More values in the last axis than this are another row or column of pixels.
 MOST_CHANNELS = 4
+# Modes of Pillow whose pixels are gray or colours, and all there is of the image; those of 16 bits are too.
+PLAIN = ("1", "L", "I", "F", "RGB")
 
 
 class Levels(NamedTuple):
@@ -28,8 +30,8 @@ class Levels(NamedTuple):
         """The pixels as float32 with black 0 and white 1, unclipped."""
         if (self.black, self.white) == (0, 1):
             return pixels.astype(np.float32)
-        if self.black == 0:
-            return (pixels / np.float32(self.white)).astype(np.float32, copy=False)
+        if self.black == 0 and pixels.dtype in (np.uint8, np.uint16):
+            return pixels / np.float32(self.white)
         return ((pixels.astype(np.float64) - self.black) / (self.white - self.black)).astype(np.float32)
 
     def restore(self, image: Float[np.ndarray, "..."]) -> np.ndarray:
@@ -77,8 +79,14 @@ def _with_channels(image: Any) -> np.ndarray:
     """The array of an image or a signal, with an axis of channels; raises Refused where it is none."""
     if np.ma.is_masked(image):
         raise Refused("the image has masked pixels: fill them, image.filled(value), or hold them out")
-    if getattr(image, "mode", None) in ("RGBA", "LA", "PA", "P", "La", "RGBa"):  # Pillow's
-        raise Refused(f"an image of mode {image.mode} has a palette or transparent pixels: use image.convert('RGB')")
+    if isinstance(image, list | tuple) and any(map(np.ma.is_masked, image)):
+        raise Refused("the image has masked pixels: fill them, image.filled(value), or hold them out")
+    mode = getattr(image, "mode", None) if hasattr(image, "getbands") else None  # Pillow's
+    if mode is not None and mode not in PLAIN and not mode.startswith("I;16"):
+        what = "a palette, transparent pixels or other colours"
+        raise Refused(f"an image of mode {mode} has {what}: use image.convert('RGB')")
+    if mode is not None and "transparency" in image.info:
+        raise Refused("the image has a transparent colour: use image.convert('RGBA'), and lay it over a background")
     try:
         pixels = np.asarray(image)
     except ValueError as error:
@@ -89,7 +97,9 @@ def _with_channels(image: Any) -> np.ndarray:
         raise Refused(f"the image is of dtype {pixels.dtype}: real numbers are needed")
     if not pixels.size or not 1 <= pixels.ndim <= 4:
         raise Refused(f"the image has shape {pixels.shape}: pixels (h, w) or (h, w, c), or a signal (n,) are needed")
-    if pixels.ndim == 3 and pixels.shape[0] <= MOST_CHANNELS < min(pixels.shape[1:]):
+    if (pixels.ndim == 3 and pixels.shape[0] <= MOST_CHANNELS < min(pixels.shape[1:])) or (
+        pixels.ndim > 2 and pixels.shape[-1] > MOST_CHANNELS and pixels.shape[0] < pixels.shape[-1]
+    ):
         raise Refused(f"the image has shape {pixels.shape}, its channels first: use np.moveaxis(image, 0, -1)")
     if pixels.ndim == 1 or (pixels.ndim == 2 and pixels.shape[1] > MOST_CHANNELS):
         pixels = pixels[..., None]
@@ -122,7 +132,7 @@ def levels_of(pixels: np.ndarray, value_range: Any = "dtype") -> Levels:
 def _black_and_white(pixels: np.ndarray, value_range: Any) -> tuple[float, float]:
     if isinstance(value_range, str) and value_range == "data":
         low, high = float(pixels.min()), float(pixels.max())
-        return (low, high) if high > low else (low, low + 1)
+        return (low, high) if high > low else (low, low + max(1.0, abs(low)))
     if isinstance(value_range, str) and value_range == "dtype":
         if pixels.dtype.kind in "bf":
             return 0.0, 1.0
@@ -136,9 +146,11 @@ def _black_and_white(pixels: np.ndarray, value_range: Any) -> tuple[float, float
         )
     pair = value_range.split(":") if isinstance(value_range, str) else value_range
     try:
+        if not isinstance(pair, list | tuple | np.ndarray):
+            raise TypeError
         low, high = (float(each) for each in pair)
     except (TypeError, ValueError):
         raise Refused(f"value_range={value_range!r} is not known; allowed: dtype, data, or LOW:HIGH") from None
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not (math.isfinite(low) and math.isfinite(high) and math.isfinite(high - low) and low < high):
         raise Refused(f"value_range={value_range!r} is none: black must be less than white")
     return low, high

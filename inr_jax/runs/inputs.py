@@ -1,11 +1,13 @@
 """What members are fitted with beside their settings: the code of custom functions, and pictures.
 
 The digest of each stands in run.json, and the pictures are in the run's folder: it is read, on any machine, without the
-files or functions that they came from.
+files that they came from.
 """
 
 import contextlib
 import hashlib
+import inspect
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -24,9 +26,9 @@ from inr_jax.sweep.grid import Grid
 class Inputs(NamedTuple):
     """What stands in run.json of the inputs.
 
-    `code` by `module:function`: a digest of the whole module, since what a function calls is mostly beside it; one
-    without a file of its own has none. `pictures` by the image and what it is loaded with beside defaults: a digest of
-    the pixels, the values that were black and white and their type, and notes.
+    `code` by `module:function`: a digest of that module and of the one that defines the function, since what it calls
+    is mostly beside it; one without a file of its own has none. `pictures` by the image and what it is loaded with
+    beside defaults: a digest of the pixels, the values that were black and white and their type, and notes.
     """
 
     code: dict[str, str]
@@ -60,7 +62,7 @@ def picture_name(data: Data) -> str:
     """Return the image and what it is loaded with beside defaults, as text."""
     loader = {each.name: each.default for each in declared(SOURCES.find(data.image))}
     given = [f"{name}={data[name]}" for name, default in loader.items() if data.get(name, default) != default]
-    return " ".join([data.image, *given])
+    return " ".join([repr(data.image) if " " in data.image else data.image, *given])
 
 
 def load_stored(record: Record, data: Data) -> Loaded:
@@ -91,7 +93,11 @@ def _code_digests(names: Iterable[str]) -> Iterable[tuple[str, str]]:
     for name in names:
         if images.is_custom(name):
             with contextlib.suppress(Refused):  # whoever calls it says why it cannot be imported
-                imported(name)
-                file = Path(getattr(sys.modules[name.partition(":")[0]], "__file__", None) or "")
-                if file.is_file():
-                    yield name, hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+                found = imported(name)
+                functions = [inspect.unwrap(each) for each in (found if isinstance(found, tuple) else (found,))]
+                modules = [name.partition(":")[0], *(getattr(each, "__module__", None) for each in functions)]
+                paths = [getattr(sys.modules.get(module or ""), "__file__", None) for module in modules]
+                files = [path for path in dict.fromkeys(paths) if path and os.path.isfile(path)]
+                if files:
+                    contents = b"".join(Path(path).read_bytes() for path in files)
+                    yield name, hashlib.sha256(contents).hexdigest()[:16]

@@ -133,8 +133,10 @@ def write_table(record: Record, table: pd.DataFrame, name: str = "results.csv") 
 
 def read_table(record: Record, name: str = "results.csv", **options: Any) -> pd.DataFrame:
     """Read a table of the run, with pandas' options."""
-    # "None" or "NA" may be a text setting; only blank is nothing.
-    options = {"keep_default_na": False, "na_values": [""]} | options
+    # "None", "NA" or "1" may be a text setting; only blank is nothing.
+    settings = {**catalogue(Problem), **catalogue(Fit)}
+    texts = [name for name, setting in settings.items() if isinstance(setting.default, str)]
+    options = {"keep_default_na": False, "na_values": [""], "dtype": dict.fromkeys([*texts, "note"], object)} | options
     return pd.read_csv(stores.as_file(record.directory / name), **options)
 
 

@@ -37,11 +37,11 @@ REFERENCES = {
     "sinc": ({"omega_0": 5.0}, lambda z: np.sinc(5 * z / np.pi)),
     "spder": ({"omega_0": 5.0}, lambda z: np.sin(5 * z) * np.sqrt(np.maximum(np.abs(5 * z), 1e-6))),
     "h-siren": ({"omega_0": 5.0, "steepness": 1.5}, wave(5.0)),
-    "quadratic": ({"a": 3.0}, lambda z: 1 / (1 + 9 * z**2)),
-    "multiquadratic": ({"a": 3.0}, lambda z: 1 / np.sqrt(1 + 9 * z**2)),
-    "laplacian": ({"a": 3.0}, lambda z: np.exp(-3 * np.abs(z))),
-    "super-gaussian": ({"a": 3.0, "b": 1.5}, lambda z: np.exp(-((3 * z) ** 2) / 2) ** 1.5),
-    "expsin": ({"a": 3.0}, lambda z: np.exp(np.sin(3 * z))),
+    "quadratic": ({"s": 3.0}, lambda z: 1 / (1 + 9 * z**2)),
+    "multiquadratic": ({"s": 3.0}, lambda z: 1 / np.sqrt(1 + 9 * z**2)),
+    "laplacian": ({"s": 3.0}, lambda z: np.exp(-3 * np.abs(z))),
+    "super-gaussian": ({"s": 3.0, "gaussian_power": 1.5}, lambda z: np.exp(-((3 * z) ** 2) / 2) ** 1.5),
+    "expsin": ({"omega_0": 3.0}, lambda z: np.exp(np.sin(3 * z))),
 }
 # These are compared by tests of their own.
 OTHERS = {"wire", "wire-real", "staf", "incode"}
@@ -180,7 +180,7 @@ def parameters(**settings):
         # 199,287 with the imaginary biases of the last layer, which nothing reads.
         ({"network": "wire", "width": 181, "depth": 4}, 199_284),
         ({"network": "staf", "width": 256, "depth": 4}, 198_915 + 3 * 5 * 4),
-        ({"network": "staf", "width": 256, "depth": 4, "terms": 2}, 198_915 + 3 * 2 * 4),
+        ({"network": "staf", "width": 256, "depth": 4, "staf_terms": 2}, 198_915 + 3 * 2 * 4),
         ({"network": "incode", "width": 256, "depth": 4}, 198_915 + 4 * 4),
     ],
 )
@@ -206,12 +206,12 @@ def test_at_its_neutral_numbers_it_is_siren(name, numbers, scale):
 
 
 def test_what_staf_and_incode_learn_is_drawn_as_their_code_draws_it():
-    drawn = activations.staf_numbers(jax.random.key(0), terms=20_000, omega_0=3.0, first=False)
+    drawn = activations.staf_numbers(jax.random.key(0), staf_terms=20_000, omega_0=3.0, first=False)
     assert drawn["frequency"].min() >= 0 and 2.99 < drawn["frequency"].max() <= 3
     assert -np.pi <= drawn["phase"].min() < -3.13 and 3.13 < drawn["phase"].max() <= np.pi
     # E sgn(l)² |l| of a Laplace of this scale.
     np.testing.assert_allclose(np.square(drawn["amplitude"]).mean(), 1 / 40_000, rtol=0.05)
-    first = activations.staf_numbers(jax.random.key(0), terms=20_000, omega_0=3.0, omega_first=6.0, first=True)
+    first = activations.staf_numbers(jax.random.key(0), staf_terms=20_000, omega_0=3.0, omega_first=6.0, first=True)
     np.testing.assert_allclose(first["frequency"], 2 * drawn["frequency"], rtol=1e-6)
     assert [float(each) for each in activations.incode_numbers(jax.random.key(0)).values()] == 4 * [np.float32(0.312)]
 
@@ -237,7 +237,7 @@ def test_finers_first_biases_span_k_and_the_others_do_not():
 def test_numbers_have_the_defaults_of_their_network():
     defaults = {name: {n: s.default for n, s in reads(Design(network=name)).items()} for name in NETWORKS}
     assert [defaults[name]["omega_0"] for name in ("siren", "finer", "wire", "finer-gauss")] == [30, 30, 20, 10]
-    assert [defaults[name]["s"] for name in ("gauss", "wire", "wire-real", "finer-gauss")] == [30, 10, 10, 3]
+    assert [defaults[name]["s"] for name in ("gauss", "wire", "multiquadratic", "finer-gauss")] == [30, 10, 20, 3]
     assert [defaults[name]["k"] for name in ("finer", "finer-gauss")] == [0, 1]
     given = Design(network="wire", encoding="identity", domain="signed", width=6, depth=2, steps=3)
     both = [inr.fit_many(given, members, task_of()) for members in (inr.hypers(), inr.hypers(omega_0=20.0, s=10.0))]
@@ -248,7 +248,7 @@ def test_numbers_have_the_defaults_of_their_network():
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "mlp"])
 def test_a_network_fits_a_small_photograph_at_its_defaults(name):
     design = Design(network=name, domain="signed", frequencies=32, width=32, depth=3, steps=300)
-    sines = "omega_0" in reads(design) or "s" in reads(design) or "a" in reads(design)
+    sines = "omega_0" in reads(design) or "s" in reads(design)
     design = design.replace(encoding="identity", width=64) if sines else design
     task = inr.tasks.split(inr.images.load("astronaut", 32), "all")
     fits = inr.fit_many(design, inr.hypers(learning_rate=[1e-3, 2e-3]), task)

@@ -57,7 +57,7 @@ def of_numpy(state, x, gabor):
 
 @pytest.mark.parametrize("network", ["mfn-fourier", "mfn-gabor", "bacon"])
 def test_a_product_is_what_numpy_makes_of_its_variables(network):
-    settings = {"band": 3.0} if network == "bacon" else {"input_scale": 4.0}
+    settings = {"bandwidth": 3.0} if network == "bacon" else {"input_scale": 4.0}
     design = Design(network=network, width=8, depth=3, encoding="identity", domain="signed", steps=3)
     fits = inr.fit_many(design, inr.hypers(**settings), task_of())
     state = init(design, Hyper(seed=0, **{n: np.float32(v) for n, v in settings.items()}), task_of())
@@ -103,7 +103,7 @@ def test_a_negative_gamma_does_not_grow():
 @pytest.mark.parametrize("stage", [1, 2, 3, 4, 5])
 def test_no_output_of_bacon_has_power_beyond_its_band(stage):
     design = Design(network="bacon", width=16, depth=5, stage=stage, encoding="identity", steps=5)
-    fits = inr.fit_many(design, inr.hypers(band=[8.0, 16.0], learning_rate=1e-2), task_of(16, 1))
+    fits = inr.fit_many(design, inr.hypers(bandwidth=[8.0, 16.0], learning_rate=1e-2), task_of(16, 1))
     for row, band in enumerate((8, 16)):
         most = sum(int(filters.band_of(layer, 5, band)) for layer in range(stage))
         power = np.abs(np.fft.fft2(fits.predict(row, (64, 64))[..., 0]))
@@ -115,8 +115,8 @@ def test_no_output_of_bacon_has_power_beyond_its_band(stage):
 
 def test_bacon_does_not_train_its_frequencies_and_a_stage_beyond_it_is_refused():
     design = Design(network="bacon", width=8, depth=3, encoding="identity", steps=3)
-    fits = inr.fit_many(design, inr.hypers(band=[4.0, 8.0]), task_of())
-    start = init(design, Hyper(seed=0, band=np.float32(8.0)), task_of()).data["network"]["fixed"]
+    fits = inr.fit_many(design, inr.hypers(bandwidth=[4.0, 8.0]), task_of())
+    start = init(design, Hyper(seed=0, bandwidth=np.float32(8.0)), task_of()).data["network"]["fixed"]
     for name, drawn in start.items():
         np.testing.assert_array_equal(fits.data["network"]["fixed"][name]["frequency"][1], drawn["frequency"])
     with pytest.raises(Refused, match="stage=4"):

@@ -52,7 +52,7 @@ def edit(tmp_path, monkeypatch):
 
 def forget_pictures() -> None:
     """As in another process."""
-    problem.load.cache_clear()
+    problem.load_stamped.cache_clear()
     inputs._load.cache_clear()
 
 
