@@ -97,9 +97,11 @@ def _read_others(file: Any, header: bytes, value_range: Any, background: float) 
     if upright.mode.lower() in ("la", "rgba"):
         stored, alpha = stored[..., :-1], stored[..., -1:] / np.float32(255)
     elif isinstance(clear, int):  # a gray that is transparent, in the file's own bits
-        white = 1 if stored.dtype == np.bool_ else np.iinfo(stored.dtype).max
         stored = stored[..., None]
-        alpha = (stored != clear * white // (2**depth - 1)).astype(np.float32)
+        if stored.dtype == np.bool_:
+            alpha = (stored != bool(clear)).astype(np.float32)
+        else:
+            alpha = (stored != clear * np.iinfo(stored.dtype).max // (2**depth - 1)).astype(np.float32)
     if inverted:  # Pillow has made white the largest value
         stored = 255 - stored
     levels = levels_of(stored, value_range)

@@ -116,12 +116,24 @@ def complete(design: Design, members: Hyper) -> Hyper:
         if name not in known:
             raise Refused(f"hyper {name!r} is not known; {nearest(name, known)}")
     shape = np.shape(members.seed)
+    for name in read:
+        if name in members:
+            _check_column(read[name], members[name], shape)
     return Hyper(
         **{
             name: members[name] if name in members else np.full(shape, setting.default, _dtype(name))
             for name, setting in read.items()
         }
     )
+
+
+def _check_column(setting: Setting, values: Any, shape: tuple[int, ...]) -> None:
+    """Raises Refused where the values of a setting are not one for each seed, or one is not allowed."""
+    if np.shape(values) != shape:
+        raise Refused(f"{setting.name} has shape {np.shape(values)}: one value for each seed, {shape}, is needed")
+    if shape:  # of a single member they may be traced
+        for value in {np.min(values).item(), np.max(values).item()}:  # NaN is both
+            setting.convert(value)
 
 
 def assemble(design: Design, hyper: Mapping[str, Any]) -> Fit:

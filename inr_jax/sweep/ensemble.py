@@ -19,6 +19,7 @@ from inr_jax.sweep.chunks import of_all, padded
 from inr_jax.sweep.fits import Checkpoint, Fits, Outcome
 from inr_jax.sweep.plan import Plan
 from inr_jax.sweep.programs import MEMBERS, Programs, lay, programs
+from inr_jax.sweep.study import run_options
 
 
 def fit_many(
@@ -34,8 +35,10 @@ def fit_many(
     """Every member of `hypers`, fitted to the task: one compilation, however many there are.
 
     `metrics` are custom ones beside the package's, functions of a `metrics.View`. Raises Refused for settings that the
-    design does not read, MemoryError, or JAX's own error, where not even a single member fits into memory.
+    design does not read or that are not allowed, and MemoryError, or JAX's own error, where not even a single member
+    fits into memory.
     """
+    chunk, pixel_block, history = run_options(chunk=chunk, pixel_block=pixel_block, history=history)
     hypers, points = complete(design, hypers), history_steps(design.steps, history)
     scores = metric_names(metrics)
 

@@ -14,7 +14,7 @@ from inr_jax.fit.design import Design, Hyper, member_of
 from inr_jax.fit.member import State
 from inr_jax.fit.pinned import pinned
 from inr_jax.fit.task import pixel_coordinates
-from inr_jax.settings import AnyArray
+from inr_jax.settings import AnyArray, Refused
 
 
 class Checkpoint(NamedTuple):
@@ -106,8 +106,11 @@ class Network(NamedTuple):
     ) -> Float[np.ndarray, "*part c"]:
         """The image on a grid of any size, or a part of it, unclipped.
 
-        In tiles: beyond the image, memory does not grow with it.
+        In tiles: beyond the image, memory does not grow with it. Raises Refused for a grid of other dimensions.
         """
+        sides = grid if isinstance(grid, tuple | list) else ()
+        if len(sides) != self.dims or not all(isinstance(n, int | np.integer) and n > 0 for n in sides):
+            raise Refused(f"grid={grid!r} is none of this network: {self.dims} lengths in pixels are needed")
         ranges = [range(size)[cut] for size, cut in zip(grid, part or [slice(None)] * len(grid), strict=True)]
         shape = tuple(map(len, ranges))
         pixels = int(np.prod(shape))

@@ -22,6 +22,7 @@ from inr_jax.sweep import ensemble
 from inr_jax.sweep.chunks import joined, of_all, padded
 from inr_jax.sweep.fits import Checkpoint, Fits, Outcome, members_of
 from inr_jax.sweep.plan import Plan
+from inr_jax.sweep.study import run_options
 
 # The rungs, as parts of all steps.
 RUNGS = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
@@ -119,6 +120,7 @@ def fit_halving(
     held-out pixels are what members are ranked by: a best of theirs is an oracle's.
     Raises MemoryError, or JAX's own error, where not even a single member fits into memory.
     """
+    chunk, history, keep = run_options(chunk=chunk, history=history, keep=keep)
     hypers, scores = complete(design, hypers), metric_names(metrics)
     read, settings, alive = points(design.steps, history, keep), settings_of(hypers), np.arange(count(hypers))
     now: Checkpoint | None = None

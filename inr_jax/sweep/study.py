@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
-from inr_jax.settings import about
+from inr_jax.settings import about, declared
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,12 @@ class Run:
     centre: Annotated[
         bool, about("axes.scale are multiples of the scale that the kernel chooses from training pixels")
     ] = False
+
+
+def run_options(**given: Any) -> list[Any]:
+    """Return options of `Run` in their types, in order. Raises Refused for a value that is not allowed."""
+    known = {setting.name: setting for setting in declared(Run)}
+    return [known[name].convert(value) for name, value in given.items()]
 
 
 @dataclasses.dataclass(frozen=True)

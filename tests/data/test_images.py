@@ -1,11 +1,13 @@
 """Images: what is read is what is in the file, from 0 to 1."""
 
 import importlib.util
+import inspect
 import os
 import re
 import struct
 import sys
 import zlib
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -723,3 +725,97 @@ def test_levels_give_back_the_values_that_a_file_has(tmp_path, black_first):
     again = tmp_path / "b.tif"
     again.write_bytes(images.to_tiff(picture.levels.restore(picture.pixels), not black_first))
     np.testing.assert_array_equal(images.load(str(again)), picture.pixels)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 3)])
+def test_a_tiff_of_eight_bits_is_upright_too(tmp_path, orientation, shape):
+    stored = noise(*shape)
+    tag = [("Orientation", "H", 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="minisblack" if len(shape) == 2 else "rgb", extratags=tag)
+    image = images.load(str(tmp_path / "a.tif"))
+    np.testing.assert_allclose(image.squeeze(), UPRIGHT[orientation](stored) / 255, atol=1e-7)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_a_gray_that_a_png_names_transparent_is_background_and_the_others_keep_their_bits(tmp_path, depth):
+    """W3C PNG, 11.3.2.1: the sample value of tRNS is in the file's own bits."""
+    values = np.arange(8).reshape(1, 8) * (8191 if depth == 16 else 1) % 2**depth
+    bits = (values[..., None] >> np.arange(depth)[::-1]) & 1
+    rows = b"\0" + np.packbits(bits.reshape(1, -1), axis=1).tobytes()
+    path = Path(png(tmp_path / "a.png", 8, 2, depth, 0, rows * 2))
+    data = path.read_bytes()
+    clear = int(values[0, 1])
+    body = b"tRNS" + struct.pack(">H", clear)
+    place = data.index(b"IDAT") - 4
+    chunk = struct.pack(">I", 2) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(data[:place] + chunk + data[place:])
+    wanted = np.where(values == clear, 0.25, values / (2**depth - 1))
+    image = images.load(str(path), background=0.25)[..., 0]
+    np.testing.assert_allclose(image, np.repeat(wanted, 2, 0), atol=1e-6)
+
+
+def test_a_white_is_zero_tiff_of_eight_bits_has_its_own_values(tmp_path):
+    pixels = noise(6, 9) // 4
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
+    picture = images.read(str(tmp_path / "a.tif"), 0, "crop", 1.0, "0:63", "all", {})
+    np.testing.assert_allclose(picture.pixels[..., 0], 1 - pixels / 63, atol=1e-6)
+    assert picture.notes == () and picture.levels[:2] == (63, 0)
+    np.testing.assert_array_equal(picture.levels.restore(picture.pixels)[..., 0], pixels)
+
+
+@pytest.mark.parametrize(("dtype", "opaque", "value_range"), [(np.uint16, 4095, "0:4095"), (np.float32, 255, "0:255")])
+def test_alpha_is_opaque_where_colours_of_the_range_are_white(tmp_path, dtype, opaque, value_range):
+    pixels = (np.random.default_rng(0).random((6, 9, 4)) * opaque).astype(dtype)
+    pixels[..., 3] = opaque
+    pixels[0, :, 3] = 0
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
+    image = images.load(str(tmp_path / "a.tif"), value_range=value_range, background=0.0)
+    np.testing.assert_allclose(image[1:], pixels[1:, :, :3] / opaque, atol=1e-6)
+    assert not image[0].any()
+
+
+def test_a_stack_behind_one_page_is_told_and_a_thumbnail_before_the_picture_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", noise(5, 6, 9), photometric="minisblack", truncate=True)
+    assert "first of its 5 pages" in notes(str(tmp_path / "a.tif"))
+    with tifffile.TiffWriter(tmp_path / "b.tif") as file:
+        file.write(noise(4, 4, 3), photometric="rgb", subifds=1, subfiletype=1)
+        file.write(noise(32, 32, 3), photometric="rgb")
+    with pytest.raises(Refused, match="thumbnail"):
+        images.load(str(tmp_path / "b.tif"))
+
+
+@pytest.mark.parametrize("ending", ["jp2", "sgi"])
+def test_formats_that_would_lose_bits_are_refused(tmp_path, ending):
+    Image.fromarray(noise(8, 8, 3)).save(tmp_path / f"a.{ending}")
+    with pytest.raises(Refused, match="cannot be read"):
+        images.load(str(tmp_path / f"a.{ending}"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"valuerange": "0:10"}, "valuerange.*did you mean 'value_range'"),
+        ({"background": 2}, "background=2"),
+        ({"background": float("nan")}, "background=nan"),
+        ({"size": 1.5}, "size=1.5"),
+        ({"size": -1}, "size=-1"),
+        ({"size": 2**20}, "size=1048576"),
+        ({"size": "16"}, "size='16'"),
+        ({"resize": "fitt"}, "did you mean 'fit'"),
+        ({"channels": 1.7}, "channels=1.7"),
+        ({"channels": True}, "channels=True"),
+        ({"channels": None}, "channels=None"),
+        ({"channels": slice(0, 2)}, "channels=slice"),
+        ({"value_range": "nonsense"}, "value_range='nonsense'"),
+        ({"value_range": b"ab"}, "value_range=b'ab'"),
+        ({"value_range": {0, 255}}, "value_range="),
+    ],
+)
+@pytest.mark.parametrize("spec", ["astronaut", "a.png"])
+def test_loading_in_python_is_held_to_what_the_command_line_is(tmp_path, spec, settings, says):
+    if spec == "a.png":
+        spec = tmp_path / spec  # a Path, as people have it
+        save(spec, noise(8, 8, 3))
+    with pytest.raises(Refused, match=says):
+        inspect.unwrap(images.load)(spec, **settings)  # users have no checks of types

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from PIL import Image
+from PIL import Image, ImageCms
 
 import inr_jax as inr
 from inr_jax.fit.pixels import levels_of, narrow, to_picture
@@ -137,3 +137,35 @@ def test_twelve_bits_in_sixteen_are_not_taken_for_dark_in_silence():
 def test_only_an_image_of_several_values_can_be_narrow():
     assert narrow(np.zeros((2, 2))) == narrow(np.full((2, 2), 0.01)) == narrow(np.asarray([0.0, 0.125])) == ()
     assert "0.12" in narrow(np.asarray([0.0, 0.12]))[0]
+
+
+TO_LAB = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "value_range", "wanted"),
+    [
+        (np.full((8, 8), 1e20), "data", 0.0),
+        (np.full((8, 8), 2**60), "data", 0.0),
+        (FLOATS[..., 0].astype(float) * 1e-50, (0.0, 1e-50), FLOATS[..., 0]),
+        (FLOATS[..., 0].astype(float) * 1e40, (0.0, 1e40), FLOATS[..., 0]),
+    ],
+)
+def test_ranges_that_float32_cannot_hold_are_mapped_all_the_same(pixels, value_range, wanted):
+    found = to_picture(pixels, value_range).pixels[..., 0]
+    np.testing.assert_allclose(found, np.broadcast_to(wanted, found.shape), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV", "LAB", "RGBX"])
+def test_pillows_images_of_other_colours_are_refused_with_what_to_do(mode):
+    image = Image.fromarray(COLOUR)
+    image = image if mode != "RGBX" else image.convert("RGBX")
+    other = ImageCms.applyTransform(image, TO_LAB) if mode == "LAB" else image.convert(mode)
+    with pytest.raises(Refused, match=f"mode {mode}.*convert"):
+        to_picture(other)
+
+
+@pytest.mark.parametrize("shape", [(5, 16, 16), (3, 4, 16), (1, 3, 8, 8)])
+def test_channels_first_are_seen_beyond_four_too(shape):
+    with pytest.raises(Refused, match="channels first"):
+        to_picture(np.zeros(shape))

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -229,3 +230,50 @@ def test_what_is_left_out_of_a_file_is_said_once(tmp_path, capsys):
     command = [*PLAIN, f"--config.image={tmp_path / 'two.gif'}"]
     assert exit_status(sweep.main, [*command, f"--out={tmp_path / 'run'}"]) == 0
     assert capsys.readouterr().err.count("the first of its 2 frames") == 1
+
+
+def test_the_module_that_defines_a_function_counts_wherever_it_is_named(tmp_path, edit, capsys, monkeypatch):
+    package, out = tmp_path / "pack", tmp_path / "run"
+    package.mkdir()
+    (package / "__init__.py").write_text("from pack.inner import waves\n")
+    command = [*PLAIN, "--config.design.encoding=pack:waves", f"--out={out}"]
+
+    def written(text: str) -> None:
+        (package / "inner.py").write_text(text)
+        for name in ("pack", "pack.inner"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+
+    written(SOURCE)
+    assert exit_status(sweep.main, command) == 0
+    written(SOURCE.replace("jnp.sin", "20 * jnp.cos"))
+    capsys.readouterr()
+    assert exit_status(sweep.main, [*command, "--config.axes.seed=0,1"]) == exit_status(report.main, [str(out)]) == 2
+    assert capsys.readouterr().err.count("the code of pack:waves") == 2
+
+
+@pytest.mark.parametrize("name", ["1", "True", "1e5"])
+def test_an_image_whose_name_is_a_number_is_reported_like_others(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    iio.imwrite(tmp_path / name, np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8), extension=".png")
+    assert exit_status(sweep.main, [*PLAIN, f"--config.image={name}", "--out=run"]) == 0
+    assert exit_status(report.main, ["run"]) == 0 and name in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_process_sees_that_a_file_has_changed(tmp_path):
+    picture = tmp_path / "a.png"
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    iio.imwrite(picture, first)
+    data = problem.Data(image=str(picture), size=0)
+    before = problem.load(data).picture.pixels
+    iio.imwrite(picture, second)
+    os.utime(picture, ns=(1, 1))
+    np.testing.assert_array_equal(before, first / np.float32(255))
+    np.testing.assert_array_equal(problem.load(data).picture.pixels, second / np.float32(255))
+
+
+def test_channels_may_be_an_axis(tmp_path):
+    out = tmp_path / "run"
+    assert exit_status(sweep.main, [*PLAIN, "--config.axes.channels=0,1,0+2", f"--out={out}"]) == 0
+    assert pd.read_csv(out / "results.csv")["channels"].tolist() == ["0", "1", "0+2"]
+    assert [read_member(Record(out), row).render().shape[-1] for row in range(3)] == [1, 1, 2]

@@ -43,8 +43,10 @@ def numbers() -> tuple:
         lambda: jax.default_matmul_precision("bfloat16"),
         lambda: jax.default_prng_impl("rbg"),
         jax.disable_jit,
+        lambda: jax.numpy_rank_promotion("raise"),
+        lambda: jax.transfer_guard("disallow"),
     ],
-    ids=SURROUNDINGS,
+    ids=[*SURROUNDINGS, "JAX_NUMPY_RANK_PROMOTION", "JAX_TRANSFER_GUARD"],
 )
 def test_an_option_of_a_notebook_changes_no_bit(surroundings):
     plain = numbers()
@@ -52,6 +54,12 @@ def test_an_option_of_a_notebook_changes_no_bit(surroundings):
         there = numbers()
     for a, b in zip(plain, there, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_member_that_diverges_is_a_result_under_a_search_for_nan_too():
+    with jax.debug_nans(True):
+        fits = inr.fit_many(DESIGN, inr.hypers(learning_rate=1e30), TASK)
+    assert fits.diverged_at[0] >= 0
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Many members: each is its single fit, whoever sits beside it, and one program serves them all."""
 
+import inspect
+
 import jax
 import numpy as np
 import pytest
@@ -354,3 +356,38 @@ def test_the_frequencies_root_mean_square_is_that_of_b_and_none_where_there_is_n
     np.testing.assert_allclose(fits.rms_frequency[1] / fits.rms_frequency[0], 4, rtol=1e-6)
     plain = inr.fit_many(DESIGN.replace(encoding="identity", steps=0), settings, TASK)
     assert np.isnan(plain.rms_frequency).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"chunk": -1}, "chunk=-1"),
+        ({"chunk": 1.5}, "chunk=1.5"),
+        ({"pixel_block": "2"}, "pixel_block='2'"),
+        ({"history": 0}, "history=0"),
+        ({"history": "a"}, "history='a'"),
+    ],
+)
+def test_options_of_fit_many_are_held_to_those_of_a_run(options, says):
+    with pytest.raises(Refused, match=says):
+        inspect.unwrap(inr.fit_many)(DESIGN, SETTINGS, TASK, **options)  # users have no checks of types
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"scale": np.asarray([np.nan] + 11 * [1.0])}, "scale=nan"),
+        ({"scale": np.asarray([-3.0] + 11 * [1.0])}, "scale=-3"),
+        ({"scale": np.ones(5)}, r"scale has shape \(5,\)"),
+    ],
+)
+def test_numbers_that_were_put_in_place_of_others_are_checked_too(changes, says):
+    with pytest.raises(Refused, match=says):
+        inr.fit_many(DESIGN, SETTINGS.replace(**changes), TASK)
+
+
+@pytest.mark.parametrize("grid", [(0, 0), (3,), (4, 4, 4), 16, (2.5, 3)])
+def test_a_grid_of_other_dimensions_is_refused(grid):
+    fits = inr.fit_many(DESIGN.replace(steps=0), SETTINGS, TASK)
+    with pytest.raises(Refused, match="2 lengths in pixels"):
+        inspect.unwrap(type(fits.network(0)).predict)(fits.network(0), grid)
