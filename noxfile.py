@@ -66,9 +66,9 @@ def wheel(session: nox.Session) -> None:
     session.chdir(made)
     session.run("inr-sweep", "--config=scale:quick", "--config.design.steps=5", "--out=run")
     session.run("python", "-m", "experiments.render", "run", "--member=0", "--out=member.png")
-    typed = "import inr_jax as inr; reveal_type(inr.Design().width); inr.Design(widht=3)"
+    typed = "import inr_jax as inr; reveal_type(inr.Design()); inr.fit_many(inr.Design(), chunks=3)"
     said = session.run("mypy", "--config-file=", "-c", typed, success_codes=[1], silent=True)
-    assert 'int"' in said and '"widht"' in said, said
+    assert 'Design"' in said and '"chunks"' in said, said
 
 
 @nox.session(python="3.11")

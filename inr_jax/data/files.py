@@ -11,7 +11,7 @@ from inr_jax.fit.pixels import Picture, levels_of
 from inr_jax.settings import Refused, library
 
 # The endings by which an image in a folder is recognised.
-ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
+ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm")
 # A file whose header claims more is not decoded: a few kilobytes can claim to be gigabytes.
 MAX_PIXELS = 2**27
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

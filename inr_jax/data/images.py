@@ -123,6 +123,8 @@ def read(
         import skimage.data
 
         pixels, levels, notes = to_picture(getattr(skimage.data, spec)(), value_range)
+        if os.path.exists(spec):
+            notes = (*notes, f"the sample of that name is used, not the file; ./{spec} names the file")
     else:
         pixels, levels, notes = _read_file(spec, value_range, background)
     pixels, found = _select(spec, pixels, channels), pixels.shape[-1]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 
-from inr_jax.fit.encodings import ENCODINGS
+from inr_jax.fit.grids import ENCODINGS
 from inr_jax.fit.networks import NETWORKS
 from inr_jax.fit.optimizers import LOSSES, OPTIMIZERS, SCHEDULES
 from inr_jax.fit.task import side

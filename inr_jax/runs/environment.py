@@ -60,6 +60,7 @@ def provenance() -> dict[str, Any]:
         "device": device(),
         "threads": threads(),
         "machine": f"{platform.machine()}, {platform.system()}",
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "git_commit": _commit(),
     }
 

@@ -50,6 +50,8 @@ class RunFile:
     device: str = ""
     threads: int = 0
     machine: str = ""
+    # Flags of XLA that were set, which may change bits.
+    xla_flags: str = ""
     git_commit: str | None = None
     layout: int = LAYOUT
     # By the name of a batch, how it was cut into chunks; by the key of a member, why it failed.

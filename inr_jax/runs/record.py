@@ -130,6 +130,8 @@ class Record:
 
     def read_picture(self, digest: str) -> Float[np.ndarray, "*grid c"]:
         """Return the picture of this digest. Raises Damaged where there is none, or not what was written."""
+        if not self.has_picture(digest):
+            raise Damaged(f"{self._picture(digest)} is missing: the sweep's command writes it again")
         return unpack(self._picture(digest))["pixels"]
 
     def members(self) -> dict[str, Entry]:
@@ -233,7 +235,7 @@ class Record:
                 aside = path.with_name(f"{path.name}.damaged")
                 with contextlib.suppress(FileNotFoundError):  # another process has removed it, or was faster
                     stores.move(path, aside)
-                    lines.append(f"{damaged}: set aside as {aside.name}; what it held is made again")
+                    lines.append(f"{damaged}: set aside as {aside.name}; the sweep's command makes again what it held")
         return lines
 
     def tidy(self) -> None:

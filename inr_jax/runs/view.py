@@ -97,6 +97,7 @@ def _facts(run: RunFile) -> dict[str, str]:
         "compiling": f"{run.compile_seconds:.1f} s",
         "chunks": "; ".join(chunks),
         "versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
+        **({"XLA_FLAGS": run.xla_flags} if run.xla_flags else {}),
         "commit": str(run.git_commit),
         "fingerprint": run.fingerprint,
     }
