@@ -15,6 +15,7 @@ from inr_jax.report.summary import (
     baseline_means,
     best_row,
     count_replicates,
+    distinguishing_settings,
     gaps_to_best,
     image_settings,
     replicate,
@@ -119,9 +120,12 @@ def describe_spread(table: pd.DataFrame) -> str:
 
 
 def label_columns(summary: Summary) -> list[str]:
-    """Return the columns that distinguish the rows: the label and what varies within one, or all settings."""
+    """Return the columns that distinguish the rows: the label and what varies within one, or else settings.
+
+    None that follows from those before it: of several networks not the numbers that only one of them reads.
+    """
     if "label" not in summary.table:
-        return summary.settings
+        return distinguishing_settings(summary.table, summary.settings)
     within = summary.table.groupby("label", dropna=False)
     varying = [name for name in summary.settings if within[name].nunique(dropna=False).max() > 1]
     return ["label", *(name for name in varying if name != "validation")]
