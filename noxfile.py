@@ -60,7 +60,7 @@ def wheel(session: nox.Session) -> None:
     session.install("build", "twine", "mypy")
     made = session.create_tmp()
     session.run("python", "-m", "build", "--outdir", made)
-    session.run("bash", "-c", f"twine check --strict {made}/*", external=True)
+    session.run("bash", "-c", f"twine check --strict {made}/*.whl {made}/*.tar.gz", external=True)
     session.run("bash", "-c", f"python -m pip install --quiet --force-reinstall --no-deps {made}/*.whl", external=True)
     session.install("inr-jax", "--find-links", made)
     session.chdir(made)

@@ -165,11 +165,12 @@ def corners(
     return jnp.stack(indices), jnp.stack(weights)
 
 
-ENCODINGS |= {
+LEARNED = {
     "futon": Encoding(futon_variables, futon),
     "tensorf": Encoding(tensorf_variables, tensorf),
     "hash": Encoding(hash_variables, hashed),
 }
+ENCODINGS |= LEARNED
 
 
 def _signed(coords: Float[Array, "n d"], side: float) -> Float[Array, "n d"]:

@@ -10,6 +10,7 @@ import scipy.stats
 
 from inr_jax.fit import task as tasks
 from inr_jax.fit.encodings import ENCODINGS, FAMILIES, Encoding, Variables, fourier
+from inr_jax.fit.grids import LEARNED
 from inr_jax.settings import Refused, bind, declared
 
 SETTINGS = dict(frequencies=16, octaves=10, family="gaussian", scale=4.0, anisotropy=1.0)
@@ -245,7 +246,7 @@ def test_gradients_to_coordinates_and_frequencies_are_finite(name):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
-@pytest.mark.parametrize("name", ENCODINGS)
+@pytest.mark.parametrize("name", sorted({*ENCODINGS} - {*LEARNED}))
 def test_frequencies_are_data_and_parameters_only_where_they_are_learned(name):
     learns = "learn_frequencies" in {setting.name for setting in declared(ENCODINGS[name])}
     assert learns == (encoded(name, points())[1].dtype == np.float32)
