@@ -6,7 +6,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from inr_jax.cli.config import Row, listed
+from inr_jax.cli.listing import Row, listed
 from inr_jax.settings import AUTO, LARGEST, Setting
 
 ROOT = Path(__file__).parent.parent

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from inr_jax.cli import config as configuration
+from inr_jax.cli import listing
 from inr_jax.cli.arguments import Command, Print, console, run, shard
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def command() -> Command:
     """Declare the arguments."""
-    command = Command("experiments.sweep", __doc__, f"Fields, with their defaults:\n{configuration.listing()}")
+    command = Command("experiments.sweep", __doc__, f"Fields, with their defaults:\n{listing.listing()}")
     command.add_study()
     command.add_argument("--out", metavar="DIR", default="", help="run folder; runs/STUDY-VARIANT-FINGERPRINT if none")
     share = "fit one of N shares, I from 0, into the same folder; the last to finish writes the results"
@@ -29,7 +30,7 @@ def command() -> Command:
     command.add_argument("--distributed", action="store_true", help=joined)
     command.add_argument("--dry_run", action="store_true", help="print what would be done")
     names = "print the studies, encodings, networks and sample images"
-    command.add_argument("--list", action=Print, nargs=0, const=configuration.known, help=names)
+    command.add_argument("--list", action=Print, nargs=0, const=listing.known, help=names)
     return command
 
 

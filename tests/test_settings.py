@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import inr_jax as inr
-from inr_jax.cli.config import listing
+from inr_jax.cli.listing import listing
 from inr_jax.data.problem import Data, Problem
 from inr_jax.fit.design import Design, Fit, Hyper, complete, count, hypers, member_of, reads, stack
 from inr_jax.settings import Refused, Registry, Setting, about, bind, catalogue, declared, nearest

@@ -6,26 +6,21 @@ from the table of the first; a variant for which it returns without a look at `r
 """
 
 import ast
-import importlib.resources
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
+from inr_jax.cli.listing import dotted
+from inr_jax.cli.studies import load_module
 from inr_jax.data import images
-from inr_jax.data.problem import Problem
-from inr_jax.data.synthetic import SYNTHETIC
 from inr_jax.fit.design import Fit
-from inr_jax.fit.metrics import METRICS
-from inr_jax.settings import AUTO, Refused, Registry, Setting, catalogue, declared, meaning, nearest, row_defaults
-from inr_jax.sweep.grid import Fields, fields
+from inr_jax.settings import Refused, Setting, catalogue, declared, nearest, row_defaults
+from inr_jax.sweep.grid import fields
 from inr_jax.sweep.study import Experiment, Run, Study, collect_cases
 
 GROUPS = ("design", "hyper", "run", "axes", "second")
@@ -43,7 +38,7 @@ def base(image: str = "", encoding: str = "", network: str = "") -> ConfigDict:
     config.run = ConfigDict({setting.name: setting.default for setting in declared(Run)})
     for name in row_defaults(Fit):
         # Left to the function that is chosen.
-        config[_dotted(known, name).partition(".")[0]][name] = config_dict.placeholder(type(known.fit[name].default))
+        config[dotted(known, name).partition(".")[0]][name] = config_dict.placeholder(type(known.fit[name].default))
     config.axes, config.second = (ConfigDict(dict.fromkeys(known.every, ())) for _ in range(2))
     config.image = image or config.image
     config.design.encoding, config.design.network = encoding or config.design.encoding, network or config.design.network
@@ -54,7 +49,7 @@ def base(image: str = "", encoding: str = "", network: str = "") -> ConfigDict:
 def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Experiment:
     """The study that PATH[:VARIANT] and the overrides (FIELD, text) ask for. Raises Refused in one line if none."""
     path, _, variant = target.partition(":")
-    module = _module(path)
+    module = load_module(path)
     variants = module.VARIANTS
     variant = variant or next(iter(variants))
     if variant not in variants:
@@ -101,134 +96,6 @@ def names(config: ConfigDict | None = None) -> list[str]:
     """The dotted names of all fields, as they follow --config. on the command line."""
     config = base() if config is None else config
     return [name for name in config if name not in GROUPS] + [f"{g}.{name}" for g in GROUPS for name in config[g]]
-
-
-class Row(NamedTuple):
-    """A field as it is listed: its dotted name, its declaration, and the rows of a registry that declare it."""
-
-    name: str
-    setting: Setting
-    readers: tuple[str, ...] = ()
-
-
-def listed() -> dict[str, list[Row]]:
-    """Every field by what reads it: what is fitted, a member, the functions of each registry, and how it is run."""
-    known = fields()
-    own = [setting.name for setting in declared(Fit)]
-    found = {
-        "what is fitted": [Row(name, setting) for name, setting in known.data.items()],
-        "a member": [Row(_dotted(known, name), known.fit[name]) for name in own],
-    }
-    # Each field stands where it first appears, with all that read it.
-    group: dict[str, str] = {}
-    readers: dict[str, dict[str, None]] = {}
-    for registry in _registries(Fit):
-        for name, row in registry.items():
-            for setting in declared(row):
-                if not setting.fixed and setting.default is not Parameter.empty and setting.name not in own:
-                    group.setdefault(setting.name, registry.kind)
-                    readers.setdefault(setting.name, {})[name] = None
-    rows = {registry.kind: set(registry) for registry in _registries(Fit)}
-    for name, kind in group.items():
-        users = () if rows[kind] <= set(readers[name]) else tuple(readers[name])
-        found.setdefault(kind, []).append(Row(_dotted(known, name), known.fit[name], users))
-    return found | {"how it is carried out": [Row(f"run.{setting.name}", setting) for setting in declared(Run)]}
-
-
-def listing() -> str:
-    """Every field with its default, unit, meaning and choices, one a line, grouped by what reads it."""
-    lines = []
-    for title, rows in listed().items():
-        lines.append(f"{title}:")
-        lines += [_line(row.name, row.setting) + _readers(row) for row in rows]
-    lines.append(f"  {'axes.NAME':<26} {'':<12} values of any field above but run.*, e.g. --config.axes.scale=1,2,4")
-    second = "an axis of the run that follows, where its values differ from the first's"
-    return "\n".join([*lines, f"  {'second.NAME':<26} {'':<12} {second}"])
-
-
-def _readers(row: Row) -> str:
-    """The rows that read a field, with their own defaults of it."""
-    defaults = row_defaults(Fit).get(row.setting.name, {})
-    names = dict.fromkeys([*row.readers, *defaults])
-    said = [f"{name}: {defaults[name]:g}" if name in defaults else name for name in names]
-    return f" <{', '.join(said)}>" if said else ""
-
-
-def _line(name: str, setting: Setting) -> str:
-    about = setting.about
-    choices = list(about.choices)
-    if setting.default == AUTO and AUTO not in choices:
-        choices = [AUTO, *choices]
-    if setting.registry is not None and setting.registry.custom:
-        choices = [] if setting.name == "image" else [*choices, "module:function"]
-    unit = f" ({about.unit})" if about.unit else ""
-    allowed = f" [{' | '.join(choices)}]" if choices else ""
-    return f"  {name:<26} {setting.default!s:<12} {about.meaning}{unit}{allowed}"
-
-
-def _dotted(known: Fields, name: str) -> str:
-    """A field's name as it follows --config."""
-    if name in known.data:
-        return name
-    return f"{'hyper' if known.fit[name].traced else 'design'}.{name}"
-
-
-def _registries(root: Any) -> list[Registry]:
-    """The registries that a root's settings choose from, and those that their rows choose from."""
-    found = [setting.registry for setting in catalogue(root).values() if setting.registry is not None]
-    return list(dict.fromkeys(found))
-
-
-def studies() -> dict[str, Path]:
-    """The studies that come along, by name."""
-    folder = Path(str(importlib.resources.files("experiments"))) / "configs"
-    return {path.stem: path for path in sorted(folder.glob("*.py"))}
-
-
-def about(path: str | Path) -> tuple[str, dict[str, str]]:
-    """What a study asks, as one line, and its variants with a line each. Raises Refused where it is no study file."""
-    module = _module(str(path))
-    return (module.__doc__ or "").strip().partition("\n")[0], dict(module.VARIANTS)
-
-
-def known() -> str:
-    """What there is by name: studies with their variants, encodings, networks, images; for a terminal."""
-    lines = ["studies (--config=NAME:VARIANT; the first variant is the default):"]
-    for name, path in studies().items():
-        question, variants = about(path)
-        lines += [f"  {name}: {question}", *(f"    {name}:{variant:<12} {said}" for variant, said in variants.items())]
-    for registry in (*_registries(Problem)[1:], *_registries(Fit), METRICS):
-        custom = " (or module:function)" if registry.custom else ""
-        lines.append(f"{registry.kind}{custom}:")
-        width = max(map(len, registry))
-        lines += [f"  {name:<{width}}  {meaning(row)}" for name, row in registry.items()]
-    lines.append("image (or a path, or module:function):")
-    lines += [f"  {', '.join(images.SAMPLES)}", *(f"  synthetic:{name}" for name in SYNTHETIC)]
-    return "\n".join(lines)
-
-
-def _module(path: str) -> ModuleType:
-    if not Path(path).is_file():
-        # Its own studies go by their name too, and where the package is installed also by their path in a checkout.
-        known, kept = studies(), "experiments/configs/"
-        name = path.removeprefix(kept).removesuffix(".py") if path.startswith(kept) else path
-        if name not in known:
-            there = [str(p) for p in Path(path).parent.glob("*.py")] if "/" in path else list(known)
-            raise Refused(f"--config={path}: no such study file; {nearest(path, there or ['PATH/STUDY.py[:VARIANT]'])}")
-        path = str(known[name])
-    spec = importlib.util.spec_from_file_location(f"study_{Path(path).stem}", path)
-    if spec is None or spec.loader is None:
-        raise Refused(f"--config={path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise Refused(f"--config={path}: {type(error).__name__}: {error}") from error
-    for name in ("VARIANTS", "get_config"):
-        if not hasattr(module, name):
-            raise Refused(f"--config={path} defines no {name}: it is no study file")
-    return module
 
 
 def _bring(config: ConfigDict, settings: Sequence, axes: Sequence) -> dict[str, Setting]:

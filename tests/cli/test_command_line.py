@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments import sweep
-from inr_jax.cli import config as configuration
+from inr_jax.cli import listing, studies
 from inr_jax.cli.arguments import exit_status
 from inr_jax.data import images
 from inr_jax.data.synthetic import SYNTHETIC
@@ -26,7 +26,7 @@ def printed(capsys, *arguments: str) -> str:
 
 def test_help_names_every_field_with_its_default_and_meaning(capsys):
     lines = printed(capsys, "--help").splitlines()
-    rows = [row for group in configuration.listed().values() for row in group]
+    rows = [row for group in listing.listed().values() for row in group]
     assert {row.name for row in rows} >= {"image", "design.width", "hyper.scale", "run.chunk"}
     for name, setting, _ in rows:
         (line,) = (line for line in lines if line.startswith(f"  {name} "))
@@ -36,7 +36,7 @@ def test_help_names_every_field_with_its_default_and_meaning(capsys):
 def test_the_list_names_studies_encodings_networks_and_images(capsys):
     said = printed(capsys, "--list")
     for path in Path("experiments/configs").glob("*.py"):
-        question, variants = configuration.about(path)
+        question, variants = studies.about(path)
         assert f"{path.stem}: {question}" in said and all(f"{path.stem}:{name}" in said for name in variants)
     for name in (*features.ENCODINGS, *networks.NETWORKS, *images.SAMPLES, *SYNTHETIC):
         assert name in said
