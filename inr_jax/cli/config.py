@@ -150,9 +150,9 @@ def _override(config: ConfigDict, pairs: Sequence[tuple[str, str]], cases: Seque
             config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
             values(argv)
         except (flags.Error, TypeError, ValueError):
-            kind = {int: "a whole number", float: "a number", bool: "True or False"}.get(
-                type(_at(config, name)), "text"
-            )
+            value = _at(config, name)
+            value = _default(name.rpartition(".")[2]) if value is None else value
+            kind = {int: "a whole number", float: "a number", bool: "True or False"}.get(type(value), "text")
             raise Refused(f"--config.{name}={text}: {text!r} is not {kind}") from None
 
 

@@ -41,6 +41,8 @@ def asked(*arguments: str) -> int:
         (["--config.axes.scale=1,nan"], ["axes.scale", "nan"]),
         (["--config.hyper.scale=5"], ["hyper.scale", "axes.scale=5"]),
         (["--config.hyper.omega_0=-1"], ["omega_0", "-1", "above 0"]),
+        (["--config.hyper.omega_0=abc"], ["omega_0", "'abc' is not a number"]),
+        (["--config.design.network=gauss", "--config.hyper.s=abc"], ["hyper.s", "'abc' is not a number"]),
         (["--config.design.encoding=gausian"], ["gausian", "'gaussian'", "octaves"]),
         (["--config.axes.encoding=gaussian,possitional"], ["possitional", "'positional'"]),
         (["--config.design.encoding=nowhere:f"], ["nowhere:f", "cannot be imported"]),
