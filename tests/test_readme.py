@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import inr_jax as inr
-from inr_jax.cli import config as configuration
+from inr_jax.cli.studies import load_module
 
 README = Path("README.md").read_text()
 FINDINGS = Path("experiments/README.md").read_text()
@@ -48,7 +48,7 @@ def test_every_study_of_the_readme_is_there_and_every_study_is_in_the_readme():
 def test_every_study_has_its_command_and_its_table_among_the_findings(path):
     (section,) = re.findall(rf"^## `{path.name}`.*?\n(.*?)(?=^## |\Z)", FINDINGS, re.S | re.M)
     commands = re.findall(rf"python -m experiments.sweep --config={path}(?::(\w+))?", section)
-    assert commands and set(filter(None, commands)) <= set(configuration._module(str(path)).VARIANTS)
+    assert commands and set(filter(None, commands)) <= set(load_module(str(path)).VARIANTS)
     assert re.search(r"^\|---", section, re.M)
 
 
