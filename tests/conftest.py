@@ -79,8 +79,7 @@ def compile_quickly(quickly: bool) -> None:
     if jax.config.read("jax_disable_most_optimizations") != quickly:
         from inr_jax.sweep import programs
 
-        programs._compiled.cache_clear()
-        jax.clear_caches()
+        programs.forget_programs()
         jax.config.update("jax_disable_most_optimizations", quickly)
 
 

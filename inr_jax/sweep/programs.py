@@ -113,7 +113,13 @@ def release_programs() -> None:
     """Release all compiled programs where they are so many that a process may soon have no more: XLA would crash."""
     with contextlib.suppress(OSError):  # not Linux
         if Path("/proc/self/maps").read_bytes().count(b"\n") > MOST_MAPS:
-            jax.clear_caches()
+            forget_programs()
+
+
+def forget_programs() -> None:
+    """Release all compiled programs, those of the last designs and JAX's own; what is asked for again is compiled."""
+    _compiled.cache_clear()
+    jax.clear_caches()
 
 
 def _shape(leaf: Any, where: NamedSharding | None = None) -> jax.ShapeDtypeStruct:
