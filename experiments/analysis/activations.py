@@ -58,10 +58,8 @@ def values(name: str, z: np.ndarray) -> np.ndarray:
     """Return the activation of z in a hidden layer, at the defaults of its network."""
     row, defaults = ACTIVATIONS[name], {n: s.default for n, s in reads(Design(network="mlp", activation=name)).items()}
     bound = bind(row, defaults, first=False)
-    feed, rows = feed_of(row), jnp.asarray(z)[None]
-    rows = (
-        jnp.concatenate([rows, jnp.zeros_like(rows) if feed.pairs else rows]) if feed.pairs or feed.maps > 1 else rows
-    )
+    feed, real = feed_of(row), jnp.asarray(z)[None]
+    rows = jnp.concatenate([real, jnp.zeros_like(real)] if feed.pairs else [real] * feed.maps)
     if isinstance(bound, Activation):
         return np.asarray(bound.apply(bound.init(jax.random.key(0)), rows))[0]
     return np.asarray(bound(rows))[0]

@@ -105,7 +105,7 @@ def _read_others(file: Any, header: bytes, value_range: Any, background: float) 
     if inverted:  # Pillow has made white the largest value
         stored = 255 - stored
     levels = levels_of(stored, value_range)
-    levels = levels._replace(black=levels.white, white=levels.black) if inverted else levels
+    levels = levels.inverted() if inverted else levels
     unit = levels.to_unit(stored)
     # The small letter is Pillow's for colours that are premultiplied.
     return Picture(unit if alpha is None else _over(background, unit, alpha, upright.mode[-1] == "a"), levels, notes)
@@ -146,8 +146,7 @@ def _read_tiff(path: str, value_range: Any, background: float) -> Picture | None
         # Opaque is what is white in the colours, unless alpha goes beyond that.
         opaque = levels.white if opacity.max() <= levels.white else white or float(opacity.max())
         opacity = np.clip(opacity / np.float32(opaque), 0.0, 1.0).astype(np.float32)
-    if kind == "miniswhite":
-        levels = levels._replace(black=levels.white, white=levels.black)
+    levels = levels.inverted() if kind == "miniswhite" else levels
     unit = levels.to_unit(stored)
     if opacity is not None:
         unit = _over(background, unit, opacity, premultiplied)

@@ -13,7 +13,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -50,26 +50,13 @@ Resize = Annotated[
     ),
 ]
 Background = Annotated[float, about("behind what is transparent in a file: 0 black, 1 white", low=0.0, high=1.0)]
+# In Python also a pair of numbers.
 ValueRange = Annotated[
-    str,
+    Any,
     about("black and white: dtype (integers of 8 and 16 bits: 0 to the largest; floats: 0 to 1), data, or LOW:HIGH"),
 ]
-Channels = Annotated[str, about("channels that are fitted: all, or numbers from 0 joined by +, such as 0+3")]
+Channels = Annotated[Any, about("channels that are fitted: all, or numbers from 0 joined by +, such as 0+3")]
 MODULE_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-
-
-def _options(
-    *,
-    size: Size = 0,
-    resize: Resize = "crop",
-    background: Background = 1.0,
-    value_range: ValueRange = "dtype",
-    channels: Channels = "all",
-) -> None:
-    """What an image is loaded with, as declarations."""
-
-
-OPTIONS = {setting.name: setting for setting in declared(_options)}
 
 
 def load(
@@ -97,7 +84,9 @@ def load(
             raise Refused(f"setting {name!r} is not known; {nearest(name, [*OPTIONS, *reads(spec)])}")
     asked = {"size": size, "resize": resize, "background": background}
     size, resize, background = (OPTIONS[name].convert(value) for name, value in asked.items())
-    picture = read(spec, size, resize, background, value_range, channels, settings)
+    picture = read(
+        spec, size=size, resize=resize, background=background, value_range=value_range, channels=channels, **settings
+    )
     if picture.notes:
         warnings.warn(f"image {spec!r}: {'; '.join(picture.notes)}", stacklevel=2)
     return picture.pixels
@@ -105,16 +94,15 @@ def load(
 
 def read(
     spec: str,
-    size: int,
-    resize: str,
-    background: float,
-    value_range: Any,
-    channels: Any,
-    settings: Mapping[str, Any],
+    *,
+    size: Size = 512,
+    resize: Resize = "crop",
+    background: Background = 1.0,
+    value_range: ValueRange = "dtype",
+    channels: Channels = "all",
+    **settings: Any,
 ) -> Picture:
     """Load an image as `load` does, with its levels, and with notes instead of a warning."""
-    if resize not in RESIZES:
-        raise Refused(f"resize={resize!r} is not known; {nearest(resize, RESIZES)}")
     if size == 1:
         raise Refused("size=1 is too small: at least 2 pixels a side are needed")
     if make := source(spec):
@@ -140,6 +128,10 @@ def read(
     if min(pixels.shape[:2]) < 2:
         raise Refused(f"image {spec!r} is {pixels.shape[1]}x{pixels.shape[0]}: at least 2x2 pixels are needed")
     return Picture(resample(pixels, size, resize) if size else pixels, levels, notes)
+
+
+# What an image is loaded with, beside the settings of its source.
+OPTIONS = {setting.name: setting for setting in declared(read)}
 
 
 def expand(spec: str) -> list[str]:

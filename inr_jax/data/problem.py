@@ -3,11 +3,10 @@
 import dataclasses
 import inspect
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any, NamedTuple
 
 from inr_jax.data import images
-from inr_jax.data.images import Background, Channels, Resize, Size, ValueRange
 from inr_jax.fit.pixels import Picture
 from inr_jax.fit.task import TASKS, Task, extrapolated
 from inr_jax.settings import Refused, Registry, about, bind, keyword_parameters
@@ -34,38 +33,18 @@ SOURCES = Sources("image")
 
 @lru_cache(maxsize=1024)
 def _loader(kind: str, name: str, own: Callable | None) -> Callable:
-    def file(
-        *,
-        size: Size = 512,
-        resize: Resize = "crop",
-        background: Background = 1.0,
-        value_range: ValueRange = "dtype",
-        channels: Channels = "all",
-    ) -> Picture:
-        return images.read(name, size, resize, background, value_range, channels, {})
-
-    def sample(
-        *, size: Size = 512, resize: Resize = "crop", value_range: ValueRange = "dtype", channels: Channels = "all"
-    ) -> Picture:
-        return images.read(name, size, resize, 1.0, value_range, channels, {})
-
-    def generated(
-        *,
-        size: Size = 512,
-        resize: Resize = "crop",
-        value_range: ValueRange = "dtype",
-        channels: Channels = "all",
-        **other: Any,
-    ) -> Picture:
-        return images.read(name, size, resize, 1.0, value_range, channels, other)
-
+    if kind == "file":
+        return partial(images.read, name)
     if own is None:
-        return {"file": file, "sample": sample}[kind]
-    parameters = list(inspect.signature(generated).parameters.values())[:-1]
+        return partial(images.read, name, background=1.0)
+
+    def generated(**given: Any) -> Picture:
+        return images.read(name, **given)
+
     # A synthetic image is made at its size.
-    parameters = parameters[: 1 if name.startswith("synthetic:") else 4]
-    theirs = keyword_parameters(own)
-    generated.__signature__ = inspect.Signature([*parameters, *theirs])  # type: ignore[attr-defined]
+    shared = ("size",) if name.startswith("synthetic:") else ("size", "resize", "value_range", "channels")
+    parameters = [each for each in keyword_parameters(images.read) if each.name in shared]
+    generated.__signature__ = inspect.Signature([*parameters, *keyword_parameters(own)])  # type: ignore[attr-defined]
     return generated
 
 

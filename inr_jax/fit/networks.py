@@ -256,8 +256,9 @@ def mlp(
 
 
 # A network of each activation, by its name; of sines it is SIREN.
-for _name in ACTIVATIONS:
-    NETWORKS["siren" if _name == "sine" else _name] = preset(mlp, meaning(ACTIVATIONS[_name]), activation=_name)
+NETWORKS |= {
+    "siren" if name == "sine" else name: preset(mlp, meaning(row), activation=name) for name, row in ACTIVATIONS.items()
+}
 
 
 def multiplicative(

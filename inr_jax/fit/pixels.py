@@ -26,6 +26,10 @@ class Levels(NamedTuple):
     white: float = 1.0
     dtype: str = "float32"
 
+    def inverted(self) -> "Levels":
+        """The levels of what stores white as its smallest value."""
+        return self._replace(black=self.white, white=self.black)
+
     def to_unit(self, pixels: np.ndarray) -> Float[np.ndarray, "..."]:
         """The pixels as float32 with black 0 and white 1, unclipped."""
         if (self.black, self.white) == (0, 1):
@@ -77,9 +81,7 @@ def to_picture(image: Any, value_range: Any = "dtype") -> Picture:
 
 def _with_channels(image: Any) -> np.ndarray:
     """The array of an image or a signal, with an axis of channels; raises Refused where it is none."""
-    if np.ma.is_masked(image):
-        raise Refused("the image has masked pixels: fill them, image.filled(value), or hold them out")
-    if isinstance(image, list | tuple) and any(map(np.ma.is_masked, image)):
+    if any(map(np.ma.is_masked, image if isinstance(image, list | tuple) else [image])):
         raise Refused("the image has masked pixels: fill them, image.filled(value), or hold them out")
     mode = getattr(image, "mode", None) if hasattr(image, "getbands") else None  # Pillow's
     if mode is not None and mode not in PLAIN and not mode.startswith("I;16"):

@@ -9,7 +9,7 @@ import hashlib
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,18 +65,23 @@ def picture_name(data: Data) -> str:
     return " ".join([repr(data.image) if " " in data.image else data.image, *given])
 
 
-def load_stored(record: Record, data: Data) -> Loaded:
-    """Load what the settings describe with the picture in the run's folder, whatever is at its source now.
+def stored(record: Record) -> Callable[[Data], Loaded]:
+    """Return how a run's folder loads what settings describe: with its picture, whatever is at its source now.
 
-    Raises Refused where the folder lacks it, and Damaged where it is not what was written.
+    The function raises Refused where the folder lacks the picture, and Damaged where it is not what was written.
     """
-    name = picture_name(data)
-    if name not in (pictures := record.run.pictures):
-        raise Refused(f"{record.directory} has no picture of {name}; the sweep's command writes it")
-    about = pictures[name]
-    levels = Levels(*(about[field] for field in Levels._fields))
-    loaded = _load(record.directory, data, about["digest"])
-    return loaded._replace(picture=loaded.picture._replace(levels=levels, notes=tuple(about["notes"])))
+    pictures = record.run.pictures
+
+    def load(data: Data) -> Loaded:
+        name = picture_name(data)
+        if name not in pictures:
+            raise Refused(f"{record.directory} has no picture of {name}; the sweep's command writes it")
+        about = pictures[name]
+        levels = Levels(*(about[field] for field in Levels._fields))
+        loaded = _load(record.directory, data, about["digest"])
+        return loaded._replace(picture=loaded.picture._replace(levels=levels, notes=tuple(about["notes"])))
+
+    return load
 
 
 def load_stored_task(record: Record, data: Data, digest: str) -> Task:

@@ -1,7 +1,6 @@
 """The members of a study, and of a run folder: their settings and keys, and what a finished one has learned."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -11,7 +10,7 @@ from inr_jax.data.problem import Data, Loaded, load
 from inr_jax.fit import member
 from inr_jax.fit.pixels import Picture
 from inr_jax.fit.task import Task
-from inr_jax.runs.inputs import Inputs, describe_inputs, describe_picture, load_stored, picture_name, refuse_changed
+from inr_jax.runs.inputs import Inputs, describe_inputs, describe_picture, picture_name, refuse_changed, stored
 from inr_jax.runs.record import Entry, Record
 from inr_jax.settings import AnyArray, Refused
 from inr_jax.sweep.fits import Network, Outcome
@@ -99,7 +98,7 @@ def restore_members(record: Record) -> Members:
 
     Raises what `members_of` does, and Refused where a custom function is not what they were fitted with.
     """
-    members = members_of(record.run.restore_study(), partial(load_stored, record))
+    members = members_of(record.run.restore_study(), stored(record))
     refuse_changed(record, members.inputs)
     return members
 

@@ -55,7 +55,7 @@ def save(path, pixels, **how):
 
 
 def notes(spec):
-    return "; ".join(images.read(spec, 0, "crop", 1.0, "dtype", "all", {}).notes)
+    return "; ".join(images.read(spec, size=0, background=1.0, value_range="dtype").notes)
 
 
 def is_image(image):
@@ -589,7 +589,7 @@ def test_a_channel_that_is_not_declared_alpha_is_a_channel(tmp_path, dtype, phot
     stored = pixels if planar == "contig" else np.moveaxis(pixels, -1, 0)
     extra = ["unspecified"] * (channels - (3 if photometric == "rgb" else 1))
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric=photometric, planarconfig=planar, extrasamples=extra)
-    picture = images.read(str(tmp_path / "a.tif"), 0, "crop", 0.5, "dtype", "all", {})
+    picture = images.read(str(tmp_path / "a.tif"), size=0, background=0.5, value_range="dtype")
     np.testing.assert_allclose(picture.pixels, pixels / white, atol=1e-7)
     assert picture.notes == (f"all of its {channels} channels are fitted; channels=0+1 takes some",)
     one = images.load(str(tmp_path / "a.tif"), channels=channels - 1)
@@ -720,7 +720,7 @@ def test_a_tiff_whose_compression_needs_a_library_is_read_with_it_and_says_which
 def test_levels_give_back_the_values_that_a_file_has(tmp_path, black_first):
     pixels = noise(6, 9, dtype=np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack" if black_first else "miniswhite")
-    picture = images.read(str(tmp_path / "a.tif"), 0, "crop", 1.0, "dtype", "all", {})
+    picture = images.read(str(tmp_path / "a.tif"), size=0, background=1.0, value_range="dtype")
     np.testing.assert_array_equal(picture.levels.restore(picture.pixels)[..., 0], pixels)
     again = tmp_path / "b.tif"
     again.write_bytes(images.to_tiff(picture.levels.restore(picture.pixels), not black_first))
@@ -758,7 +758,7 @@ def test_a_gray_that_a_png_names_transparent_is_background_and_the_others_keep_t
 def test_a_white_is_zero_tiff_of_eight_bits_has_its_own_values(tmp_path):
     pixels = noise(6, 9) // 4
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
-    picture = images.read(str(tmp_path / "a.tif"), 0, "crop", 1.0, "0:63", "all", {})
+    picture = images.read(str(tmp_path / "a.tif"), size=0, background=1.0, value_range="0:63")
     np.testing.assert_allclose(picture.pixels[..., 0], 1 - pixels / 63, atol=1e-6)
     assert picture.notes == () and picture.levels[:2] == (63, 0)
     np.testing.assert_array_equal(picture.levels.restore(picture.pixels)[..., 0], pixels)
