@@ -25,43 +25,40 @@ Spread = Annotated[ArrayLike, about("standard deviation of a line's first values
 PRIMES = (1, 2654435761, 805459861)
 
 
+# Functions of x in [-1, 1], (n,), and their number k along an axis: (n, k). All but the cosines have a centre each.
 @BASES.register()
-def sinc(t: Float[Array, "n k"], centred: Float[Array, "n k"]) -> Float[Array, "n k"]:
+def sinc(x: Float[Array, " n"], cells: int) -> Float[Array, "n k"]:
     """sin πt / πt of the distance t from each centre, in steps between centres."""
-    return jnp.sinc(t)
+    return jnp.sinc(_distances(x, cells))
 
 
 @BASES.register()
-def lanczos(t: Float[Array, "n k"], centred: Float[Array, "n k"]) -> Float[Array, "n k"]:
+def lanczos(x: Float[Array, " n"], cells: int) -> Float[Array, "n k"]:
     """sinc(t) sinc(t / 3) within three steps, else 0."""
+    t = _distances(x, cells)
     return jnp.where(jnp.abs(t) < 3, jnp.sinc(t) * jnp.sinc(t / 3), 0.0)
 
 
 @BASES.register()
-def triangle(t: Float[Array, "n k"], centred: Float[Array, "n k"]) -> Float[Array, "n k"]:
+def triangle(x: Float[Array, " n"], cells: int) -> Float[Array, "n k"]:
     """1 - |t| within a step, else 0: linear interpolation between centres."""
-    return jnp.maximum(0.0, 1.0 - jnp.abs(t))
+    return jnp.maximum(0.0, 1.0 - jnp.abs(_distances(x, cells)))
 
 
 @BASES.register()
-def cosine(t: Float[Array, "n k"], centred: Float[Array, "n k"]) -> Float[Array, "n k"]:
+def cosine(x: Float[Array, " n"], cells: int) -> Float[Array, "n k"]:
     """cos πk(x + 1) / 2 for k from 0."""
-    return jnp.cos(0.5 * jnp.pi * centred)
+    return jnp.cos(0.5 * jnp.pi * jnp.arange(cells, dtype=jnp.float32) * (x[:, None] + 1))
 
 
 def basis_values(
     coords: Float[Array, "n d"], side: float, cells: int, basis: Callable[..., Array], normalized: bool
 ) -> list[Float[Array, "n k"]]:
     """The functions of a basis along each axis, with squares that sum to 1 at each point where they are normalised."""
-    found = []
-    for x in jnp.moveaxis(_signed(coords, side), -1, 0):
-        number = jnp.arange(cells, dtype=jnp.float32)
-        steps = (x[:, None] + 1) * (0.5 * (cells - 1)) - number
-        values = basis(steps, number * (x[:, None] + 1))
-        if normalized:
-            values /= jnp.maximum(jnp.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-        found.append(values)
-    return found
+    found = [basis(x, cells) for x in jnp.moveaxis(_signed(coords, side), -1, 0)]
+    if not normalized:
+        return found
+    return [each / jnp.maximum(jnp.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in found]
 
 
 def futon_variables(key: Array, dims: int, *, rank: Rank = 64, cells: Cells = 64) -> Variables:
@@ -171,6 +168,11 @@ LEARNED = {
     "hash": Encoding(hash_variables, hashed),
 }
 ENCODINGS |= LEARNED
+
+
+def _distances(x: Float[Array, " n"], cells: int) -> Float[Array, "n k"]:
+    """The distances from centres that are evenly spaced over [-1, 1], in steps between them."""
+    return (x[:, None] + 1) * (0.5 * (cells - 1)) - jnp.arange(cells, dtype=jnp.float32)
 
 
 def _signed(coords: Float[Array, "n d"], side: float) -> Float[Array, "n d"]:
