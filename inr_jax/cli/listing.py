@@ -15,7 +15,10 @@ from inr_jax.sweep.study import Run
 
 
 class Row(NamedTuple):
-    """A field as it is listed: its dotted name, its declaration, and the rows of a registry that declare it."""
+    """A field as it is listed: its dotted name, its declaration, and the rows of registries that read it.
+
+    A row that has a default of its own has it behind its name, such as `wire: 20`.
+    """
 
     name: str
     setting: Setting
@@ -41,8 +44,10 @@ def listed() -> dict[str, list[Row]]:
                     readers.setdefault(setting.name, {})[name] = None
     rows = {registry.kind: set(registry) for registry in registries(Fit)}
     for name, kind in group.items():
-        users = () if rows[kind] <= set(readers[name]) else tuple(readers[name])
-        found.setdefault(kind, []).append(Row(dotted(known, name), known.fit[name], users))
+        defaults = row_defaults(Fit).get(name, {})
+        users = dict.fromkeys([*readers[name], *defaults] if defaults or not rows[kind] <= {*readers[name]} else [])
+        said = tuple(f"{user}: {defaults[user]:g}" if user in defaults else user for user in users)
+        found.setdefault(kind, []).append(Row(dotted(known, name), known.fit[name], said))
     return found | {"how it is carried out": [Row(f"run.{setting.name}", setting) for setting in declared(Run)]}
 
 
@@ -51,18 +56,10 @@ def listing() -> str:
     lines = []
     for title, rows in listed().items():
         lines.append(f"{title}:")
-        lines += [_line(row.name, row.setting) + _readers(row) for row in rows]
+        lines += [_line(row.name, row.setting) + f" <{', '.join(row.readers)}>" * bool(row.readers) for row in rows]
     lines.append(f"  {'axes.NAME':<26} {'':<12} values of any field above but run.*, e.g. --config.axes.scale=1,2,4")
     second = "an axis of the run that follows, where its values differ from the first's"
     return "\n".join([*lines, f"  {'second.NAME':<26} {'':<12} {second}"])
-
-
-def _readers(row: Row) -> str:
-    """The rows that read a field, with their own defaults of it."""
-    defaults = row_defaults(Fit).get(row.setting.name, {})
-    names = dict.fromkeys([*row.readers, *defaults])
-    said = [f"{name}: {defaults[name]:g}" if name in defaults else name for name in names]
-    return f" <{', '.join(said)}>" if said else ""
 
 
 def _line(name: str, setting: Setting) -> str:

@@ -162,11 +162,6 @@ def stamp(spec: str) -> tuple:
     return os.path.abspath(spec), state.st_mtime_ns, state.st_size
 
 
-def is_file(spec: str) -> bool:
-    """Whether a spec names a file, neither a sample nor something generated."""
-    return spec not in SAMPLES and source(spec) is None
-
-
 def is_custom(spec: str) -> bool:
     """Whether a text is a `module:function`: no generator of this package, and no file of that name."""
     return bool(MODULE_FUNCTION.fullmatch(spec)) and not spec.startswith("synthetic:") and not os.path.exists(spec)

@@ -49,18 +49,17 @@ def forecast(
     `task_of` gives the task of a member's data.
     Raises NotConverged rather than a wrong answer.
     """
-    keys, refusals = [problem(each) for each in members], dict[str, None]()
+    keys = [problem(each) for each in members]
+    refusals = {(data, design): _refusal(design, task_of(data)) for data, design in dict.fromkeys(keys)}
     points: dict[Problem, dict[Point, None]] = {}
     for each, key in zip(members, keys, strict=True):
-        if reason := _refusal(key[1], task_of(key[0])):
-            refusals[reason] = None
-        else:
+        if not refusals[key]:
             points.setdefault(key, {})[_point(each)] = None
     found = {key: _numbers(key[1], task_of(key[0]), list(of), ridge, time, validation) for key, of in points.items()}
     rows = [
         {**each.settings, **found[key][_point(each)]} for each, key in zip(members, keys, strict=True) if key in found
     ]
-    return Forecast(pd.DataFrame(rows).dropna(axis=1, how="all"), list(refusals))
+    return Forecast(pd.DataFrame(rows).dropna(axis=1, how="all"), list(dict.fromkeys(filter(None, refusals.values()))))
 
 
 def problem(member: Member) -> Problem:
