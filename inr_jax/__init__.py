@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from inr_jax.data.problem import Data
     from inr_jax.fit import metrics
     from inr_jax.fit import task as tasks
+    from inr_jax.fit.budget import count_parameters, sized
     from inr_jax.fit.design import Design, Hyper, hypers
     from inr_jax.fit.task import Task
     from inr_jax.kernel.scale_curves import ScaleCurve, best_scale, scale_curve
@@ -41,6 +42,8 @@ NAMES = {
     "Design": "fit.design",
     "Hyper": "fit.design",
     "hypers": "fit.design",
+    "count_parameters": "fit.budget",
+    "sized": "fit.budget",
     "Task": "fit.task",
     "ScaleCurve": "kernel.scale_curves",
     "best_scale": "kernel.scale_curves",

@@ -281,6 +281,12 @@ def bind(entry: Any, settings: Mapping[str, Any], **provided: Any) -> Any:
     return partial(entry, **keywords)
 
 
+def call(function: Any, *arguments: Any, **provided: Any) -> Any:
+    """Call a function, or a bound one, with those of the provided keywords that it declares."""
+    takes = {setting.name for setting in declared(getattr(function, "func", function))}
+    return function(*arguments, **{name: value for name, value in provided.items() if name in takes})
+
+
 def keyword_parameters(function: Callable) -> list[Parameter]:
     """The keyword-only parameters of a function, or of a dataclass."""
     try:

@@ -11,8 +11,9 @@ from experiments import sweep
 from experiments.analysis import race, races
 from experiments.analysis.races import Line
 from inr_jax.cli.arguments import exit_status
+from inr_jax.runs.members import members_of
 from inr_jax.settings import Refused
-from inr_jax.sweep.grid import fields, grid
+from inr_jax.sweep.grid import fields
 from inr_jax.sweep.study import Run, Study
 
 SMALL = ["--config=experiments/configs/scale.py:quick", "--config.size=16", "--config.design.width=8"]
@@ -31,7 +32,7 @@ def table(ways=("slow", "fast"), images=("a", "b"), seeds=(0, 1), steps=10, took
     second."""
     rows = [
         {"image": image, "size": 32, "optimizer": way, "learning_rate": 0.1, "seed": seed, "split_seed": 0}
-        | {"steps": steps, "label": way, "rms_frequency": 1.0}
+        | {"steps": steps, "label": way, "parameter_count": 100, "rms_frequency": 1.0}
         | dict.fromkeys(("psnr_train", "psnr_heldout", "psnr_all", "ssim"), 20.0)
         | {"status": "ok", "diverged_at": None, "seconds": (took or {}).get(way, steps / (1 + place))}
         for place, way in enumerate(ways)
@@ -176,7 +177,7 @@ def test_steps_are_timed_again_once_for_all_members_that_do_the_same_work():
     axes = {"optimizer": ("adam", "sgd"), "image": ("astronaut", "chelsea"), "learning_rate": (0.1, 0.2)}
     settings = {"size": 16, "width": 8, "frequencies": 4, "steps": 20}
     cases = ({}, {"schedule": "cosine", "steps": 5})
-    members = grid(Study("some", "", {**DEFAULTS, **settings}, axes, cases, Run()))
+    members = members_of(Study("some", "", {**DEFAULTS, **settings}, axes, cases, Run()))
     seconds = races.time_steps(members, rounds=2)
     assert len(seconds) == 16 and (seconds > 0).all() and seconds.nunique() == 2
     assert seconds[:4].nunique() == seconds[4:8].nunique() == 1 and seconds[8:].tolist() == seconds[:8].tolist()
@@ -188,7 +189,7 @@ def test_photographs_of_other_shapes_are_timed_again_each(tmp_path):
     for path, side in zip(paths, (8, 16), strict=True):
         Image.fromarray(np.full((side, 16), 100, np.uint8)).save(path)
     settings = {"size": 16, "resize": "fit", "width": 8, "frequencies": 4, "steps": 20}
-    members = grid(Study("some", "", {**DEFAULTS, **settings}, {"image": paths, "seed": (0, 1)}, ({},), Run()))
+    members = members_of(Study("some", "", {**DEFAULTS, **settings}, {"image": paths, "seed": (0, 1)}, ({},), Run()))
     seconds = races.time_steps(members, rounds=1)
     assert seconds.nunique() == 2 and seconds.groupby([0, 0, 1, 1]).nunique().max() == 1
 

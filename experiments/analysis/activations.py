@@ -12,9 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from inr_jax.cli.arguments import Command, positive, run
-from inr_jax.fit.activations import ACTIVATIONS, Activation
+from inr_jax.fit.activations import ACTIVATIONS, Activation, feed_of
 from inr_jax.fit.design import Design, reads
-from inr_jax.fit.networks import feed_of
 from inr_jax.report import style
 from inr_jax.runs import stores
 from inr_jax.settings import bind

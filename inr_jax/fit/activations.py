@@ -8,7 +8,7 @@ that leave them to their activation, and its own numbers. Those of first layers 
 """
 
 from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,12 @@ def fed(maps: int = 1, pairs: bool = False) -> Callable[[Callable], Callable]:
         return function
 
     return mark
+
+
+def feed_of(activation: Any) -> Feed:
+    """The linear maps that an activation is fed."""
+    function = activation[-1] if isinstance(activation, tuple) else activation
+    return getattr(getattr(function, "func", function), "feed", Feed())
 
 
 @ACTIVATIONS.register(init="flax", output="sigmoid")
@@ -246,7 +252,9 @@ def incode(
     return jnp.exp(a) * sines.waves(jnp.exp(b) * _of_layer(omega_0, omega_first, first) * z + c)[0] + d
 
 
-ACTIVATIONS.register("incode", init="siren", output="linear")(Activation(incode_numbers, incode))
+ACTIVATIONS.register("incode", init="siren", output="linear", penalty="incode", penalty_weight=1.0)(
+    Activation(incode_numbers, incode)
+)
 
 
 @ACTIVATIONS.register(init="torch", output="linear", s=10.0)

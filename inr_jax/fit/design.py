@@ -11,7 +11,9 @@ import numpy as np
 
 from inr_jax.fit.grids import ENCODINGS
 from inr_jax.fit.networks import NETWORKS
-from inr_jax.fit.optimizers import LOSSES, OPTIMIZERS, SCHEDULES
+from inr_jax.fit.optimizers import AVERAGES, GROUPS, LOSSES, OPTIMIZERS, SCHEDULES
+from inr_jax.fit.penalties import PENALTIES
+from inr_jax.fit.queries import QUERIES
 from inr_jax.fit.task import side
 from inr_jax.settings import Refused, Setting, about, bind, catalogue, nearest, settle
 from inr_jax.values import Checked, Settings
@@ -36,7 +38,27 @@ class Fit:
         ),
     ] = "constant"
     steps: Annotated[int, about("optimizer steps", "steps", low=0)] = 2000
-    pixels: Annotated[int, about("pixels a step, drawn with replacement; 0: all", "pixels", low=0)] = 0
+    pixels: Annotated[int, about("pixels a step, drawn at random; 0: all", "pixels", low=0)] = 0
+    replacement: Annotated[
+        bool, about("pixels of a step are drawn with replacement", when=lambda settings: settings["pixels"] > 0)
+    ] = True
+    query: Annotated[Any, about("where the field is asked in training", choices=QUERIES)] = "exact"
+    penalty: Annotated[Any, about("added to the loss", choices=PENALTIES)] = "none"
+    average: Annotated[Any, about("of the parameters over the steps, in the place of the last", choices=AVERAGES)] = (
+        "none"
+    )
+    groups: Annotated[Any, about("of parameters, with update rules of their own", choices=GROUPS)] = "one"
+    parameters: Annotated[
+        int, about("real numbers to train, at most; 0: as many as the other settings make", low=0)
+    ] = 0
+    solve_for: Annotated[
+        str,
+        about(
+            "shape that `parameters` leaves open",
+            choices=("width", "rank"),
+            when=lambda settings: settings["parameters"] > 0,
+        ),
+    ] = "width"
     seed: Annotated[Any, about("of B, the parameters and the drawn pixels", low=0)] = 0
 
 

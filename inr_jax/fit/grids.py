@@ -1,9 +1,11 @@
-"""Encodings that learn their features: separable bases (FUTON, TensoRF) and hash grids (Instant NGP).
+"""Encodings that learn values on grids over the image: dense ones, planes with lines, and hashed ones of many
+resolutions.
 
 What depends on the coordinates alone is the same for all members of a sweep, and under vmap computed once for them.
-Coordinates are mapped to x in [-1, 1] or u in [0, 1] over the image, whatever the domain.
+Coordinates are mapped to u in [0, 1] over the image, whatever the domain.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -15,82 +17,99 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, UInt32
 
 from inr_jax.fit.encodings import ENCODINGS, Encoding, Variables
+from inr_jax.fit.separable import Cells, Rank, Spread, basis_values, product_of_axes, signed, triangle
 from inr_jax.settings import Registry, about
 
-BASES = Registry("basis")
-Rank = Annotated[int, about("features of a separable encoding", low=1)]
-Cells = Annotated[int, about("functions of a separable basis along each axis", low=2)]
-Spread = Annotated[ArrayLike, about("standard deviation of a line's first values", above=0.0)]
+INTERPOLATIONS = Registry("interpolation")
+Plane = Annotated[int, about("vertices of a plane along each of its axes", low=2)]
 # Spatial hashing (Teschner et al. 2003), by axis.
 PRIMES = (1, 2654435761, 805459861)
 
 
-# Functions of x in [-1, 1], (n,), and their number k along an axis: (n, k). All but the cosines have a centre each.
-@BASES.register()
-def sinc(x: Float[Array, " n"], cells: int) -> Float[Array, "n k"]:
-    """sin πt / πt of the distance t from each centre, in steps between centres."""
-    return jnp.sinc(_distances(x, cells))
+# Functions of the distance t in [0, 1) from the vertex below: the weights of the vertices around, (k, n), of which as
+# many lie below as above.
+@INTERPOLATIONS.register()
+def linear(t: Float[Array, " n"]) -> Float[Array, "2 n"]:
+    """Straight lines between two vertices."""
+    return jnp.stack([1 - t, t])
 
 
-@BASES.register()
-def lanczos(x: Float[Array, " n"], cells: int) -> Float[Array, "n k"]:
-    """sinc(t) sinc(t / 3) within three steps, else 0."""
-    t = _distances(x, cells)
-    return jnp.where(jnp.abs(t) < 3, jnp.sinc(t) * jnp.sinc(t / 3), 0.0)
+@INTERPOLATIONS.register()
+def cubic(t: Float[Array, " n"]) -> Float[Array, "4 n"]:
+    """Cubic convolution of four vertices (Keys 1981, with a = -3/4 as PyTorch has it)."""
+    a = -0.75
+    far = lambda x: a * (((x - 5) * x + 8) * x - 4)  # noqa: E731  between one and two steps away
+    near = lambda x: ((a + 2) * x - (a + 3)) * x * x + 1  # noqa: E731
+    return jnp.stack([far(t + 1), near(t), near(1 - t), far(2 - t)])
 
 
-@BASES.register()
-def triangle(x: Float[Array, " n"], cells: int) -> Float[Array, "n k"]:
-    """1 - |t| within a step, else 0: linear interpolation between centres."""
-    return jnp.maximum(0.0, 1.0 - jnp.abs(_distances(x, cells)))
+def grid_variables(
+    key: Array,
+    dims: int,
+    *,
+    rank: Rank = 64,
+    cells: Cells = 64,
+    grid_start: Annotated[ArrayLike, about("first value of a dense grid")] = 0.1,
+) -> Variables:
+    """Values 0.1 everywhere."""
+    return Variables({"grid": jnp.full((cells,) * dims + (rank,), grid_start, jnp.float32)}, {})
 
 
-@BASES.register()
-def cosine(x: Float[Array, " n"], cells: int) -> Float[Array, "n k"]:
-    """cos πk(x + 1) / 2 for k from 0."""
-    return jnp.cos(0.5 * jnp.pi * jnp.arange(cells, dtype=jnp.float32) * (x[:, None] + 1))
-
-
-def basis_values(
-    coords: Float[Array, "n d"], side: float, cells: int, basis: Callable[..., Array], normalized: bool
-) -> list[Float[Array, "n k"]]:
-    """The functions of a basis along each axis, with squares that sum to 1 at each point where they are normalised."""
-    found = [basis(x, cells) for x in jnp.moveaxis(_signed(coords, side), -1, 0)]
-    if not normalized:
-        return found
-    return [each / jnp.maximum(jnp.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in found]
-
-
-def futon_variables(key: Array, dims: int, *, rank: Rank = 64, cells: Cells = 64) -> Variables:
-    """Weights U(±√(6 / cells)) of each axis."""
-    drawn = jax.random.uniform(key, (dims, rank, cells), minval=-1.0) * (6 / cells) ** 0.5
-    return Variables({"weight": drawn}, {})
-
-
-def futon(
+def grid(
     variables: Variables,
     coords: Float[Array, "n d"],
     *,
-    cells: Cells = 64,
-    basis: Annotated[Any, about("functions along each axis of futon", choices=BASES)] = "sinc",
+    interpolation: Annotated[Any, about("of a dense grid", choices=INTERPOLATIONS)] = "cubic",
     side: float,
 ) -> Float[Array, "n r"]:
-    """The product over axes of learned combinations of a normalised basis (FUTON, of NeuroField)."""
-    return _product(variables.get("weight"), basis_values(coords, side, cells, basis, True))
+    """Values of a dense grid, from end to end of the image, interpolated."""
+    return interpolated(variables.get("grid"), unit(coords, side), interpolation)
 
 
-def tensorf_variables(
-    key: Array, dims: int, *, rank: Rank = 64, cells: Cells = 64, line_spread: Spread = 0.1
+def plane_variables(
+    key: Array,
+    dims: int,
+    *,
+    rank: Rank = 64,
+    cells: Cells = 64,
+    plane_cells: Plane = 64,
+    line_spread: Spread = 0.1,
 ) -> Variables:
-    """Lines N(0, 0.1²) of each axis."""
-    return Variables({"weight": jax.random.normal(key, (dims, rank, cells)) * line_spread}, {})
+    """Lines and planes N(0, 0.1²)."""
+    keys = jax.random.split(key)
+    lines = jax.random.normal(keys[0], (dims, rank, cells)) * line_spread
+    pairs = dims * (dims - 1) // 2
+    planes = jax.random.normal(keys[1], (pairs, plane_cells, plane_cells, rank)) * line_spread
+    return Variables({"weight": lines, "planes": planes}, {})
 
 
-def tensorf(
-    variables: Variables, coords: Float[Array, "n d"], *, cells: Cells = 64, side: float
-) -> Float[Array, "n r"]:
-    """The product over axes of lines that are interpolated linearly: TensoRF's CP (Chen et al. 2022)."""
-    return _product(variables.get("weight"), basis_values(coords, side, cells, triangle, False))
+def planes(variables: Variables, coords: Float[Array, "n d"], *, cells: Cells = 64, side: float) -> Float[Array, "n f"]:
+    """The product over axes of lines, beside a plane of each pair of axes: GA-Planes (Sivgin et al. 2025)."""
+    lines = product_of_axes(variables.get("weight"), basis_values(coords, side, cells, triangle, False))
+    place = unit(coords, side)
+    pairs = itertools.combinations(range(coords.shape[1]), 2)
+    each = zip(variables.get("planes"), pairs, strict=True)
+    return jnp.concatenate([lines, *(interpolated(plane, place[:, pair], linear) for plane, pair in each)], axis=1)
+
+
+def interpolated(
+    values: Float[Array, "*cells f"], place: Float[Array, "n d"], interpolation: Callable[..., Array]
+) -> Float[Array, "n f"]:
+    """Values of a grid at places in [0, 1]^d, its first and last vertices at 0 and 1; beyond them the outermost."""
+    cells = values.shape[:-1]
+    last = np.asarray(cells, np.float32) - 1
+    position = jnp.clip(place, 0.0, 1.0) * last
+    below = jnp.clip(jnp.floor(position), 0, last - 1)
+    weights = [interpolation(t) for t in (position - below).T]
+    total = jnp.zeros(())
+    for corner in np.ndindex(*[len(each) for each in weights]):
+        where = [
+            jnp.clip(below[:, axis].astype(jnp.int32) + step - (len(weights[axis]) // 2 - 1), 0, cells[axis] - 1)
+            for axis, step in enumerate(corner)
+        ]
+        weight = jnp.prod(jnp.stack([weights[axis][step] for axis, step in enumerate(corner)]), axis=0)
+        total = total + weight[:, None] * values[tuple(where)]
+    return total
 
 
 Levels = Annotated[int, about("resolutions of a hash grid", low=1, high=32)]
@@ -126,34 +145,34 @@ def hashed(
 
     Instant NGP (Müller et al. 2022) as tiny-cuda-nn has it, but every level has a table of the same size.
     """
-    unit = jnp.clip(0.5 * (_signed(coords, side) + 1), 0.0, 1.0)
+    place = jnp.clip(unit(coords, side), 0.0, 1.0)
     table = variables.get("table")
     growth = jnp.log2(jnp.asarray(finest, jnp.float32) / coarsest) / max(1, hash_levels - 1)
     features = []
     for level in range(hash_levels):
         scale = jnp.asarray(coarsest, jnp.float32) * 2.0 ** (level * growth) - 1
-        index, weight = corners(unit, scale, hash_entries)
+        index, weight = corners(place, scale, hash_entries)
         features.append(jnp.einsum("cnf,cn->nf", table[level][index], weight, precision=lax.Precision.HIGHEST))
     return jnp.concatenate(features, axis=1)
 
 
 def corners(
-    unit: Float[Array, "n d"], scale: ArrayLike, entries: int
+    place: Float[Array, "n d"], scale: ArrayLike, entries: int
 ) -> tuple[UInt32[Array, "c n"], Float[Array, "c n"]]:
     """The entries of the vertices around each point of [0, 1]^d at a level, and their weights, which sum to 1.
 
     Positions are shifted by half a cell, so that the cells of the levels do not coincide.
     """
-    dims = unit.shape[1]
+    dims = place.shape[1]
     resolution = jnp.ceil(scale).astype(jnp.uint32) + 1
-    position = unit * scale + 0.5
+    position = place * scale + 0.5
     cell = jnp.floor(position)
     rest = position - cell
     dense = jnp.asarray(resolution, jnp.float32) ** dims <= 2.0**entries
     indices, weights = [], []
     for corner in np.ndindex(*[2] * dims):
         vertex = cell.astype(jnp.uint32) + jnp.asarray(corner, jnp.uint32)
-        linear, mixed = jnp.zeros(len(unit), jnp.uint32), jnp.zeros(len(unit), jnp.uint32)
+        linear, mixed = jnp.zeros(len(place), jnp.uint32), jnp.zeros(len(place), jnp.uint32)
         for axis in reversed(range(dims)):
             linear = linear * resolution + vertex[:, axis]
             mixed ^= vertex[:, axis] * jnp.uint32(PRIMES[axis])
@@ -162,27 +181,19 @@ def corners(
     return jnp.stack(indices), jnp.stack(weights)
 
 
-LEARNED = {
-    "futon": Encoding(futon_variables, futon),
-    "tensorf": Encoding(tensorf_variables, tensorf),
+ENCODINGS |= {
+    "grid": Encoding(grid_variables, grid),
+    "planes": Encoding(plane_variables, planes),
     "hash": Encoding(hash_variables, hashed),
 }
-ENCODINGS |= LEARNED
 
 
-def _distances(x: Float[Array, " n"], cells: int) -> Float[Array, "n k"]:
-    """The distances from centres that are evenly spaced over [-1, 1], in steps between them."""
-    return (x[:, None] + 1) * (0.5 * (cells - 1)) - jnp.arange(cells, dtype=jnp.float32)
+def along_axes(variables: dict[str, Any]) -> list[tuple[Array, tuple[int, ...]]]:
+    """The arrays of an encoding's variables that are grids over the image, and the axes that lie along it."""
+    grids = {"grid": lambda v: tuple(range(v.ndim - 1)), "planes": lambda v: (1, 2), "weight": lambda v: (2,)}
+    return [(variables[name], axes(variables[name])) for name, axes in grids.items() if name in variables]
 
 
-def _signed(coords: Float[Array, "n d"], side: float) -> Float[Array, "n d"]:
-    """The coordinates from -1 to 1 over the image."""
-    return coords * (2 / side) - (2 - side)
-
-
-def _product(weight: Float[Array, "d r k"], values: list[Float[Array, "n k"]]) -> Float[Array, "n r"]:
-    """The product over axes of the functions that the weights combine, pixel beside pixel in memory."""
-    total: Array = jnp.ones(())
-    for axis, each in enumerate(values):
-        total = total * jnp.matmul(weight[axis], each.T, precision=lax.Precision.HIGHEST)
-    return total.T
+def unit(coords: Float[Array, "n d"], side: float) -> Float[Array, "n d"]:
+    """The coordinates from 0 to 1 over the image."""
+    return 0.5 * (signed(coords, side) + 1)

@@ -6,15 +6,19 @@ these functions over `hyper` and `state` (`sweep/ensemble.py`).
 
 import math
 import zlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from inr_jax.fit import networks, optimizers
+from inr_jax.fit.budget import sized
 from inr_jax.fit.curves import picture_of
 from inr_jax.fit.design import Design, Hyper, assemble
 from inr_jax.fit.encodings import Variables
@@ -23,24 +27,39 @@ from inr_jax.fit.pinned import pinned
 from inr_jax.fit.task import Field, Task, coordinates, pixel_coordinates, places
 from inr_jax.settings import AnyArray, Refused
 
+# Pixels whose features a rule of initialisation may measure.
+SEEN = 256
+
 
 class State(NamedTuple):
-    """What a fit carries: trained and fixed variables of encoding and network by name, and the optimizer's moments."""
+    """What a fit carries: trained and fixed variables of encoding and network by name, and the optimizer's moments.
+
+    `average` is that of the parameters over the steps, None where none is kept.
+    """
 
     params: dict[str, Any]
     data: dict[str, Any]
     opt_state: Any
+    average: Any = None
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The parameters that scores and pictures are of."""
+        return self.params if self.average is None else self.average
 
 
 def init(design: Design, hyper: Hyper, task: Task) -> State:
     """The member before its first step: everything random is drawn from its seed and the role, nothing else."""
-    fit, dims = assemble(design, hyper), len(task.grid)
+    dims = len(task.grid)
+    design = sized(design, dims, task.channels)
+    fit = assemble(design, hyper)
     encoding = draw_encoding(design, hyper, dims)
-    features = jax.eval_shape(fit.encoding.apply, encoding, jax.ShapeDtypeStruct((1, dims), jnp.float32))
-    network = networks.init(fit.network(task.channels), key(hyper, "params"), jnp.zeros(features.shape, features.dtype))
+    some = np.linspace(0, math.prod(task.grid) - 1, SEEN).astype(np.int32)
+    features = fit.encoding.apply(encoding, pixel_coordinates(some, task.grid, design.domain))
+    network = networks.init(fit.network(task.channels), key(hyper, "params"), features)
     params = {"encoding": encoding.params, "network": network.params}
     data = {"encoding": encoding.data, "network": network.data}
-    return State(params, data, _rule(fit, 1).init(params))
+    return State(params, data, _rule(fit, 1).init(params), fit.average(None, params, -1))
 
 
 def draw_encoding(design: Design, hyper: Hyper, dims: int) -> Variables:
@@ -58,16 +77,16 @@ def predict(
 ) -> Float[Array, "n c"]:
     """The values at coordinates of the design's domain; a linear output is not clipped."""
     features = encode(design, hyper, Variables(params["encoding"], data["encoding"]), coords)
-    network = assemble(design, hyper).network(channels)
+    network = assemble(sized(design, coords.shape[1], channels), hyper).network(channels)
     return networks.apply(network, Variables(params["network"], data["network"]), features)
 
 
-def field(design: Design, hyper: Hyper, task: Task, state: State) -> Field:
-    """The member as a function of places in pixels: what a task observes."""
+def field(design: Design, hyper: Hyper, task: Task, state: State, query: Callable = lambda where: where) -> Field:
+    """The member as a function of places in pixels, as `query` moves them: what a task observes."""
 
     def values(where: Float[AnyArray, "n d"]) -> Float[Array, "n c"]:
-        coords = coordinates(where, task.grid, design.domain)
-        return predict(design, hyper, state.params, state.data, coords, task.channels)
+        coords = coordinates(query(where), task.grid, design.domain)
+        return predict(design, hyper, state.shown, state.data, coords, task.channels)
 
     return values
 
@@ -83,18 +102,22 @@ def step(
 ) -> tuple[State, Float[Array, ""]]:
     """The member after optimizer step `t`, and the mean loss before it.
 
-    `pixels` of the measurements are drawn with replacement (0: all of them, in order). The gradient is accumulated over
+    `pixels` of the measurements are drawn (0: all of them, in order). The gradient is accumulated over
     blocks of `block` of them (0: at once), which changes it by rounding only. `features` are those of all training
     pixels, where they are precomputed; they are not read where pixels are drawn.
     """
     fit, index = assemble(design, hyper), jnp.asarray(task.train)
     if fit.pixels:
-        drawn = jax.random.randint(jax.random.fold_in(key(hyper, "pixels"), t), (fit.pixels,), 0, len(index))
-        index, features = index[drawn], None
-    loss, gradient = _loss_and_gradient(design, hyper, task, state, index, block, features)
+        index, features = index[drawn_measurements(fit, jax.random.fold_in(key(hyper, "pixels"), t), len(index))], None
+
+    def query(first: ArrayLike, where: Float[AnyArray, "n d"]) -> Float[AnyArray, "n d"]:
+        of_block = jax.random.fold_in(jax.random.fold_in(key(hyper, "query"), t), first)
+        return fit.query(of_block, t / max(1, fit.steps), where)
+
+    loss, gradient = _loss_and_gradient(design, hyper, task, state, index, block, features, query)
     rule = _rule(fit, math.ceil(len(task.train) / len(index)))
     params, opt_state = optimizers.update(rule, gradient, state.opt_state, state.params, loss)
-    return State(params, state.data, opt_state), loss
+    return State(params, state.data, opt_state, fit.average(state.average, params, t)), loss
 
 
 def advance(
@@ -186,17 +209,20 @@ def _loss_and_gradient(
     index: Int[Array, " n"],
     block: int,
     features: Float[Array, "f n"] | None,
+    query: Callable,
 ) -> tuple[Float[Array, ""], Any]:
-    """The mean loss over these measurements and its gradient, block by block."""
+    """The mean loss over these measurements, with the penalty, and its gradient, block by block."""
     fit = assemble(design, hyper)
 
     def total(params: Any, first: ArrayLike, index: Int[Array, " n"]) -> Float[Array, ""]:
         if features is None:
-            predictions = task.observe(field(design, hyper, task, state._replace(params=params)), task, index)
+            trained = State(params, state.data, None)
+            predictions = task.observe(field(design, hyper, task, trained, partial(query, first)), task, index)
         else:
             columns = lax.dynamic_slice_in_dim(features, first, len(index), axis=1)
             network = Variables(params["network"], state.data["network"])
-            predictions = networks.apply(fit.network(task.channels), network, columns.T)
+            module = assemble(sized(design, len(task.grid), task.channels), hyper).network(task.channels)
+            predictions = networks.apply(module, network, columns.T)
         return jnp.sum(fit.loss(predictions, task.measured[index]))
 
     of_block = jax.value_and_grad(total)
@@ -210,9 +236,19 @@ def _loss_and_gradient(
         summed, _ = lax.scan(add, zero, (block * jnp.arange(blocks), rows))
         if len(index) % block:
             summed, _ = add(summed, (blocks * block, index[blocks * block :]))
-    return jax.tree.map(lambda value: value / (len(index) * task.measured.shape[-1]), summed)
+    mean = jax.tree.map(lambda value: value / (len(index) * task.measured.shape[-1]), summed)
+    if design.penalty == "none":
+        return mean
+    return jax.tree.map(jnp.add, mean, jax.value_and_grad(fit.penalty)(state.params))
+
+
+def drawn_measurements(fit: Any, draw: Array, count: int) -> Int[Array, " n"]:
+    """Numbers of measurements for a step, each once where they are drawn without replacement."""
+    if fit.replacement or fit.pixels >= count:
+        return jax.random.randint(draw, (fit.pixels,), 0, count)
+    return jnp.argsort(jax.random.bits(draw, (count,)))[: fit.pixels]
 
 
 def _rule(fit: Any, epoch: int) -> optimizers.Rule:
     """The update rule, built where it is used: its traced rates must not become static data."""
-    return fit.schedule(fit.optimizer, fit.learning_rate, fit.steps, epoch)
+    return fit.schedule(fit.groups(fit.optimizer), fit.learning_rate, fit.steps, epoch)

@@ -13,14 +13,15 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from inr_jax.fit.activations import ACTIVATIONS, Activation, Feed, Omega
+from inr_jax.fit.activations import ACTIVATIONS, Activation, feed_of
 from inr_jax.fit.encodings import Variables
 from inr_jax.fit.filters import FILTERS, Filter
+from inr_jax.fit.initializers import INITS, flax, torch, uniform
 from inr_jax.fit.products import ROUNDED, product
-from inr_jax.settings import AUTO, Refused, Registry, about, declared, meaning, preset
+from inr_jax.settings import AUTO, Refused, Registry, about, call, declared, meaning, preset
 
 NETWORKS = Registry("network")
-INITS = Registry("init")
+WEIGHTS = Registry("weights")
 OUTPUTS = Registry("output")
 
 
@@ -31,56 +32,57 @@ def sigmoid(x: Array) -> Array:
 
 
 @OUTPUTS.register()
+def tanh(x: Array) -> Array:
+    """(1 + tanh x) / 2: a tanh where values are mapped to [-1, 1], as the sigmoid of 2x."""
+    return 0.5 * (1 + jnp.tanh(x))
+
+
+@OUTPUTS.register()
 def linear(x: Array) -> Array:
     """The values as they are."""
     return x
 
 
-def uniform(bound: Any) -> Callable:
-    """An initializer that draws from U(-bound, bound)."""
-    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -1.0, 1.0) * bound
+# Functions of `param(name, initializer)`, of what draws a weight, and of whether it is the last layer's: the weight.
+@WEIGHTS.register()
+def plain(param: Callable, drawn: Callable, last: bool) -> Float[Array, "o i"]:
+    """The weights themselves are trained."""
+    return param("weight", drawn)
 
 
-# Initialisation rules: a layer's initializers of weights and biases, from its number of inputs.
-@INITS.register()
-def flax(fan_in: int, first: bool) -> tuple[Callable, Callable]:
-    """LeCun normal weights, zero biases."""
-    return nn.initializers.lecun_normal(), nn.initializers.zeros_init()
-
-
-@INITS.register()
-def torch(fan_in: int, first: bool) -> tuple[Callable, Callable]:
-    """Weights and biases U(±1/√n)."""
-    return uniform(fan_in**-0.5), uniform(fan_in**-0.5)
-
-
-@INITS.register()
-def glorot(fan_in: int, first: bool) -> tuple[Callable, Callable]:
-    """Glorot normal weights, N(0, 0.01²) biases: Tancik et al. 2020 (jax.example_libraries.stax's defaults)."""
-    return nn.initializers.glorot_normal(), nn.initializers.normal(0.01)
-
-
-@INITS.register()
-def siren(fan_in: int, first: bool, *, omega_0: Omega = 30.0) -> tuple[Callable, Callable]:
-    """First weights U(±1/n), all others U(±√(6/n)/ω0), biases U(±1/√n).
-
-    The reference code of Sitzmann et al. 2020, whose paper differs in the first.
-    """
-    bound = 1 / fan_in if first else (6 / fan_in) ** 0.5 / omega_0
-    return uniform(bound), uniform(fan_in**-0.5)
-
-
-@INITS.register()
-def finer(
-    fan_in: int,
-    first: bool,
+@WEIGHTS.register()
+def scaled(
+    param: Callable,
+    drawn: Callable,
+    last: bool,
     *,
-    omega_0: Omega = 30.0,
-    k: Annotated[ArrayLike, about("bound of the first biases of finer; 0: 1/√n", low=0.0)] = 0.0,
-) -> tuple[Callable, Callable]:
-    """SIREN's, but the first biases U(±k) (Liu et al. 2024, whose code for images leaves k to 1/√n)."""
-    weight, bias = siren(fan_in, first, omega_0=omega_0)
-    return weight, uniform(jnp.where(jnp.asarray(k) > 0, k, fan_in**-0.5)) if first else bias
+    weight_scaling: Annotated[
+        ArrayLike, about("factor on the first weights of all layers but the last", above=0.0)
+    ] = 2.5,
+) -> Float[Array, "o i"]:
+    """The weights, which all layers but the last begin with times a factor (Yeom et al. 2024)."""
+    return param("weight", lambda key: drawn(key) * (1.0 if last else weight_scaling))
+
+
+@WEIGHTS.register()
+def factorized(
+    param: Callable,
+    drawn: Callable,
+    last: bool,
+    *,
+    factor_mean: Annotated[ArrayLike, about("mean of the logarithm of a factorized weight's factors")] = 0.5,
+    factor_spread: Annotated[ArrayLike, about("standard deviation of that logarithm", low=0.0)] = 0.1,
+) -> Float[Array, "o i"]:
+    """A trained factor for each unit times trained weights: the same function at the start (Wang et al. 2022)."""
+
+    def split(key: Array) -> dict[str, Array]:
+        whole = drawn(key)
+        normal = jax.random.normal(jax.random.fold_in(key, 1), (len(whole), 1))
+        factor = jnp.exp(factor_mean + factor_spread * normal)
+        return {"factor": factor, "direction": whole / factor}
+
+    both = param("weight", split)
+    return both["factor"] * both["direction"]
 
 
 class Dense(nn.Module):
@@ -92,15 +94,19 @@ class Dense(nn.Module):
 
     width: int
     kernel_init: Callable
-    bias_init: Callable
+    bias_init: Callable | None
     precision: str
+    last: bool = False
+    weights: Callable = plain
 
     @nn.compact
     def __call__(self, x: Float[Array, "f n"]) -> Float[Array, "o n"]:
         """The layer's outputs, float32."""
-        weight = self.param("weight", lambda key: self.kernel_init(key, (len(x), self.width), jnp.float32).T)
-        bias = self.param("bias", self.bias_init, (self.width,), jnp.float32)
-        return product(self.precision, weight, x) + bias[:, None]
+        drawn = lambda key: self.kernel_init(key, (len(x), self.width), jnp.float32).T  # noqa: E731
+        z = product(self.precision, self.weights(self.param, drawn, self.last), x)
+        return (
+            z if self.bias_init is None else z + self.param("bias", self.bias_init, (self.width,), jnp.float32)[:, None]
+        )
 
 
 class ComplexDense(nn.Module):
@@ -111,38 +117,44 @@ class ComplexDense(nn.Module):
 
     width: int
     kernel_init: Callable
-    bias_init: Callable
+    bias_init: Callable | None
     precision: str
     last: bool
+    weights: Callable
 
     @nn.compact
     def __call__(self, x: Float[Array, "f2 n"]) -> Float[Array, "o n"]:
         """The layer's outputs, pairs unless it is the last."""
-        shape = (len(x) // 2, self.width)
-        real, imaginary = (
-            self.param(name, lambda key: self.kernel_init(key, shape, jnp.float32).T)
-            for name in ("weight_real", "weight_imaginary")
+        drawn = lambda key: self.kernel_init(key, (len(x) // 2, self.width), jnp.float32).T  # noqa: E731
+        named = lambda part: lambda name, initial: self.param(f"{name}_{part}", initial)  # noqa: E731
+        real, imaginary = (self.weights(named(part), drawn, self.last) for part in ("real", "imaginary"))
+        z = product(
+            self.precision,
+            jnp.block([[real, -imaginary]] if self.last else [[real, -imaginary], [imaginary, real]]),
+            x,
         )
-        rows = [[real, -imaginary]] if self.last else [[real, -imaginary], [imaginary, real]]
+        if self.bias_init is None:
+            return z
         names = ("bias_real",) if self.last else ("bias_real", "bias_imaginary")
         bias = jnp.concatenate([self.param(name, self.bias_init, (self.width,), jnp.float32) for name in names])
-        return product(self.precision, jnp.block(rows), x) + bias[:, None]
+        return z + bias[:, None]
 
 
 class Mlp(nn.Module):
     """`depth` hidden layers of `width` with an activation each, and a last layer.
 
-    `initializers(fan_in, first)` gives a layer's initializers of weights and biases; `output` is applied to the last
-    layer.
+    `initializers` is a rule of `INITS`, `weights` one of `WEIGHTS`; `output` is applied to the last layer.
     """
 
     channels: int
     width: int
     depth: int
     activation: Callable[..., Array] | Activation
-    initializers: Callable[[int, bool], tuple[Callable, Callable]] = flax
+    initializers: Callable[..., tuple[Callable, Callable]] = flax
     output: Callable[[Array], Array] = sigmoid
     precision: str = "float32"
+    biases: bool = True
+    weights: Callable = plain
 
     @nn.compact
     def __call__(self, features: Float[Array, "n f"]) -> Float[Array, "n c"]:
@@ -153,22 +165,22 @@ class Mlp(nn.Module):
             # The last product is as small as it is decisive: always float32.
             precision = "float32" if last else self.precision
             width = self.channels if last else self.width * feed.maps
-            weight, bias = self.initializers(len(x) // (2 if complex_layer else 1), first)
-            name = f"Dense_{layer}"
-            if complex_layer:
-                x = ComplexDense(width, weight, bias, precision, last, name=name)(x)
-            else:
-                x = Dense(width, weight, bias, precision, name=name)(x)
+            fan_in = len(x) // (2 if complex_layer else 1)
+            known = {"phi": self.activation, "layer": layer, "square": jnp.mean(jnp.square(x)) if first else 1.0}
+            weight, bias = call(self.initializers, fan_in, first, **known)
+            dense = ComplexDense if complex_layer else Dense
+            bias = bias if self.biases else None
+            x = dense(width, weight, bias, precision, last, self.weights, name=f"Dense_{layer}")(x)
             x = x if last else self._activate(x, layer)
         return self.output(x).T
 
     def _activate(self, z: Float[Array, "z n"], layer: int) -> Float[Array, "h n"]:
         """The activation of a layer, with the numbers that it has learned."""
         if not isinstance(self.activation, tuple):
-            return _call(self.activation, z, first=layer == 0)
+            return call(self.activation, z, first=layer == 0)
         draw, function = self.activation
-        drawn = lambda key: _call(draw, key, first=layer == 0)  # noqa: E731
-        return _call(function, self.param(f"activation_{layer}", drawn), z, first=layer == 0)
+        drawn = lambda key: call(draw, key, first=layer == 0)  # noqa: E731
+        return call(function, self.param(f"activation_{layer}", drawn), z, first=layer == 0)
 
 
 class Product(nn.Module):
@@ -196,7 +208,7 @@ class Product(nn.Module):
             bias = uniform(self.width**-0.5)
             y = self._filter(x, layer) * Dense(self.width, hidden, bias, self.precision, name=f"Dense_{layer}")(y)
         weight, bias = torch(self.width, False)
-        return self.output(Dense(self.channels, weight, bias, "float32", name="Dense_last")(y)).T
+        return self.output(Dense(self.channels, weight, bias, "float32", last=True, name="Dense_last")(y)).T
 
     def _filter(self, x: Float[Array, "f n"], layer: int) -> Float[Array, "h n"]:
         drawn = lambda key: self.filters.init(key, len(x), self.width, layer, self.depth)  # noqa: E731
@@ -204,18 +216,6 @@ class Product(nn.Module):
         params = self.param(name, lambda key: drawn(key).params)
         data = self.variable("fixed", name, lambda: drawn(self.make_rng("params")).data)
         return self.filters.apply(Variables(params, data.value), x)
-
-
-def feed_of(activation: Any) -> Feed:
-    """The linear maps that an activation is fed."""
-    function = activation[-1] if isinstance(activation, tuple) else activation
-    return getattr(getattr(function, "func", function), "feed", Feed())
-
-
-def _call(function: Any, *arguments: Any, **provided: Any) -> Any:
-    """Call a function with those of these keywords that it takes."""
-    takes = {setting.name for setting in declared(getattr(function, "func", function))}
-    return function(*arguments, **{name: value for name, value in provided.items() if name in takes})
 
 
 Width = Annotated[int, about("units of a hidden layer", low=1)]
@@ -239,6 +239,8 @@ def mlp(
     ] = AUTO,
     output: Output = AUTO,
     precision: Precision = "float32",
+    biases: Annotated[bool, about("layers have biases")] = True,
+    weights: Annotated[Any, about("how weights are trained", choices=WEIGHTS)] = "plain",
 ) -> nn.Module:
     """A chain of layers with any activation between them.
 
@@ -252,7 +254,7 @@ def mlp(
     if (unread := reads[0] - reads[1]) and rule in INITS:
         allowed = ", ".join(name for name, row in INITS.items() if {s.name for s in declared(row)} <= reads[1])
         raise Refused(f"init={rule!r} needs an activation with {', '.join(sorted(unread))}; allowed here: {allowed}")
-    return Mlp(channels, width, depth, activation, init, output, precision)  # type: ignore[arg-type]
+    return Mlp(channels, width, depth, activation, init, output, precision, biases, weights)  # type: ignore[arg-type]
 
 
 # A network of each activation, by its name; of sines it is SIREN.
@@ -294,6 +296,30 @@ NETWORKS |= {
         filter="bandlimited",
     ),
 }
+
+
+class Direct(nn.Module):
+    """The features are the values."""
+
+    channels: int
+    output: Callable[[Array], Array]
+
+    @nn.compact
+    def __call__(self, features: Float[Array, "n f"]) -> Float[Array, "n c"]:
+        """The values at the features. Raises Refused where they are not as many as channels."""
+        if features.shape[1] != self.channels:
+            raise Refused(
+                f"network='direct' takes features for values: {features.shape[1]} of them, for {self.channels} channels"
+            )
+        return self.output(features)
+
+
+@NETWORKS.register(output="linear")
+def direct(channels: int, *, output: Output = AUTO) -> nn.Module:
+    """No network: the features are the values, as many as channels; for grids that learn."""
+    return Direct(channels, output)  # type: ignore[arg-type]
+
+
 # Of activations that have no defaults of their own.
 NETWORKS.register(init="flax", output="sigmoid")(mlp)
 

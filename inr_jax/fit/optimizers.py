@@ -19,22 +19,34 @@ OPTIMIZERS = Registry("optimizer")
 SCHEDULES = Registry("schedule")
 # Functions of predictions and targets: the loss is the mean of what they return over all elements.
 LOSSES = Registry("loss")
+# Functions of an update rule's maker: the maker of one for groups of parameters.
+GROUPS = Registry("groups")
+# Functions of the average so far, None at first, of the parameters and of the step's number: the next average.
+AVERAGES = Registry("average")
+Beta1 = Annotated[ArrayLike, about("decay of an Adam's mean of gradients", low=0.0, high=0.9999999)]
+Beta2 = Annotated[ArrayLike, about("decay of an Adam's mean of squares", low=0.0, high=0.9999999)]
+Epsilon = Annotated[ArrayLike, about("added to the root in an Adam's denominator", low=0.0)]
+Decay = Annotated[ArrayLike, about("weight decay, times the learning rate", low=0.0)]
+Final = Annotated[ArrayLike, about("learning rate of the last step over the first", low=0.0, high=1.0)]
 
 
 @OPTIMIZERS.register()
-def adam(learning_rate: Any) -> Rule:
-    """Adam (Kingma and Ba 2015), betas 0.9 and 0.999, epsilon 1e-8."""
-    return optax.adam(learning_rate)
+def adam(learning_rate: Any, *, beta_1: Beta1 = 0.9, beta_2: Beta2 = 0.999, epsilon: Epsilon = 1e-8) -> Rule:
+    """Adam (Kingma and Ba 2015)."""
+    return optax.adam(learning_rate, b1=beta_1, b2=beta_2, eps=epsilon)
 
 
 @OPTIMIZERS.register()
 def adamw(
     learning_rate: Any,
     *,
-    weight_decay: Annotated[ArrayLike, about("of adamw, times the learning rate", low=0.0)] = 1e-2,
+    weight_decay: Decay = 1e-2,
+    beta_1: Beta1 = 0.9,
+    beta_2: Beta2 = 0.999,
+    epsilon: Epsilon = 1e-8,
 ) -> Rule:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019), on weights and biases as in PyTorch."""
-    return optax.adamw(learning_rate, weight_decay=weight_decay)
+    return optax.adamw(learning_rate, b1=beta_1, b2=beta_2, eps=epsilon, weight_decay=weight_decay)
 
 
 @OPTIMIZERS.register()
@@ -44,25 +56,99 @@ def sgd(learning_rate: Any) -> Rule:
 
 
 @OPTIMIZERS.register()
-def muon(learning_rate: Any) -> Rule:
-    """Muon (Jordan et al. 2024) on the square matrices between hidden layers, Adam on everything else.
+def muon(
+    learning_rate: Any,
+    *,
+    muon_rate: Annotated[ArrayLike, about("learning rate of muon's matrices over that of all else", low=0.0)] = 1.0,
+) -> Rule:
+    """Muon (Jordan et al. 2024) on the matrices between hidden layers, Adam on everything else.
 
-    Its updates get the root mean square of Adam's, 0.2 √width (Liu et al. 2025, eq. 4), so one learning rate does both.
+    Its updates get the root mean square of Adam's, 0.2 √(longer side) (Liu et al. 2025, eq. 4), so one learning rate
+    can do both.
     """
 
-    def kind(path: Any, leaf: Any) -> str:
-        shape = jnp.shape(leaf)
-        square = len(shape) == 2 and shape[0] == shape[1]
-        hidden = square and "network/" in (name := jax.tree_util.keystr(path, simple=True, separator="/"))
-        # A square last layer, of as many channels as units, is hidden too; the first one never is.
-        return "hidden" if hidden and "Dense_0/" not in name else "other"
-
     def widened(updates: Any, params: Any = None) -> Any:
-        return jax.tree.map(lambda update: update * (0.2 * len(update) ** 0.5), updates)
+        # In the place of optax's factor for the shape, which takes the first axis for the inputs: ours are outputs.
+        factor = lambda shape: 0.2 * max(shape) ** 0.5 / max(1, shape[1] / shape[0]) ** 0.5  # noqa: E731
+        return jax.tree.map(lambda update: update * factor(update.shape), updates)
 
-    hidden = optax.chain(optax.contrib.muon(learning_rate), optax.stateless(widened))
-    kinds = lambda params: jax.tree_util.tree_map_with_path(kind, params)  # noqa: E731
-    return optax.partition({"hidden": hidden, "other": adam(learning_rate)}, kinds)
+    hidden = optax.chain(optax.contrib.muon(times(learning_rate, muon_rate)), optax.stateless(widened))
+    return optax.partition({"hidden": hidden, "other": optax.adam(learning_rate)}, hidden_weights)
+
+
+def hidden_weights(params: Any) -> Any:
+    """Of each parameter "hidden", the weights of layers that are neither the first nor the last, or "other"."""
+    layers = [int(name[6:]) for name in params.get("network", {}) if name.startswith("Dense_") and name[6:].isdigit()]
+
+    def kind(path: Any, leaf: Any) -> str:
+        names = [str(getattr(part, "key", part)) for part in path]
+        inner = names[0] == "network" and names[1] in {f"Dense_{each}" for each in layers if 0 < each < max(layers)}
+        return "hidden" if inner and jnp.ndim(leaf) == 2 and min(jnp.shape(leaf)) > 1 else "other"
+
+    return jax.tree_util.tree_map_with_path(kind, params)
+
+
+def times(rate: Any, factor: ArrayLike) -> Any:
+    """A learning rate, or a schedule of it, times a factor."""
+    return (lambda step: rate(step) * factor) if callable(rate) else rate * factor
+
+
+@GROUPS.register()
+def one(optimizer: Callable[[Any], Rule]) -> Callable[[Any], Rule]:
+    """One rule for all parameters."""
+    return optimizer
+
+
+@GROUPS.register()
+def two(
+    optimizer: Callable[[Any], Rule],
+    *,
+    encoding_rate: Annotated[
+        ArrayLike, about("learning rate of the encoding's parameters over that of the network's", low=0.0)
+    ] = 1.0,
+    encoding_beta_1: Beta1 = 0.9,
+    encoding_beta_2: Beta2 = 0.99,
+    encoding_epsilon: Epsilon = 1e-15,
+    encoding_decay: Decay = 0.0,
+) -> Callable[[Any], Rule]:
+    """The encoding's parameters by an Adam of their own, by default that of Instant NGP (Müller et al. 2022)."""
+
+    def rule(rate: Any) -> Rule:
+        encoding = optax.adamw(
+            times(rate, encoding_rate),
+            b1=encoding_beta_1,
+            b2=encoding_beta_2,
+            eps=encoding_epsilon,
+            weight_decay=encoding_decay,
+        )
+        groups = {"encoding": "encoding", "network": "network"}
+        return optax.partition({"encoding": encoding, "network": optimizer(rate)}, groups)
+
+    return rule
+
+
+@AVERAGES.register("none")
+def last(average: Any, params: Any, step: ArrayLike) -> None:
+    """No average: the last parameters."""
+
+
+@AVERAGES.register()
+def ema(
+    average: Any,
+    params: Any,
+    step: ArrayLike,
+    *,
+    ema_decay: Annotated[
+        ArrayLike,
+        about("weight of the average so far in an exponential moving one; 1: the mean of all", low=0.0, high=1.0),
+    ] = 0.99,
+) -> Any:
+    """Exponential moving average of the parameters after each step, without a bias towards the first."""
+    if average is None:
+        return params
+    count, rest = jnp.asarray(step, jnp.float32) + 1, 1 - jnp.asarray(ema_decay, jnp.float32)
+    weight = jnp.where(rest > 0, rest / (1 - jnp.asarray(ema_decay) ** count), 1 / count)
+    return jax.tree.map(lambda before, now: before + weight * (now - before), average, params)
 
 
 @SCHEDULES.register()
@@ -72,15 +158,17 @@ def constant(rule: Callable[[Any], Rule], rate: Any, steps: int, epoch: int) -> 
 
 
 @SCHEDULES.register()
-def cosine(rule: Callable[[Any], Rule], rate: Any, steps: int, epoch: int) -> Rule:
-    """Half a cosine from the learning rate to 0."""
-    return rule(optax.cosine_decay_schedule(rate, max(steps, 1)))
+def cosine(rule: Callable[[Any], Rule], rate: Any, steps: int, epoch: int, *, final_rate: Final = 0.0) -> Rule:
+    """Half a cosine from the learning rate to 0, or to a part of it."""
+    return rule(
+        lambda step: rate * (final_rate + (1 - final_rate) * optax.cosine_decay_schedule(1.0, max(steps, 1))(step))
+    )
 
 
-@SCHEDULES.register()
-def exponential(rule: Callable[[Any], Rule], rate: Any, steps: int, epoch: int) -> Rule:
-    """Exponentially from the learning rate to a tenth of it."""
-    return rule(optax.exponential_decay(rate, max(steps, 1), 0.1))
+@SCHEDULES.register(final_rate=0.1)
+def exponential(rule: Callable[[Any], Rule], rate: Any, steps: int, epoch: int, *, final_rate: Final = 0.0) -> Rule:
+    """Exponentially from the learning rate to a tenth of it, or to another part."""
+    return rule(lambda step: rate * jnp.asarray(final_rate) ** (step / max(steps, 1)))
 
 
 @SCHEDULES.register()

@@ -34,7 +34,7 @@ class Variances(NamedTuple):
     bias: float
 
 
-# The variances of `networks.INITS`, from a layer's numbers of inputs and outputs.
+# The variances of `initializers.INITS`, from a layer's numbers of inputs and outputs.
 VARIANCES: dict[str, Callable[[int, int], Variances]] = {
     "flax": lambda fan_in, fan_out: Variances(1 / fan_in, 0.0),
     "torch": lambda fan_in, fan_out: Variances(1 / (3 * fan_in), 1 / (3 * fan_in)),
@@ -85,3 +85,6 @@ def require_relu(design: Design) -> None:
         raise Refused(f"network={design.network!r} has no kernel here; allowed: relu")
     if (init := design.init) not in VARIANCES:
         raise Refused(f"init={init!r} has no kernel here; {nearest(init, VARIANCES)}")
+    for name, known in {"weights": "plain", "biases": True, "parameters": 0}.items():
+        if design[name] != known:
+            raise Refused(f"{name}={design[name]!r} has no kernel here; allowed: {known!r}")

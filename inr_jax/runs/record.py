@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 
     @property
     def scores(self) -> dict[str, float]:
-        """The scores of a finished member by name, with `rms_frequency` and `diverged_at`."""
+        """The scores of a finished member by name, with `parameter_count`, `rms_frequency` and `diverged_at`."""
         return {name: column[self.row] for name, column in self.about["scores"].items()}
 
 
@@ -103,6 +103,8 @@ class Record:
         arrays = {name: array[: len(keys)] for name, array in flat(outcome).items()}
         scores = {name: arrays[f"scores/{name}"].tolist() for name in outcome.scores}
         scores |= {name: arrays[name].tolist() for name in MEASURED}
+        count = sum(array[0].size for name, array in arrays.items() if name.startswith("params/"))
+        scores["parameter_count"] = [count] * len(keys)
         bands = outcome.curves.history_bands.shape[-1]
         facts = {"keys": list(keys), "step": step, "scores": scores, "bands": bands, **about}
         write(self.directory / chunk_name(keys), pack(arrays, facts))

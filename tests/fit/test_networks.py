@@ -12,7 +12,8 @@ import scipy.stats
 from inr_jax.fit import networks
 from inr_jax.fit.activations import ACTIVATIONS
 from inr_jax.fit.design import Design, assemble, hypers, member_of
-from inr_jax.fit.networks import INITS, NETWORKS, OUTPUTS
+from inr_jax.fit.initializers import INITS, uniform
+from inr_jax.fit.networks import NETWORKS, OUTPUTS
 from inr_jax.settings import Refused, declared
 
 MEMBER = member_of(hypers(), 0)
@@ -200,7 +201,7 @@ def gauss(z, *, spread=1.0):
 
 
 def narrow(fan_in, first, *, gain=2.0):
-    return networks.uniform(gain / fan_in), networks.uniform(gain if first else 0.0)
+    return uniform(gain / fan_in), uniform(gain if first else 0.0)
 
 
 @pytest.mark.parametrize("spread", [0.5, 2.0])
@@ -226,8 +227,9 @@ def test_custom_initialisation_and_output_are_functions_too():
 
 
 def test_the_rules_and_outputs_that_come_along_are_those_that_the_tests_above_compare():
-    assert set(INITS) == {"flax", "torch", "glorot", "siren", "finer"} and set(OUTPUTS) == {"sigmoid", "linear"}
-    others = {"siren", "mlp", "multiplicative", "mfn-fourier", "mfn-gabor", "bacon"}
+    assert set(INITS) == {"flax", "torch", "glorot", "siren", "finer", "variance"}
+    assert set(OUTPUTS) == {"sigmoid", "linear", "tanh"}
+    others = {"siren", "mlp", "multiplicative", "mfn-fourier", "mfn-gabor", "bacon", "direct"}
     assert set(NETWORKS) - set(ACTIVATIONS) == others
 
 

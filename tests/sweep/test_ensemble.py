@@ -254,7 +254,8 @@ def test_plans_respect_what_is_asked_and_cover_the_image():
 @pytest.mark.parametrize("place", [0, 3, -2, -1])
 @pytest.mark.optimized
 def test_a_fit_that_goes_on_from_a_segment_ends_with_the_bits_of_one_that_was_not_stopped(place):
-    design = DESIGN.replace(output="linear", optimizer="sgd", steps=40, pixels=20)
+    design = DESIGN.replace(output="linear", optimizer="sgd", steps=40, pixels=20, replacement=False)
+    design = design.replace(average="ema", query="blurred")
     settings = inr.hypers(scale=[1, 2]).replace(learning_rate=np.asarray([1e-3, 1e3], np.float32))
     plan = ensemble.planned(design, settings, TASK, chunk=2)
     stood = []

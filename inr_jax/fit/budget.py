@@ -1,0 +1,50 @@
+"""Budgets: the width or the rank with which a design has a given number of parameters."""
+
+import math
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+
+from inr_jax.fit import networks
+from inr_jax.fit.design import Design, Hyper, assemble
+from inr_jax.fit.pinned import pinned
+from inr_jax.settings import Refused
+
+
+@lru_cache(maxsize=256)
+def sized(design: Design, dims: int, channels: int) -> Design:
+    """The design with the largest `width`, or what it solves for, that its number of `parameters` leaves room for.
+
+    Without such a number the design as it is. Raises Refused where even the least has more.
+    """
+    if not design.parameters:
+        return design
+    name, free = design.solve_for, design.replace(parameters=0)
+    if name not in free:
+        raise Refused(f"solve_for={name!r} is not read by this design; it has {', '.join(free)}")
+
+    def fits(value: int) -> bool:
+        return count_parameters(free.replace(**{name: value}), dims, channels) <= design.parameters
+
+    if not fits(1):
+        least = count_parameters(free.replace(**{name: 1}), dims, channels)
+        raise Refused(f"parameters={design.parameters} is out of range: with {name}=1 there are {least}")
+    low, high = 1, 2
+    while fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return free.replace(**{name: low})
+
+
+@pinned()
+def count_parameters(design: Design, dims: int = 2, channels: int = 3) -> int:
+    """The real numbers that a member of this design trains, in encoding and network; nothing is drawn or allocated."""
+    design = sized(design, dims, channels)
+    fit, key = assemble(design, Hyper()), jax.random.key(0)
+    encoding = jax.eval_shape(lambda: fit.encoding.init(key, dims))
+    features = jax.eval_shape(fit.encoding.apply, encoding, jax.ShapeDtypeStruct((1, dims), jnp.float32))
+    network = jax.eval_shape(lambda x: networks.init(fit.network(channels), key, x), features)
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves((encoding.params, network.params)))
