@@ -256,7 +256,13 @@ def test_a_network_fits_a_small_photograph_at_its_defaults(name):
     assert max(fits.psnr_train) > 25 and fits.diverged_at[0] == -1
 
 
-@pytest.mark.parametrize("name", ["finer", "wire", "wire-real", "staf", "incode"])
+FAST = ("finer", "wire", "staf")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in FAST else pytest.mark.slow) for n in sorted({*NETWORKS} - {"mlp", "direct"})],
+)
 def test_a_member_of_several_is_its_single_fit_and_leaves_as_a_file(name, tmp_path):
     design = Design(network=name, encoding="identity", domain="signed", width=8, depth=2, steps=5)
     rates = inr.hypers(learning_rate=[1e-3, 2e-3])
