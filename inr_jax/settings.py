@@ -257,6 +257,9 @@ def settle(entry: Any, given: Mapping[str, Any]) -> tuple[dict[str, Setting], di
         reads = {name: s for name, s in reads.items() if s.about.when is None or s.about.when(values)}
         values = {name: values[name] for name in reads}
         unsettled = {n: automatic[n] for n, value in values.items() if value == AUTO and n in automatic}
+        # What a row names by default has settings of its own.
+        named = {n for n in reads if reads[n].registry is not None and n in automatic and n not in given}
+        unsettled |= {name: automatic[name] for name in named}
         if not unsettled:
             return reads, values
         given = {**given, **unsettled}

@@ -252,9 +252,7 @@ def incode(
     return jnp.exp(a) * sines.waves(jnp.exp(b) * _of_layer(omega_0, omega_first, first) * z + c)[0] + d
 
 
-ACTIVATIONS.register("incode", init="siren", output="linear", penalty="incode", penalty_weight=1.0)(
-    Activation(incode_numbers, incode)
-)
+ACTIVATIONS.register("incode", init="siren", output="linear", penalty="incode")(Activation(incode_numbers, incode))
 
 
 @ACTIVATIONS.register(init="torch", output="linear", s=10.0)

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from inr_jax.fit import networks
-from inr_jax.fit.design import Design, Hyper, assemble
+from inr_jax.fit.design import SHAPES, Design, Hyper, assemble
 from inr_jax.fit.pinned import pinned
-from inr_jax.settings import Refused
+from inr_jax.settings import Refused, nearest
 
 
 @lru_cache(maxsize=256)
-def sized(design: Design, dims: int, channels: int) -> Design:
+def sized(design: Design, dims: int = 2, channels: int = 3) -> Design:
     """The design with the largest `width`, or what it solves for, that its number of `parameters` leaves room for.
 
     Without such a number the design as it is. Raises Refused where even the least has more.
@@ -22,20 +22,24 @@ def sized(design: Design, dims: int, channels: int) -> Design:
         return design
     name, free = design.solve_for, design.replace(parameters=0)
     if name not in free:
-        raise Refused(f"solve_for={name!r} is not read by this design; it has {', '.join(free)}")
+        there = [each for each in SHAPES if each in free]
+        raise Refused(
+            f"solve_for={name!r} is not read by this design; {nearest(name, there) if there else 'nor another'}"
+        )
 
-    def fits(value: int) -> bool:
-        return count_parameters(free.replace(**{name: value}), dims, channels) <= design.parameters
+    def count(value: int) -> int:
+        return count_parameters(free.replace(**{name: value}), dims, channels)
 
-    if not fits(1):
-        least = count_parameters(free.replace(**{name: 1}), dims, channels)
+    if (least := count(1)) > design.parameters:
         raise Refused(f"parameters={design.parameters} is out of range: with {name}=1 there are {least}")
     low, high = 1, 2
-    while fits(high):
+    while (more := count(high)) <= design.parameters:
+        if more <= count(low):
+            raise Refused(f"parameters={design.parameters} is out of range: they do not grow with {name} beyond {more}")
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+        low, high = (middle, high) if count(middle) <= design.parameters else (low, middle)
     return free.replace(**{name: low})
 
 

@@ -18,6 +18,9 @@ from inr_jax.fit.task import side
 from inr_jax.settings import Refused, Setting, about, bind, catalogue, nearest, settle
 from inr_jax.values import Checked, Settings
 
+# Shapes that a number of parameters may leave open.
+SHAPES = ("width", "rank")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fit:
@@ -42,12 +45,12 @@ class Fit:
     replacement: Annotated[
         bool, about("pixels of a step are drawn with replacement", when=lambda settings: settings["pixels"] > 0)
     ] = True
-    query: Annotated[Any, about("where the field is asked in training", choices=QUERIES)] = "exact"
+    query: Annotated[Any, about("where the field is queried in training", choices=QUERIES)] = "exact"
     penalty: Annotated[Any, about("added to the loss", choices=PENALTIES)] = "none"
-    average: Annotated[Any, about("of the parameters over the steps, in the place of the last", choices=AVERAGES)] = (
-        "none"
-    )
-    groups: Annotated[Any, about("of parameters, with update rules of their own", choices=GROUPS)] = "one"
+    average: Annotated[
+        Any, about("average of the parameters over the steps, used instead of the last", choices=AVERAGES)
+    ] = "none"
+    groups: Annotated[Any, about("parameter groups with separate update rules", choices=GROUPS)] = "one"
     parameters: Annotated[
         int, about("real numbers to train, at most; 0: as many as the other settings make", low=0)
     ] = 0
@@ -55,7 +58,7 @@ class Fit:
         str,
         about(
             "shape that `parameters` leaves open",
-            choices=("width", "rank"),
+            choices=SHAPES,
             when=lambda settings: settings["parameters"] > 0,
         ),
     ] = "width"

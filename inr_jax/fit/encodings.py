@@ -9,7 +9,7 @@ in memory, as the networks' columns do: the result is a transposed view.
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -40,6 +40,11 @@ class Variables(NamedTuple):
     def get(self, name: str) -> Any:
         """The variable of this name, trained or not; None if there is none."""
         return (self.params | self.data).get(name)
+
+
+def solved(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether this shape is left to a number of parameters."""
+    return bool(settings.get("parameters")) and settings.get("solve_for") == name
 
 
 class Encoding(NamedTuple):

@@ -80,12 +80,12 @@ def plane_variables(
     lines = jax.random.normal(keys[0], (dims, rank, cells)) * line_spread
     pairs = dims * (dims - 1) // 2
     planes = jax.random.normal(keys[1], (pairs, plane_cells, plane_cells, rank)) * line_spread
-    return Variables({"weight": lines, "planes": planes}, {})
+    return Variables({"lines": lines, "planes": planes}, {})
 
 
 def planes(variables: Variables, coords: Float[Array, "n d"], *, cells: Cells = 64, side: float) -> Float[Array, "n f"]:
     """The product over axes of lines, beside a plane of each pair of axes: GA-Planes (Sivgin et al. 2025)."""
-    lines = product_of_axes(variables.get("weight"), basis_values(coords, side, cells, triangle, False))
+    lines = product_of_axes(variables.get("lines"), basis_values(coords, side, cells, triangle, False))
     place = unit(coords, side)
     pairs = itertools.combinations(range(coords.shape[1]), 2)
     each = zip(variables.get("planes"), pairs, strict=True)
@@ -188,10 +188,17 @@ ENCODINGS |= {
 }
 
 
-def along_axes(variables: dict[str, Any]) -> list[tuple[Array, tuple[int, ...]]]:
-    """The arrays of an encoding's variables that are grids over the image, and the axes that lie along it."""
-    grids = {"grid": lambda v: tuple(range(v.ndim - 1)), "planes": lambda v: (1, 2), "weight": lambda v: (2,)}
-    return [(variables[name], axes(variables[name])) for name, axes in grids.items() if name in variables]
+def along_axes(variables: dict[str, Any]) -> list[tuple[Array, int]]:
+    """The arrays of an encoding that are values over the image, by their names, with an axis that lies along it each.
+
+    `grid` is (*cells, f), `lines` are (d, f, k), `planes` (pairs, k, k, f); a custom encoding may name its own so.
+    """
+    found: list[tuple[Array, int]] = []
+    if "grid" in variables:
+        found += [(variables["grid"], axis) for axis in range(variables["grid"].ndim - 1)]
+    found += [(line, 1) for line in variables.get("lines", ())]
+    found += [(plane, axis) for plane in variables.get("planes", ()) for axis in (0, 1)]
+    return found
 
 
 def unit(coords: Float[Array, "n d"], side: float) -> Float[Array, "n d"]:

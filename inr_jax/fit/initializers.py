@@ -83,18 +83,19 @@ def variance(
     phi: Any,
     layer: int,
     square: ArrayLike,
+    biases: bool,
 ) -> tuple[Callable, Callable]:
     """Normal weights with which z has the same variance in each layer, whatever the activation (VI3NR, 2025).
 
     Var W = σ² / (n E φ(σz)²) for normal z, by quadrature. σ is `z_spread`, or where it is 0 the one with which
     gradients keep their variance too, σ² E φ'² = E φ²; where there is none, SIREN's 1/ω0, else 1. Of the first layer
-    n E x² is measured at the image's pixels, and half of the variance is that of the biases; all others are 0.
+    n E x² is measured at some pixels, and half of the variance is that of the biases, if any; all others are 0.
     """
     sigma = jnp.where(jnp.asarray(z_spread) > 0, z_spread, balanced_spread(phi))
     sigma_first = jnp.where(jnp.asarray(z_spread_first) > 0, z_spread_first, sigma)
     if first:
-        half = sigma_first * 2**-0.5
-        return initializers.normal(half / jnp.sqrt(fan_in * square)), initializers.normal(half)
+        share = sigma_first * (2**-0.5 if biases else 1.0)
+        return initializers.normal(share / jnp.sqrt(fan_in * square)), initializers.normal(share)
     power, _ = moments(phi, sigma_first, first=True) if layer == 1 else moments(phi, sigma)
     return initializers.normal(sigma / jnp.sqrt(fan_in * power)), initializers.zeros
 

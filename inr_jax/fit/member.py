@@ -28,7 +28,7 @@ from inr_jax.fit.task import Field, Task, coordinates, pixel_coordinates, places
 from inr_jax.settings import AnyArray, Refused
 
 # Pixels whose features a rule of initialisation may measure.
-SEEN = 256
+SAMPLED_PIXELS = 256
 
 
 class State(NamedTuple):
@@ -43,7 +43,7 @@ class State(NamedTuple):
     average: Any = None
 
     @property
-    def shown(self) -> dict[str, Any]:
+    def evaluated(self) -> dict[str, Any]:
         """The parameters that scores and pictures are of."""
         return self.params if self.average is None else self.average
 
@@ -54,10 +54,12 @@ def init(design: Design, hyper: Hyper, task: Task) -> State:
     design = sized(design, dims, task.channels)
     fit = assemble(design, hyper)
     encoding = draw_encoding(design, hyper, dims)
-    some = np.linspace(0, math.prod(task.grid) - 1, SEEN).astype(np.int32)
+    some = np.random.default_rng(0).integers(0, math.prod(task.grid), SAMPLED_PIXELS).astype(np.int32)
     features = fit.encoding.apply(encoding, pixel_coordinates(some, task.grid, design.domain))
     network = networks.init(fit.network(task.channels), key(hyper, "params"), features)
     params = {"encoding": encoding.params, "network": network.params}
+    if not jax.tree.leaves(params):
+        raise Refused(f"network={design.network!r} behind encoding={design.encoding!r} has nothing to train")
     data = {"encoding": encoding.data, "network": network.data}
     return State(params, data, _rule(fit, 1).init(params), fit.average(None, params, -1))
 
@@ -86,7 +88,7 @@ def field(design: Design, hyper: Hyper, task: Task, state: State, query: Callabl
 
     def values(where: Float[AnyArray, "n d"]) -> Float[Array, "n c"]:
         coords = coordinates(query(where), task.grid, design.domain)
-        return predict(design, hyper, state.shown, state.data, coords, task.channels)
+        return predict(design, hyper, state.evaluated, state.data, coords, task.channels)
 
     return values
 
@@ -110,10 +112,7 @@ def step(
     if fit.pixels:
         index, features = index[drawn_measurements(fit, jax.random.fold_in(key(hyper, "pixels"), t), len(index))], None
 
-    def query(first: ArrayLike, where: Float[AnyArray, "n d"]) -> Float[AnyArray, "n d"]:
-        of_block = jax.random.fold_in(jax.random.fold_in(key(hyper, "query"), t), first)
-        return fit.query(of_block, t / max(1, fit.steps), where)
-
+    query = _query(fit, task, index, jax.random.fold_in(key(hyper, "query"), t), t / max(1, fit.steps))
     loss, gradient = _loss_and_gradient(design, hyper, task, state, index, block, features, query)
     rule = _rule(fit, math.ceil(len(task.train) / len(index)))
     params, opt_state = optimizers.update(rule, gradient, state.opt_state, state.params, loss)
@@ -182,8 +181,18 @@ def shapes(design: Design, hyper: Hyper, task: Task) -> State:
     """What `init` returns, as shapes and types: nothing is drawn or allocated. Raises Refused where a custom function
     fails.
     """
+    return _traced(design, lambda: init(design, hyper, task))
+
+
+@pinned()
+def check(design: Design, hyper: Hyper, task: Task) -> None:
+    """Raise Refused where a member cannot be drawn, or a step of it not be taken; nothing is computed."""
+    _traced(design, lambda: step(design, hyper, task, init(design, hyper, task), 0))
+
+
+def _traced(design: Design, function: Callable) -> Any:
     try:
-        return jax.eval_shape(lambda: init(design, hyper, task))
+        return jax.eval_shape(function)
     except Refused:
         raise
     except Exception as error:
@@ -211,7 +220,10 @@ def _loss_and_gradient(
     features: Float[Array, "f n"] | None,
     query: Callable,
 ) -> tuple[Float[Array, ""], Any]:
-    """The mean loss over these measurements, with the penalty, and its gradient, block by block."""
+    """The mean loss over these measurements, with the penalty, and its gradient, block by block.
+
+    `query(first, places)` are the places at which the field is queried in the block that begins with this measurement.
+    """
     fit = assemble(design, hyper)
 
     def total(params: Any, first: ArrayLike, index: Int[Array, " n"]) -> Float[Array, ""]:
@@ -242,9 +254,27 @@ def _loss_and_gradient(
     return jax.tree.map(jnp.add, mean, jax.value_and_grad(fit.penalty)(state.params))
 
 
+def _query(fit: Any, task: Task, index: Int[Array, " n"], draw: Array, part: ArrayLike) -> Callable:
+    """Where the field is queried instead of places, as a function of a block's first measurement and of its places.
+
+    Of pixels the same in any blocks, of other measurements drawn for each block.
+    """
+
+    def moved(draw: Array, where: Float[AnyArray, "n d"]) -> Float[AnyArray, "n d"]:
+        found = fit.query(draw, part, where)
+        if found.shape != where.shape:
+            raise Refused(f"query gives places of shape {found.shape}: {where.shape} is needed")
+        return found
+
+    if not task.pixelwise:
+        return lambda first, where: moved(jax.random.fold_in(draw, first), where)
+    every = moved(draw, places(index, task.grid))
+    return lambda first, where: lax.dynamic_slice_in_dim(every, first, len(where))
+
+
 def drawn_measurements(fit: Any, draw: Array, count: int) -> Int[Array, " n"]:
     """Numbers of measurements for a step, each once where they are drawn without replacement."""
-    if fit.replacement or fit.pixels >= count:
+    if fit.replacement:
         return jax.random.randint(draw, (fit.pixels,), 0, count)
     return jnp.argsort(jax.random.bits(draw, (count,)))[: fit.pixels]
 

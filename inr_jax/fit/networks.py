@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from inr_jax.fit.activations import ACTIVATIONS, Activation, feed_of
-from inr_jax.fit.encodings import Variables
+from inr_jax.fit.encodings import Variables, solved
 from inr_jax.fit.filters import FILTERS, Filter
 from inr_jax.fit.initializers import INITS, flax, torch, uniform
 from inr_jax.fit.products import ROUNDED, product
@@ -23,6 +23,8 @@ from inr_jax.settings import AUTO, Refused, Registry, about, call, declared, mea
 NETWORKS = Registry("network")
 WEIGHTS = Registry("weights")
 OUTPUTS = Registry("output")
+# What rules of initialisation take for the mean square of features below it: tables that learn begin near 0 and grow.
+LEAST_SQUARE = 0.1
 
 
 @OUTPUTS.register()
@@ -166,7 +168,11 @@ class Mlp(nn.Module):
             precision = "float32" if last else self.precision
             width = self.channels if last else self.width * feed.maps
             fan_in = len(x) // (2 if complex_layer else 1)
-            known = {"phi": self.activation, "layer": layer, "square": jnp.mean(jnp.square(x)) if first else 1.0}
+            known = {
+                "phi": self.activation,
+                "layer": layer,
+                "square": jnp.maximum(jnp.mean(jnp.square(x)), LEAST_SQUARE) if first else 1.0,
+            }
             weight, bias = call(self.initializers, fan_in, first, **known)
             dense = ComplexDense if complex_layer else Dense
             bias = bias if self.biases else None
@@ -218,7 +224,7 @@ class Product(nn.Module):
         return self.filters.apply(Variables(params, data.value), x)
 
 
-Width = Annotated[int, about("units of a hidden layer", low=1)]
+Width = Annotated[int, about("units of a hidden layer", low=1, when=lambda settings: not solved("width", settings))]
 Depth = Annotated[int, about("hidden layers", low=1, high=256)]
 Output = Annotated[Any, about("last layer; auto: sigmoid for relu, linear for siren", choices=OUTPUTS)]
 Precision = Annotated[str, about("of the hidden products", choices=("float32", *ROUNDED))]

@@ -10,7 +10,7 @@ import optax.contrib
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from inr_jax.settings import Registry, about
+from inr_jax.settings import Refused, Registry, about
 
 Rule: TypeAlias = optax.GradientTransformation
 # Functions of the learning rate: a number, or a function of the step.
@@ -78,14 +78,21 @@ def muon(
 
 def hidden_weights(params: Any) -> Any:
     """Of each parameter "hidden", the weights of layers that are neither the first nor the last, or "other"."""
-    layers = [int(name[6:]) for name in params.get("network", {}) if name.startswith("Dense_") and name[6:].isdigit()]
+    names = params.get("network", {})
+    layers = sorted(int(name[6:]) for name in names if name.startswith("Dense_") and name[6:].isdigit())
+    # Where the last layer has a name of its own, it is not among the numbers.
+    layers = [each for each in layers if each > 0 and ("Dense_last" in names or each < layers[-1])]
+    hidden = {f"Dense_{each}" for each in layers}
 
     def kind(path: Any, leaf: Any) -> str:
-        names = [str(getattr(part, "key", part)) for part in path]
-        inner = names[0] == "network" and names[1] in {f"Dense_{each}" for each in layers if 0 < each < max(layers)}
+        group, layer, *_ = (str(getattr(part, "key", part)) for part in path)
+        inner = group == "network" and layer in hidden
         return "hidden" if inner and jnp.ndim(leaf) == 2 and min(jnp.shape(leaf)) > 1 else "other"
 
-    return jax.tree_util.tree_map_with_path(kind, params)
+    kinds = jax.tree_util.tree_map_with_path(kind, params)
+    if "hidden" not in jax.tree.leaves(kinds):
+        raise Refused("optimizer='muon' needs weights between hidden layers (Dense_1, ...): depth=2 or more")
+    return kinds
 
 
 def times(rate: Any, factor: ArrayLike) -> Any:
@@ -121,8 +128,13 @@ def two(
             eps=encoding_epsilon,
             weight_decay=encoding_decay,
         )
-        groups = {"encoding": "encoding", "network": "network"}
-        return optax.partition({"encoding": encoding, "network": optimizer(rate)}, groups)
+
+        def labels(params: Any) -> Any:
+            if not jax.tree.leaves(params["encoding"]):
+                raise Refused("groups='two' needs an encoding that learns")
+            return {"encoding": "encoding", "network": "network"}
+
+        return optax.partition({"encoding": encoding, "network": optimizer(rate)}, labels)
 
     return rule
 

@@ -13,11 +13,14 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from inr_jax.fit import sines
-from inr_jax.fit.encodings import ENCODINGS, Encoding, Variables
+from inr_jax.fit.encodings import ENCODINGS, Encoding, Variables, solved
 from inr_jax.settings import Registry, about
 
 BASES = Registry("basis")
-Rank = Annotated[int, about("features of a separable encoding", low=1)]
+Rank = Annotated[
+    int,
+    about("features of a grid or a separable encoding", low=1, when=lambda settings: not solved("rank", settings)),
+]
 Cells = Annotated[int, about("functions of a separable basis along each axis", low=2)]
 Spread = Annotated[ArrayLike, about("standard deviation of a line's first values", above=0.0)]
 
@@ -81,14 +84,14 @@ def tensorf_variables(
     key: Array, dims: int, *, rank: Rank = 64, cells: Cells = 64, line_spread: Spread = 0.1
 ) -> Variables:
     """Lines N(0, 0.1²) of each axis."""
-    return Variables({"weight": jax.random.normal(key, (dims, rank, cells)) * line_spread}, {})
+    return Variables({"lines": jax.random.normal(key, (dims, rank, cells)) * line_spread}, {})
 
 
 def tensorf(
     variables: Variables, coords: Float[Array, "n d"], *, cells: Cells = 64, side: float
 ) -> Float[Array, "n r"]:
     """The product over axes of lines that are interpolated linearly: TensoRF's CP (Chen et al. 2022)."""
-    return product_of_axes(variables.get("weight"), basis_values(coords, side, cells, triangle, False))
+    return product_of_axes(variables.get("lines"), basis_values(coords, side, cells, triangle, False))
 
 
 ENCODINGS |= {

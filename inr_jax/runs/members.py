@@ -88,7 +88,7 @@ def members_of(study: Study, load: Callable[[Data], Loaded] = load) -> Members:
         loaded = load(data)
         pictures[data], notes[data] = describe_picture(loaded.picture), "; ".join(loaded.notes)
     for like in {kind.like.design: kind.like for kind in made.kinds}.values():
-        member.shapes(like.design, like.hyper, load(like.data).task)
+        member.check(like.design, like.hyper, load(like.data).task)
     keys = made.keys({data: about["digest"] for data, about in pictures.items()})
     return Members(made, keys, describe_inputs(made, study.run.metrics, pictures), load, notes)
 

@@ -104,7 +104,7 @@ def outcome(
     """What the members of a chunk have come to."""
     run = programs(design, plan, hypers, task, metrics or metric_names())
     scores, picture = run.evaluate(hypers, _placed(task, plan), _placed_members(checkpoint.state, plan))
-    params, data = (jax.tree.map(np.asarray, tree) for tree in (checkpoint.state.shown, checkpoint.state.data))
+    params, data = (jax.tree.map(np.asarray, tree) for tree in (checkpoint.state.evaluated, checkpoint.state.data))
     B = {**params["encoding"], **data["encoding"]}.get("B")
     none = np.full(count(hypers), np.nan, np.float32)
     rms = none if B is None else np.sqrt(np.mean(np.square(B), axis=tuple(range(1, B.ndim))))

@@ -20,7 +20,7 @@ from inr_jax.fit.task import Task
 CPU_BLOCK = 1024
 # CPU: the gradient of tables that learn is made and added up for each block, so that blocks grow with them, to a pixel
 # for so many numbers: a hash grid of 311,000 takes 20 ms a step in blocks of 1,024, and 8 to 10 ms in such ones.
-LEARNED_OF_PIXEL = 32
+LEARNED_PER_PIXEL = 32
 # CPU: one member on each core, without a member axis, and no core waits for another. Two cores do so at 256 pixels
 # 1.5 times the steps of one vmapped program, and at 16,384 1.3 times.
 CPU_CHUNK = 1
@@ -83,7 +83,7 @@ def plan(
     precompute = keepable and asked
     if not block and backend == "cpu":
         learned = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params["encoding"]))
-        block = max(CPU_BLOCK, 2 ** math.ceil(math.log2(learned / LEARNED_OF_PIXEL + 1)))
+        block = max(CPU_BLOCK, 2 ** math.ceil(math.log2(max(1, learned / LEARNED_PER_PIXEL))))
         block = block if pixels >= 2 * block else 0
     activations = 4 * (block or pixels) * (2 * units + 2 * hidden)
     member_bytes = 4 * 5 * parameters + activations + 4 * units * pixels * precompute

@@ -42,8 +42,15 @@ def test_the_sirens_of_256_units_are_what_their_number_of_parameters_asks_for():
 def test_a_budget_that_nothing_fits_and_a_shape_that_is_not_read_are_refused():
     with pytest.raises(Refused, match="parameters=5 is out of range: with width=1 there are"):
         inr.fit_many(Design(parameters=5), inr.hypers(), TASK)
-    with pytest.raises(Refused, match="solve_for='rank' is not read"):
+    with pytest.raises(Refused, match=r"solve_for='rank' is not read by this design; .*width"):
         inr.fit_many(Design(parameters=5000, solve_for="rank"), inr.hypers(), TASK)
+
+
+def test_the_shape_that_is_solved_for_is_no_setting_any_more():
+    design = Design(parameters=3000, width=17)
+    assert "width" not in design and "rank" not in Design(encoding="tensorf", parameters=3000, solve_for="rank")
+    assert "width" in Design(encoding="tensorf", parameters=3000, solve_for="rank")
+    assert sized(design) == sized(design.replace(width=33))
 
 
 def test_without_a_budget_the_design_is_as_it_is():

@@ -54,7 +54,7 @@ def test_the_cosines_are_those_of_numpy():
 def test_lines_are_interpolated_as_scipy_does_over_the_image_of_either_domain(side, low):
     lines = np.random.default_rng(0).normal(size=(2, 3, 6)).astype(np.float32)
     coords = points(low=low)
-    found = separable.tensorf(Variables({"weight": jnp.asarray(lines)}, {}), jnp.asarray(coords), cells=6, side=side)
+    found = separable.tensorf(Variables({"lines": jnp.asarray(lines)}, {}), jnp.asarray(coords), cells=6, side=side)
     at = np.linspace(low, 1, 6)
     axes = [scipy.interpolate.interp1d(at, lines[axis])(coords[:, axis]) for axis in range(2)]
     np.testing.assert_allclose(found, (axes[0] * axes[1]).T, atol=1e-5)
@@ -112,10 +112,10 @@ def test_an_interpolation_keeps_constants_and_the_values_at_vertices(name):
 def test_planes_are_lines_beside_an_interpolated_plane():
     draw = np.random.default_rng(0)
     lines, plane = draw.normal(size=(2, 3, 6)), draw.normal(size=(1, 5, 5, 3))
-    variables = Variables({"weight": jnp.asarray(lines, jnp.float32), "planes": jnp.asarray(plane, jnp.float32)}, {})
+    variables = Variables({"lines": jnp.asarray(lines, jnp.float32), "planes": jnp.asarray(plane, jnp.float32)}, {})
     place = points(low=0.0)
     found = grids.planes(variables, jnp.asarray(place), cells=6, side=1.0)
-    line = separable.tensorf(Variables({"weight": variables.get("weight")}, {}), jnp.asarray(place), cells=6, side=1.0)
+    line = separable.tensorf(Variables({"lines": variables.get("lines")}, {}), jnp.asarray(place), cells=6, side=1.0)
     np.testing.assert_allclose(found[:, :3], line, atol=1e-6)
     wanted = scipy.interpolate.RegularGridInterpolator([np.linspace(0, 1, 5)] * 2, plane[0])(place)
     np.testing.assert_allclose(found[:, 3:], wanted, atol=1e-5)
@@ -185,7 +185,7 @@ def test_first_values_are_drawn_as_their_sources_draw_them():
     }
     bound = np.sqrt(6 / 200)
     assert 0.99 * bound < np.abs(drawn["futon"]["weight"]).max() <= bound
-    np.testing.assert_allclose(np.std(drawn["tensorf"]["weight"]), 0.3, rtol=0.02)
+    np.testing.assert_allclose(np.std(drawn["tensorf"]["lines"]), 0.3, rtol=0.02)
     assert 0.49 < np.abs(drawn["hash"]["table"]).max() <= 0.5
 
 

@@ -81,6 +81,22 @@ def test_all_layers_of_a_network_begin_with_the_same_variance_behind_any_encodin
     np.testing.assert_allclose(found, 0.05, rtol=0.25)
 
 
+@pytest.mark.parametrize("shape", [(255, 64), (64, 64)])
+def test_without_biases_the_first_layers_weights_have_the_whole_variance(shape):
+    design = Design(network="siren", encoding="identity", init="variance", domain="signed", width=512, depth=2)
+    task = inr.tasks.split(np.zeros((*shape, 3), np.float32), "all")
+    hyper = member_of(hypers(design, z_spread=[0.05]), 0)
+    both = [init(each, hyper, task).params["network"]["Dense_0"] for each in (design, design.replace(biases=False))]
+    # Coordinates in [-1, 1] have a mean square of a third.
+    np.testing.assert_allclose(both[0]["weight"].std(), 0.05 * 2**-0.5 / np.sqrt(2 / 3), rtol=0.15)
+    np.testing.assert_allclose(both[1]["weight"].std() / both[0]["weight"].std(), 2**0.5, rtol=1e-3)
+
+
+def test_behind_tables_that_begin_near_zero_weights_are_not_out_of_all_proportion():
+    design = Design(encoding="hash", hash_levels=4, hash_entries=6, init="variance", width=32, depth=2)
+    assert float(drawn(design).params["network"]["Dense_0"]["weight"].std()) < 2
+
+
 def test_the_first_layers_spread_may_be_its_own():
     design = Design(network="siren", encoding="identity", init="variance", width=512, depth=2)
     both = [drawn(design, z_spread_first=value).params["network"] for value in (0.0, 0.3)]

@@ -9,10 +9,11 @@ import pytest
 import inr_jax as inr
 from inr_jax.fit import member, optimizers
 from inr_jax.fit.activations import ACTIVATIONS
-from inr_jax.fit.design import Design, complete, hypers, member_of
+from inr_jax.fit.design import Design, complete, hypers, member_of, reads
 from inr_jax.fit.optimizers import OPTIMIZERS, SCHEDULES
 from inr_jax.fit.penalties import PENALTIES
 from inr_jax.fit.queries import QUERIES
+from inr_jax.settings import Refused
 
 TASK = inr.tasks.split(np.random.default_rng(0).random((8, 8, 3)).astype(np.float32), "all")
 SMALL = Design(frequencies=4, width=8, depth=2, steps=10)
@@ -86,20 +87,52 @@ def test_muon_takes_weights_that_are_not_square_and_neither_first_nor_last_at_a_
         assert (singular > 0.6).all() and (singular < 1.25).all()
 
 
+def test_muon_takes_all_inner_layers_of_products_too_and_is_refused_where_there_are_none():
+    for network, depth, inner in (("mfn-gabor", 3, [1, 2]), ("bacon", 4, [1, 2, 3]), ("siren", 3, [1, 2])):
+        params = fitted(Design(encoding="identity", network=network, width=4, depth=depth), 0)[0].params
+        kinds = jax.tree_util.tree_leaves_with_path(optimizers.hidden_weights(params))
+        assert [path[1].key for path, kind in kinds if kind == "hidden"] == [f"Dense_{layer}" for layer in inner]
+    with pytest.raises(Refused, match="optimizer='muon' needs weights between hidden layers"):
+        member.shapes(SMALL.replace(depth=1, optimizer="muon"), member_numbers(SMALL), TASK)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"groups": "two"}, "groups='two' needs an encoding that learns"),
+        ({"penalty": "tv"}, "penalty='tv' needs an encoding with values over the image"),
+        ({"penalty": "incode"}, "penalty='incode' needs network='incode'"),
+        ({"query": lambda key, part, places: places[:, :1]}, r"query gives places of shape \(16, 1\)"),
+        ({"penalty": lambda params: params["nothing"]}, "cannot be fitted: KeyError: 'nothing'"),
+        ({"penalty": lambda params: params["network"]["Dense_0"]["bias"]}, "cannot be fitted"),
+    ],
+)
+def test_what_would_have_no_effect_or_fail_in_a_step_is_refused_before_any(settings, words):
+    design = SMALL.replace(**settings)
+    with pytest.raises(Refused, match=words):
+        member.check(design, member_numbers(design), TASK._replace(train=TASK.train[:16]))
+
+
+def test_a_member_without_anything_to_train_is_refused():
+    signal = inr.tasks.split(np.linspace(0, 1, 8, dtype=np.float32), "all")
+    with pytest.raises(Refused, match="has nothing to train"):
+        inr.fit_many(Design(encoding="identity", network="direct"), inr.hypers(), signal)
+
+
 def test_a_group_of_its_own_moves_the_encoding_by_its_own_adam_and_the_network_as_before():
     design = Design(encoding="tensorf", rank=4, cells=5, width=8, depth=1, steps=3, init="torch")
     numbers = {"encoding_rate": 2.0, "encoding_beta_1": 0.9, "encoding_beta_2": 0.9, "encoding_epsilon": 1e-3}
     one, two = (fitted(each, 1, learning_rate=0.01) for each in (design, design.replace(groups="two")))
     jax.tree.map(np.testing.assert_array_equal, one[1].params["network"], two[1].params["network"])
     _, after = fitted(design.replace(groups="two"), 1, learning_rate=0.01, **numbers)
-    before, weight = one[0].params["encoding"]["weight"], after.params["encoding"]["weight"]
+    before, weight = one[0].params["encoding"]["lines"], after.params["encoding"]["lines"]
     sgd = fitted(design.replace(optimizer="sgd"), 1, learning_rate=1.0)
-    gradient = np.asarray(sgd[0].params["encoding"]["weight"] - sgd[1].params["encoding"]["weight"], np.float64)
+    gradient = np.asarray(sgd[0].params["encoding"]["lines"] - sgd[1].params["encoding"]["lines"], np.float64)
     np.testing.assert_allclose(weight - before, -0.02 * gradient / (np.abs(gradient) + 1e-3), atol=2e-5)
     still = fitted(design.replace(groups="two"), 2, learning_rate=0.01, encoding_rate=0.0)[-1]
-    np.testing.assert_array_equal(still.params["encoding"]["weight"], before)
+    np.testing.assert_array_equal(still.params["encoding"]["lines"], before)
     decayed = fitted(design.replace(groups="two"), 1, learning_rate=0.01, encoding_decay=1.0, **numbers)[-1]
-    np.testing.assert_allclose(decayed.params["encoding"]["weight"], weight - 0.02 * before, atol=1e-6)
+    np.testing.assert_allclose(decayed.params["encoding"]["lines"], weight - 0.02 * before, atol=1e-6)
 
 
 def test_an_average_is_the_exponential_mean_of_the_parameters_after_each_step():
@@ -156,6 +189,10 @@ def test_incodes_penalty_is_on_what_its_numbers_are_below_zero_and_comes_with_it
     params = {"encoding": {}, "network": {"activation_0": layer, "activation_1": layer, "Dense_0": {"weight": 1.0}}}
     found = PENALTIES["incode"](jax.tree.map(jnp.float32, params), penalty_weight=1.0)
     np.testing.assert_allclose(found, 2 * (0.1993 + 2 * 0.0588), rtol=1e-6)
+    swept = Design(network="incode", encoding="identity", steps=2)
+    both = hypers(swept, penalty_weight=[0.0, 1.0])
+    assert reads(swept)["penalty_weight"].default == 1.0 and len(both.seed) == 2
+    assert reads(Design(network="incode", penalty="l2"))["penalty_weight"].default == 1e-6
     assert Design(network="incode").penalty == "incode" and Design(network="siren").penalty == "none"
     assert "incode" in ACTIVATIONS
 
@@ -170,6 +207,9 @@ def test_noise_on_places_fades_to_none_and_without_any_the_steps_are_those_of_ex
         fitted(SMALL.replace(query="blurred"), 3, learning_rate=0.01, blur=0.0),
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), exact[-1].params, none[-1].params)
+    design, numbers = SMALL.replace(query="blurred"), member_numbers(SMALL.replace(query="blurred"))
+    losses = [member.step(design, numbers, TASK, exact[0], 0, block)[1] for block in (0, 16)]
+    np.testing.assert_allclose(*losses, rtol=1e-6)
     other = fitted(SMALL.replace(query="blurred"), 3, learning_rate=0.01, blur=2.0)
     assert not np.allclose(
         exact[-1].params["network"]["Dense_1"]["weight"], other[-1].params["network"]["Dense_1"]["weight"], atol=1e-5
@@ -182,6 +222,8 @@ def test_pixels_without_replacement_are_each_drawn_once():
     drawn = [member.drawn_measurements(bound, jax.random.key(seed), 64) for bound in [_fit(fit)] for seed in range(20)]
     assert all(len(set(np.asarray(each).tolist())) == 40 for each in drawn)
     assert set(np.concatenate(drawn).tolist()) == set(range(64))
+    every = member.drawn_measurements(_fit(inr.Design(pixels=64, replacement=False)), jax.random.key(0), 64)
+    assert sorted(np.asarray(every).tolist()) == list(range(64))
 
 
 def _fit(design):
