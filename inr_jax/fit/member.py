@@ -112,7 +112,9 @@ def step(
     if fit.pixels:
         index, features = index[drawn_measurements(fit, jax.random.fold_in(key(hyper, "pixels"), t), len(index))], None
 
-    query = _query(fit, task, index, jax.random.fold_in(key(hyper, "query"), t), t / max(1, fit.steps))
+    query = lambda first, where: where  # noqa: E731
+    if design.query != "exact":
+        query = _query(fit, task, index, jax.random.fold_in(key(hyper, "query"), t), t / max(1, fit.steps))
     loss, gradient = _loss_and_gradient(design, hyper, task, state, index, block, features, query)
     rule = _rule(fit, math.ceil(len(task.train) / len(index)))
     params, opt_state = optimizers.update(rule, gradient, state.opt_state, state.params, loss)
@@ -224,7 +226,7 @@ def _loss_and_gradient(
 
     `query(first, places)` are the places at which the field is queried in the block that begins with this measurement.
     """
-    fit = assemble(design, hyper)
+    fit = assemble(sized(design, len(task.grid), task.channels), hyper)
 
     def total(params: Any, first: ArrayLike, index: Int[Array, " n"]) -> Float[Array, ""]:
         if features is None:
@@ -233,8 +235,7 @@ def _loss_and_gradient(
         else:
             columns = lax.dynamic_slice_in_dim(features, first, len(index), axis=1)
             network = Variables(params["network"], state.data["network"])
-            module = assemble(sized(design, len(task.grid), task.channels), hyper).network(task.channels)
-            predictions = networks.apply(module, network, columns.T)
+            predictions = networks.apply(fit.network(task.channels), network, columns.T)
         return jnp.sum(fit.loss(predictions, task.measured[index]))
 
     of_block = jax.value_and_grad(total)

@@ -5,6 +5,7 @@ and `apply`. Its keyword-only parameters are settings. A custom one is named `mo
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, cast
 
 import flax.linen as nn
@@ -163,19 +164,14 @@ class Mlp(nn.Module):
         """The values at the features."""
         x, feed = features.T, feed_of(self.activation)
         for layer in range(self.depth + 1):
-            first, last, complex_layer = layer == 0, layer == self.depth, feed.pairs and layer > 0
+            last, complex_layer = layer == self.depth, feed.pairs and layer > 0
             # The last product is as small as it is decisive: always float32.
             precision = "float32" if last else self.precision
             width = self.channels if last else self.width * feed.maps
             fan_in = len(x) // (2 if complex_layer else 1)
-            known = {
-                "phi": self.activation,
-                "layer": layer,
-                "square": jnp.maximum(jnp.mean(jnp.square(x)), LEAST_SQUARE) if first else 1.0,
-            }
-            weight, bias = call(self.initializers, fan_in, first, **known)
+            drawn = partial(_drawn, self.initializers, self.activation, layer, fan_in, x)
+            weight, bias = partial(drawn, 0), partial(drawn, 1) if self.biases else None
             dense = ComplexDense if complex_layer else Dense
-            bias = bias if self.biases else None
             x = dense(width, weight, bias, precision, last, self.weights, name=f"Dense_{layer}")(x)
             x = x if last else self._activate(x, layer)
         return self.output(x).T
@@ -187,6 +183,14 @@ class Mlp(nn.Module):
         draw, function = self.activation
         drawn = lambda key: call(draw, key, first=layer == 0)  # noqa: E731
         return call(function, self.param(f"activation_{layer}", drawn), z, first=layer == 0)
+
+
+def _drawn(
+    rule: Callable, phi: Any, layer: int, fan_in: int, x: Float[Array, "f n"], which: int, *arguments: Any
+) -> Array:
+    """A layer's weights (0) or biases (1): the rule is asked, and features are measured, only where they are drawn."""
+    square = jnp.maximum(jnp.mean(jnp.square(x)), LEAST_SQUARE) if layer == 0 else 1.0
+    return call(rule, fan_in, layer == 0, phi=phi, layer=layer, square=square)[which](*arguments)
 
 
 class Product(nn.Module):
