@@ -1,6 +1,7 @@
 """Draw any member of a run at any size.
 
-ROW is the member's row in results.csv, from 0. FILE.png has 8 bits, clipped; FILE.npy and FILE.tif are float32,
+ROW is a row in results.csv, from 0: a member's, or a mean's over members that differ in their seed alone. `best` is the
+member with the highest score, `mean` the best of the means. FILE.png has 8 bits, clipped; FILE.npy and FILE.tif are float32,
 (h, w, c), unclipped. With --values=original they have the values and the type of the image that was fitted. Of a signal
 the size is its number of samples, and the file an .npy, (n, c).
 """
@@ -18,13 +19,14 @@ from inr_jax.settings import Refused, nearest
 
 KINDS = (".png", ".npy", ".tif", ".tiff")
 VALUES = ("unit", "original")
+WORDS = ("best", "mean")
 
 
 def command() -> Command:
     """Declare the arguments."""
     command = Command("experiments.render", __doc__)
     command.add_argument("run", metavar="RUN", help="run folder")
-    command.add_argument("--member", metavar="ROW", required=True, type=whole(0), help="its row in results.csv")
+    command.add_argument("--member", metavar="ROW", required=True, type=_row, help="row in results.csv, best or mean")
     command.add_argument("--size", metavar="WxH", default=(), type=_grid, help="in pixels; by default the image's own")
     command.add_argument("--out", metavar="FILE", required=True, type=Path, help="FILE.png, .npy or .tif")
     command.add_argument("--values", metavar="|".join(VALUES), default="unit", help="black 0 and white 1, or as fitted")
@@ -36,8 +38,8 @@ def main(argv: Sequence[str]) -> int:
     request = command().parse(argv)
     from inr_jax.data import images
     from inr_jax.runs import stores
-    from inr_jax.runs.members import read_member
     from inr_jax.runs.results import open_record
+    from inr_jax.runs.together import read_members
 
     record, out, kind = open_record(request.run), request.out, request.out.suffix
     if kind not in KINDS:
@@ -46,8 +48,9 @@ def main(argv: Sequence[str]) -> int:
         raise Refused(f"--values={request.values} is not known; {nearest(request.values, VALUES)}")
     if kind == ".png" and request.values == "original":
         raise Refused(f"--values=original does not fit --out={out}; allowed: .npy, .tif")
-    fitted = read_member(record, request.member)
-    image, levels = np.asarray(fitted.render(request.size)), fitted.picture.levels
+    several = read_members(record, request.member)
+    image = np.mean([fitted.render(request.size) for fitted in several], axis=0)
+    levels = several[0].picture.levels
     if kind != ".npy" and image.ndim != 3:
         raise Refused(f"--out={out}: this member is of a signal, which is no picture; allowed: .npy")
     if kind == ".png" and image.shape[-1] not in (1, 3):
@@ -59,7 +62,8 @@ def main(argv: Sequence[str]) -> int:
     else:
         inverted = original and levels.black > levels.white
         stores.write(out, images.to_png(values) if kind == ".png" else images.to_tiff(values, inverted))
-    print(f"{out}: {images.format_size(image.shape[:-1])}")
+    mean = f", mean of {len(several)} members" if len(several) > 1 else ""
+    print(f"{out}: {images.format_size(image.shape[:-1])}{mean}")
     return 0
 
 
@@ -67,6 +71,11 @@ def _npy(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, image)
     return buffer.getvalue()
+
+
+def _row(text: str) -> int | str:
+    """A row, or one of the words for one."""
+    return text if text in WORDS else whole(0)(text)
 
 
 def _grid(text: str) -> tuple[int, ...]:

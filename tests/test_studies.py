@@ -76,7 +76,7 @@ def kind_of(each: Member) -> tuple:
 
 def fit(each: Member, task, state):
     state, _ = member.step(each.design, each.hyper, task, state, np.int32(0))
-    scores, _ = member.evaluate(each.design, each.hyper, task, state, 64, ("psnr_train",))
+    scores, _ = member.evaluate(task, member.field(each.design, each.hyper, task, state), 64, ("psnr_train",))
     return state, scores
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from inr_jax.fit.grids import ENCODINGS
 from inr_jax.fit.networks import NETWORKS
@@ -184,6 +185,14 @@ def member_of(hypers: Hyper, index: Any) -> Hyper:
 def count(hypers: Hyper) -> int:
     """The number of members of a stacked Hyper."""
     return len(hypers.seed)
+
+
+def settings_of(hypers: Hyper) -> Int[np.ndarray, " m"]:
+    """A number for each member's setting: members that differ in their seed alone have the same, and stay together."""
+    columns = [np.asarray(values, np.float64) for name, values in hypers.items() if name != "seed"]
+    if not columns:
+        return np.zeros(count(hypers), int)
+    return np.unique(np.stack(columns), axis=1, return_inverse=True)[1].ravel()
 
 
 def _dtype(name: str) -> Any:

@@ -93,6 +93,16 @@ def field(design: Design, hyper: Hyper, task: Task, state: State, query: Callabl
     return values
 
 
+def mean_field(design: Design, hypers: Hyper, task: Task, states: State) -> Field:
+    """The mean of several members' values, as a function of places in pixels; all have a leading member axis."""
+
+    def values(where: Float[AnyArray, "n d"]) -> Float[Array, "n c"]:
+        one = lambda member: field(design, member[0], task, member[1])(where)  # noqa: E731
+        return jnp.mean(lax.map(one, (hypers, states)), axis=0)
+
+    return values
+
+
 def step(
     design: Design,
     hyper: Hyper,
@@ -151,10 +161,9 @@ def advance(
 
 
 def evaluate(
-    design: Design, hyper: Hyper, task: Task, state: State, tile: int, metrics: tuple
+    task: Task, member: Field, tile: int, metrics: tuple
 ) -> tuple[dict[str, Float[Array, ""]], UInt8[Array, "..."]]:
-    """The scores of these metrics, with every pixel predicted, `tile` pixels at a time; and a small picture."""
-    member = field(design, hyper, task, state)
+    """The scores of a field by these metrics, with every pixel predicted, `tile` at a time; and a small picture."""
 
     def pixels(index: Int[Array, " n"]) -> tuple[Array, Array]:
         values = member(places(index, task.grid))

@@ -14,7 +14,7 @@ from inr_jax.fit.metrics import METRICS
 from inr_jax.report.page_data import page_data
 from inr_jax.report.sections import Section, make_sections
 from inr_jax.report.style import png, svg
-from inr_jax.report.summary import EXCLUDED, REPLICATES, baseline_means
+from inr_jax.report.summary import COSTS, EXCLUDED, REPLICATES, baseline_means
 from inr_jax.report.text import (
     Finding,
     describe_images,
@@ -28,7 +28,12 @@ from inr_jax.report.view import RunView
 
 PNG_DPI = 130
 MOST_NOTES = 8
-HEADINGS = {"gap": "to the best (dB)", "published": "published (dB)"}
+HEADINGS = {
+    "gap": "to the best (dB)",
+    "together": "seeds together (dB)",
+    "published": "published (dB)",
+    "parameter_count": "parameters",
+}
 
 
 def render_report(view: RunView) -> Iterator[tuple[str, bytes]]:
@@ -44,7 +49,7 @@ def render_report(view: RunView) -> Iterator[tuple[str, bytes]]:
 
 def _parts(view: RunView, sections: Sequence[Section], pictures: Mapping[str, bytes]) -> dict[str, str]:
     """Return the parts of the page's template that show the results."""
-    table, finding = view.table, find_best(view.table, view.chosen_on, view.metrics)
+    table, finding = view.table, find_best(view.table, view.chosen_on, view.metrics, view.together)
     excluded = ", ".join(f"{n} {status}" for status, n in table["status"].value_counts().items() if status != "ok")
     members = "1 member" if len(table) == 1 else f"{len(table)} members"
     lead = f"{members} on {describe_images(table)}" + (f"; {excluded}" if excluded else "")
@@ -99,8 +104,10 @@ def _table_note(table: pd.DataFrame, finding: Finding) -> str:
     replicates = [name for name in REPLICATES if table[name].nunique() > 1]
     means = f"Means over {' and '.join(replicates)}; {describe_spread(table)}" if replicates else "One member each"
     gap = "To the best: the mean difference on the same image, or if there is one image on the same seed. "
+    together = "Seeds together: the mean of the predictions of members that differ in their seed alone. "
+    notes = [text for name, text in (("gap", gap), ("together", together)) if name in finding.summary.table]
     return (
-        f"{means}; PSNR is of clipped predictions. {gap if 'gap' in finding.summary.table else ''}"
+        f"{means}; PSNR is of clipped predictions. {''.join(notes)}"
         "Click a heading to sort. All members are in results.csv."
     )
 
@@ -108,9 +115,10 @@ def _table_note(table: pd.DataFrame, finding: Finding) -> str:
 def _table_html(finding: Finding, view: RunView) -> str:
     """Return the summary as a sortable table, the best row marked."""
     summary, table = finding.summary, finding.summary.table
-    scores = [name for name in (*summary.metrics, "gap", "published") if name in table and table[name].notna().any()]
+    scores = [*summary.metrics, "gap", "together", "published"]
+    scores = [name for name in scores if name in table and table[name].notna().any()]
     names = ["label", *scores, *summary.settings] if "label" in table else [*summary.settings, *scores]
-    names += ["members", *(status for status in EXCLUDED if table[status].any())]
+    names += [*(name for name in COSTS if name in table), "members", *(status for status in EXCLUDED if table[status].any())]
     headings = [HEADINGS.get(name) or heading(name, view.metrics) for name in names]
     head = "".join(f'<th scope="col"><button>{escape(text)}</button></th>' for text in headings)
     rows = []
@@ -125,9 +133,11 @@ def _table_html(finding: Finding, view: RunView) -> str:
 
 
 def _cell(row: pd.Series, name: str, view: RunView) -> str:
-    if name not in view.metrics and name != "gap":
+    if name == "seconds":
+        return f"{row[name]:.2g}"
+    if name not in view.metrics and name not in ("gap", "together"):
         return format_value(row[name])
-    metric = METRICS["psnr_all"] if name == "gap" else view.metrics[name]
+    metric = view.metrics.get(name, METRICS["psnr_all"])
     return format_spread(row[name], row[f"{name}_half"], metric.digits)
 
 

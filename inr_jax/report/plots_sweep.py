@@ -28,7 +28,7 @@ from inr_jax.report.summary import (
 )
 from inr_jax.report.text import format_value, label_columns, pixel_set, row_label
 
-MOST_LINES, MOST_PANELS = 6, 4
+MOST_LINES, MOST_PANELS, MOST_ROWS = 6, 4, 60
 EXCLUDED_MARKERS = {"diverged": "x", "failed": "1", "pruned": "."}
 
 
@@ -142,23 +142,35 @@ def plot_surface(table: pd.DataFrame, x: str, y: str, units: Mapping[str, str] |
 
 
 def plot_settings(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
-    """Plot the PSNR of every setting, one row each, on training, held-out and all pixels; and published values."""
+    """Plot the PSNR of every setting, one row each, on training, held-out and all pixels; and published values.
+
+    Of more than `MOST_ROWS` settings, those of a label share a row, in which the best is marked.
+    """
     summary = summarize(table)
-    names = [style.literal(row_label(row, label_columns(summary))) for _, row in summary.table.iterrows()]
+    rows, shared = summary.table, len(summary.table) > MOST_ROWS and "label" in summary.table
+    columns = ["label"] if shared else label_columns(summary)
+    labels = [style.literal(row_label(row, columns)) for _, row in rows.iterrows()]
+    names = list(dict.fromkeys(labels)) if shared else labels
     figure, axes = style.canvas(7.2, 1.2 + 0.36 * len(names))
     heights = np.arange(len(names))[::-1]
+    places = heights[[names.index(label) for label in labels]] if shared else heights
+    best = rows.index
+    if shared:
+        best = rows.groupby("label")[criterion(table)].idxmax().dropna().astype(int)
     marks = {
         "psnr_train": ("o", "training pixels"),
         "psnr_heldout": ("s", "held-out pixels"),
         "psnr_all": ("D", "all pixels"),
     }
     for number, (score, (mark, label)) in enumerate(marks.items()):
-        if summary.table[score].notna().any():
+        if rows[score].notna().any():
             options: dict[str, Any] = {"color": style.color(number), "label": label, "markersize": 6, "alpha": 0.9}
-            axes.plot(summary.table[score], heights, mark, **options)
-    if "published" in summary.table and summary.table["published"].notna().any():
+            axes.plot(rows[score][best], places[best], mark, **options)
+            if shared:
+                axes.plot(rows[score], places, ".", color=style.color(number), markersize=4, alpha=0.35)
+    if "published" in rows and rows["published"].notna().any():
         options = {"color": "black", "label": "published", "markersize": 16, "markeredgewidth": 2}
-        axes.plot(summary.table["published"], heights, "|", **options)
+        axes.plot(rows["published"], places, "|", **options)
     draw_baselines(axes, baselines, vertical=True)
     axes.set_yticks(heights, names, fontsize=8)
     axes.set_xlabel("PSNR (dB)")

@@ -27,6 +27,7 @@ from inr_jax.report.plots_members import (
 from inr_jax.report.plots_sweep import (
     MOST_LINES,
     MOST_PANELS,
+    MOST_ROWS,
     describe_bands,
     plot_curves,
     plot_frequencies,
@@ -42,8 +43,9 @@ from inr_jax.report.selection import (
     surface_axes,
 )
 from inr_jax.report.style import literal
-from inr_jax.report.summary import summarize
+from inr_jax.report.summary import criterion, summarize
 from inr_jax.report.text import describe_spread, label_columns, row_label
+from inr_jax.report.tuning import NEAR, networks_tried, plot_places, plot_risk
 from inr_jax.report.view import MemberView, RunView, magnify_centre
 from inr_jax.settings import Refused
 
@@ -67,7 +69,7 @@ def make_sections(view: RunView) -> list[Section]:
     """Return the sections of a study: its scores, then training curves and images of members that represent it."""
     # The figures are of the package's own metrics.
     table = view.table.drop(columns=[name for name in view.metrics if name not in METRICS])
-    scores = [_scores(view, table), *_frequencies(view, table)]
+    scores = [_scores(view, table), *_frequencies(view, table), *_tuning(view, table)]
     shown = representative_rows(table, MOST_SHOWN)
     if not shown:
         return scores
@@ -113,6 +115,7 @@ def _scores(view: RunView, table: pd.DataFrame) -> Section:
         "PSNR of each setting",
         plot_settings(table, view.baselines),
         f"{len(table)} members; {describe_spread(table)}. "
+        f"Of more than {MOST_ROWS} settings those of a label share a row, in which the best is marked. "
         "Grey: interpolation of the training pixels, without a network.",
         "Dot chart of PSNR in dB of each setting; the values are those of the table below.",
     )
@@ -160,6 +163,39 @@ def _frequencies(view: RunView, table: pd.DataFrame) -> list[Section]:
             f"Scatter chart of PSNR in dB against the root mean square of the frequencies, by {kind}.",
         )
     ]
+
+
+def _tuning(view: RunView, table: pd.DataFrame) -> list[Section]:
+    """What tuning does for each of several networks, where these were tried at several settings."""
+    tried, score = networks_tried(table), criterion(table)
+    if not tried:
+        return []
+    names = ", ".join(each.name for each in tried)
+    sections = [
+        Section(
+            "tuning_risk",
+            "What tuning gives, and risks",
+            plot_risk(tried, score, view.baselines),
+            "The best of k settings against k, of those that were tried, drawn without replacement: the line is the "
+            "median over draws, the band holds eight draws of ten. The best is chosen by the score that is shown: an "
+            "oracle's, of these images. A setting is lost if a member diverged or failed; where most are, the band "
+            "reaches the bottom. Pale: the other networks.",
+            f"Line charts of the best of k settings against k for {names}.",
+        )
+    ]
+    if table["psnr_heldout"].notna().any():
+        sections.append(
+            Section(
+                "best_places",
+                "Where the best settings lie",
+                plot_places(tried),
+                f"Each number of each network within the range that was tried, of which the ends are given. Marks: the "
+                f"best setting for either kind of pixels; bars span the best {NEAR}. A mark at an end asks for a "
+                "wider range.",
+                f"Dot chart of the best settings for training and for held-out pixels of {names}.",
+            )
+        )
+    return sections
 
 
 def _training(members: Sequence[TrainingCurves]) -> list[Section]:

@@ -21,14 +21,17 @@ FILE_SETTINGS = ("resize", "background", "value_range", "channels")
 MIN_FOR_INTERVAL = 4
 # A member with one of these statuses is counted, but has no score that may enter a mean.
 EXCLUDED = ("diverged", "failed", "pruned")
+# What a member takes; medians of it.
+COSTS = ("parameter_count", "seconds")
 OUTCOMES = (*MEASURED, "status", "diverged_at", "seconds", "note")
 
 
 class Summary(NamedTuple):
     """A table with one row per setting, the names of its columns that are settings, and the metrics of its scores.
 
-    Columns besides the settings and remarks: the mean of each score and its `_half`, the number after ±; `members`,
-    the number of members, and how many of them `diverged`, `failed` or were `pruned`.
+    Columns besides the settings and remarks: the mean of each score and its `_half`, the number after ±; the median
+    `parameter_count` and `seconds` of a member; `members`, the number of members, and how many of them `diverged`,
+    `failed` or were `pruned`.
     """
 
     table: pd.DataFrame
@@ -100,8 +103,20 @@ def summarize(table: pd.DataFrame, metrics: Mapping[str, Metric] = METRICS) -> S
     columns: dict[str, pd.Series] = {}
     for score in metrics:
         columns |= {score: units[score].mean(), f"{score}_half": units[score].agg(half_width)}
+    columns |= {name: members[name].median() for name in COSTS if name in table}
     columns |= {"members": members.size()} | {status: members[status].sum() for status in EXCLUDED}
     return Summary(pd.DataFrame(columns).reset_index(drop=not names), settings, metrics)
+
+
+def mean_predictions(together: pd.DataFrame, summary: Summary) -> pd.DataFrame:
+    """Return `together`, the score of the mean prediction over seeds of each row of the summary, and `together_half`.
+
+    `together` has a row for each setting and image with several seeds: the mean is over images. NaN where it has none.
+    """
+    score, names = criterion(summary.table), [*summary.settings, *(name for name in REMARKS if name in summary.table)]
+    found = group_by(together, names)[score].agg(together="mean", together_half=half_width).reset_index(drop=not names)
+    columns = ["together", "together_half"]
+    return (summary.table[names].merge(found, how="left", on=names) if names else found)[columns]
 
 
 def gaps_to_best(table: pd.DataFrame, summary: Summary, best: Best) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 from inr_jax.data import images
 from inr_jax.fit import member, metrics
 from inr_jax.fit.curves import picture_of
-from inr_jax.fit.design import member_of
+from inr_jax.fit.design import member_of, settings_of
 from inr_jax.fit.task import Task
 from inr_jax.runs.members import members_of
 from inr_jax.runs.record import Entry, Record
@@ -65,7 +65,7 @@ def remaining(work: Work, finished: Mapping[str, Entry]) -> tuple[int, int]:
     left = work.mine[np.asarray([entry is None or entry.step < least for entry in entries], bool)]
     if not len(left):
         return 0, 0
-    settings = len(np.unique(halving.settings_of(member_of(work.batch.hypers, left))))
+    settings = len(np.unique(settings_of(member_of(work.batch.hypers, left))))
     return len(left), round(len(left) / settings * halving.member_steps(settings, steps, keep))
 
 

@@ -103,12 +103,12 @@ def restore_members(record: Record) -> Members:
     return members
 
 
-def read_member(record: Record, row: int) -> Fitted:
-    """Return the member in that row of results.csv, verified.
+def read_member(record: Record, row: int, members: Members | None = None) -> Fitted:
+    """Return the member in that row of results.csv, verified; `members` are the run's, where they are known.
 
     Raises Refused where there is no such member, or it was not fitted, and Damaged where its file has something else.
     """
-    members = restore_members(record)
+    members = members or restore_members(record)
     if not 0 <= row < len(members.keys):
         raise Refused(f"--member={row} is not there: {record.directory} has members 0 to {len(members.keys) - 1}")
     finished = record.members()

@@ -22,6 +22,7 @@ from inr_jax.runs.results import (
     write_table,
 )
 from inr_jax.runs.stores import write
+from inr_jax.runs.together import together_table
 from inr_jax.runs.view import view_run
 from inr_jax.sweep.study import Study
 
@@ -33,7 +34,8 @@ def write_outputs(record: Record, members: Members, study: Study) -> None:
     """
     made, keys = members.grid, members.keys
     table = results_table(record, members)
-    write_table(record, table)
+    together = together_table(record, members, table, study.run.metrics)
+    write_table(record, table if together.empty else pd.concat([table, together], ignore_index=True))
     write_dataset(record, results_dataset(study, made, table, results_curves(record, keys)))
     record.update_run(**total_seconds(record))
     write_table(record, baselines(members), "baselines.csv")
@@ -66,7 +68,7 @@ def write_report(record: Record, members: Members) -> None:
 
 
 def baselines(members: Members) -> pd.DataFrame:
-    """Return PSNR of interpolated training pixels, linear and cubic, for every image and split with held-out ones."""
+    """Return PSNR of interpolated training pixels, by each method, for every image and split with held-out ones."""
     rows = []
     problems = dict.fromkeys(kind.like.data for kind in members.grid.kinds)
     for data in problems:
@@ -75,6 +77,8 @@ def baselines(members: Members) -> pd.DataFrame:
             continue
         for method in interpolate.METHODS:
             image = interpolate.interpolate(task, method)
+            if image is None:
+                continue
             pair = [part.reshape(-1, task.channels)[task.heldout] for part in (image, task.image)]
             scores = {"psnr_heldout": metrics.psnr(*pair), "psnr_all": metrics.psnr(image, task.image)}
             rows.append({**data, "method": method} | {name: float(value) for name, value in scores.items()})

@@ -225,6 +225,20 @@ class Record:
         scores: dict[str, Any] = entry.scores
         return Outcome(params, data, scores, picture, diverged_at, rms, curves)
 
+    def read_variables(self, entries: Sequence[Entry], shapes: Any) -> tuple[Any, Any]:
+        """Return what finished members of one design have learned and what is fixed, with a leading member axis.
+
+        Raises Damaged where a file is not whole, or another member's.
+        """
+        files = {entry.path: unpack(entry.path) for entry in entries}
+        try:
+            parts = [name for name in files[entries[0].path] if name.startswith(("params/", "data/"))]
+            arrays = {name: np.stack([files[entry.path][name][entry.row] for entry in entries]) for name in parts}
+            count = len(entries)
+            return unflat(shapes.params, arrays, "params/", count), unflat(shapes.data, arrays, "data/", count)
+        except KeyError as name:
+            raise Damaged(f"{entries[0].path}: array {name} is not that of this member") from None
+
     def set_damaged_aside(self) -> list[str]:
         """Rename files that are not what was written; return a line for each."""
         lines = []

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from inr_jax.fit import member
 from inr_jax.fit.curves import Curves
-from inr_jax.fit.design import member_of
+from inr_jax.fit.design import member_of, settings_of
 from inr_jax.fit.metrics import metric_names
 from inr_jax.fit.task import Task
 from inr_jax.runs import signals
@@ -107,7 +107,7 @@ def survivors(work: Work, alive: Places, rung: int, failures: Failures) -> tuple
         diverged = np.asarray([diverged_at if 0 <= diverged_at < rung else -1])
         so_far = Curves(*(np.asarray(curve)[None, until] for curve in read))
         scores.append(halving.ranking(steps[until], so_far, diverged, rung, work.batch.design.steps))
-    settings = halving.settings_of(work.batch.hypers)[alive]
+    settings = settings_of(work.batch.hypers)[alive]
     best = halving.survivors(np.concatenate(scores), settings, work.run.keep)
     return alive[best], alive[~best]
 

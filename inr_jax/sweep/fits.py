@@ -1,6 +1,7 @@
 """Where members stand and what they have come to: on the device, as arrays, and a network by itself."""
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, SupportsIndex
 
@@ -10,11 +11,13 @@ from jaxtyping import Float, Int, UInt8
 
 from inr_jax.fit import member
 from inr_jax.fit.curves import Curves
-from inr_jax.fit.design import Design, Hyper, member_of
+from inr_jax.fit.design import Design, Hyper, member_of, settings_of
 from inr_jax.fit.member import State
+from inr_jax.fit.metrics import metric_names
 from inr_jax.fit.pinned import pinned
-from inr_jax.fit.task import pixel_coordinates
+from inr_jax.fit.task import Task, pixel_coordinates
 from inr_jax.settings import AnyArray, Refused
+from inr_jax.sweep.together import Together, numbered, score_together
 
 
 class Checkpoint(NamedTuple):
@@ -80,9 +83,23 @@ class Fits:
         _, *grid, channels = self.picture.shape
         return Network(self.design, member_of(self.hypers, row), params, data, len(grid), channels)
 
-    def predict(self, row: SupportsIndex, grid: tuple[int, ...]) -> Float[np.ndarray, "*grid c"]:
-        """The image of the member of this row, on a grid of any size, unclipped."""
-        return self.network(row).predict(grid)
+    def predict(
+        self, row: SupportsIndex | Sequence[int], grid: tuple[int, ...]
+    ) -> Float[np.ndarray, "*grid c"]:
+        """The image of the member of this row, or the mean of those of several, on a grid of any size, unclipped."""
+        images = [self.network(each).predict(grid) for each in np.atleast_1d(row)]
+        return images[0] if len(images) == 1 else np.mean(images, axis=0)
+
+    def together(self, task: Task, metrics: Sequence = ()) -> list[Together]:
+        """Scores of the mean prediction of the members that differ in their seed alone, for each such setting.
+
+        `task` is what they were fitted to, `metrics` are custom ones. Members that diverged do not take part.
+        """
+        found, names = [], metric_names(metrics)
+        for rows in numbered(settings_of(self.hypers), np.flatnonzero(self.diverged_at < 0)):
+            some = [jax.tree.map(lambda leaf: leaf[rows], tree) for tree in (self.hypers, self.params, self.data)]  # noqa: B023
+            found.append(Together(rows, score_together(self.design, some[0], task, *some[1:], names)))
+        return found
 
 
 class Network(NamedTuple):

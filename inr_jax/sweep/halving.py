@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from inr_jax.fit.curves import Curves
-from inr_jax.fit.design import Design, Hyper, complete, count, member_of
+from inr_jax.fit.design import Design, Hyper, complete, count, member_of, settings_of
 from inr_jax.fit.metrics import metric_names
 from inr_jax.fit.task import Task
 from inr_jax.sweep import ensemble
@@ -55,14 +55,6 @@ def member_steps(members: int, steps: int, keep: float) -> int:
     for rung in rungs(steps, keep):
         total, before, members = total + members * (rung - before), rung, survivor_count(members, keep)
     return total
-
-
-def settings_of(hypers: Hyper) -> Int[np.ndarray, " m"]:
-    """A number for each member's setting: members that differ in their seed alone have the same, and stay together."""
-    columns = [np.asarray(values, np.float64) for name, values in hypers.items() if name != "seed"]
-    if not columns:
-        return np.zeros(count(hypers), int)
-    return np.unique(np.stack(columns), axis=1, return_inverse=True)[1].ravel()
 
 
 def survivors(scores: Float[np.ndarray, " m"], settings: Int[np.ndarray, " m"], keep: float) -> Bool[np.ndarray, " m"]:

@@ -87,7 +87,7 @@ def _compiled(
         return member.advance(design, hyper, task, state, start, stop, block, precompute)
 
     def evaluate(hyper: Hyper, task: Task, state: State) -> Any:
-        return member.evaluate(design, hyper, task, state, tile, metrics)
+        return member.evaluate(task, member.field(design, hyper, task, state), tile, metrics)
 
     init = jitted(partial(member.init, design), 0, None)
     hypers, task = jax.tree.unflatten(tree, leaves)

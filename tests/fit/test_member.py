@@ -28,7 +28,11 @@ FIXED = ("identity", "basic", "dyadic", "gaussian", "positional", "octaves")
 init = member.init  # not compiled as a whole: most designs here draw the same
 step = jax.jit(member.step, static_argnums=(0, 5))
 advance = jax.jit(member.advance, static_argnums=(0, 6, 7))
-evaluate = jax.jit(member.evaluate, static_argnums=(0, 4, 5))
+
+
+@partial(jax.jit, static_argnums=(0, 4, 5))
+def evaluate(design, hyper, task, state, tile, metrics) -> tuple:
+    return member.evaluate(task, member.field(design, hyper, task, state), tile, metrics)
 
 
 def hyper(seed=0, **numbers) -> Hyper:

@@ -51,7 +51,7 @@ def test_a_member_equals_its_single_fit(network):
         hyper = member_of(settings, row)
         state = member.init(design, hyper, TASK)
         state, _ = member.advance(design, hyper, TASK, state, np.int32(0), np.int32(12))
-        single, picture = member.evaluate(design, hyper, TASK, state, 144, METRICS)
+        single, picture = member.evaluate(TASK, member.field(design, hyper, TASK, state), 144, METRICS)
         assert np.abs(picture.astype(int) - together.picture[row]).max() <= 1
         np.testing.assert_allclose(
             [getattr(together, n)[row] for n in SCORES], [single[n] for n in SCORES], rtol=1e-5, atol=1e-5

@@ -1,0 +1,150 @@
+"""What tuning does for each of several networks: the best of k members against k, and where the best settings lie.
+
+Networks are the labels of a study, or what its settings name; each has members at several settings, drawn at random or
+on a grid. Both figures are of the sweep's own members: nothing more is fitted.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from inr_jax.report import style
+from inr_jax.report.summary import EXCLUDED, Summary, baseline_means, criterion, group_by, summarize
+from inr_jax.report.text import pixel_set, row_label
+
+# Settings that a network must have been tried at.
+LEAST = 8
+# The part of draws between the edges of a band.
+BAND = (0.1, 0.9)
+# The best settings that a bar spans.
+NEAR = 3
+COLUMNS = 4
+
+
+class Tried(NamedTuple):
+    """A network and the summary's rows of its settings, with those that vary, and the score that ranks them.
+
+    The score is -inf where a member diverged, failed or was pruned.
+    """
+
+    name: str
+    rows: pd.DataFrame
+    varying: list[str]
+    scores: Float[np.ndarray, " n"]
+
+
+def networks_tried(table: pd.DataFrame) -> list[Tried]:
+    """Return the networks that were tried at several settings of numbers, if there are at least two."""
+    summary = summarize(table)
+    by = ["label"] if "label" in summary.table else [name for name in summary.settings if not _varies(summary, name)]
+    found = []
+    for _, rows in group_by(summary.table, by):
+        varying = [name for name in summary.settings if _varies(summary, name) and rows[name].nunique() > 1]
+        name = style.literal(row_label(rows.iloc[0], by)).removeprefix("search: ")
+        if varying and len(rows) >= LEAST:
+            scores = rows[criterion(table)].where((rows[list(EXCLUDED)] == 0).all(axis=1)).fillna(-np.inf)
+            found.append(Tried(name, rows, varying, scores.to_numpy(float)))
+    return found if len(found) > 1 else []
+
+
+def best_of(scores: Float[np.ndarray, " n"], k: int, part: float) -> float:
+    """Return this quantile of the best of k scores that are drawn from n without replacement, exactly.
+
+    The best of k is at most the i-th smallest score with probability C(i, k) / C(n, k).
+    """
+    ordered = np.sort(scores)
+    below = [math.comb(place, k) / math.comb(len(scores), k) for place in range(1, len(scores) + 1)]
+    return float(ordered[np.searchsorted(below, part - 1e-12)])
+
+
+def plot_risk(tried: list[Tried], score: str, baselines: pd.DataFrame) -> Figure:
+    """Plot the best of k settings against k, a panel for each network: the median over draws, and a band of draws.
+
+    Grey lines are the other networks' medians.
+    """
+    rows = math.ceil(len(tried) / COLUMNS)
+    figure = Figure(figsize=(9.0, 0.6 + 1.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
+    lines = [_quantiles(each.scores) for each in tried]
+    shown = np.concatenate([line[1] for line in lines])
+    shown = shown[np.isfinite(shown)]
+    for number, axes in enumerate(panels.ravel()):
+        style.light_axes(axes)
+        if number >= len(tried):
+            axes.set_visible(False)
+            continue
+        for line in lines:
+            axes.plot(np.arange(1, len(line[1]) + 1), _finite(line[1]), color="#cccccc", linewidth=0.8)
+        low, middle, high = map(_finite, lines[number])
+        steps = np.arange(1, len(middle) + 1)
+        bottom = np.nan_to_num(low, nan=-1e3)
+        axes.fill_between(steps, bottom, high, color=style.color(0), alpha=0.2, linewidth=0)
+        axes.plot(steps, middle, color=style.color(0), linewidth=2)
+        for method, value in baseline_means(baselines).get("psnr_heldout", pd.Series(dtype=float)).items():
+            axes.axhline(value, color=style.GREY, linewidth=0.8, linestyle="--" if method == "cubic" else "-.")
+        lost = int(np.isinf(tried[number].scores).sum())
+        axes.set_title(f"{tried[number].name}" + (f" ({lost} of {len(middle)} lost)" if lost else ""), fontsize=8)
+        axes.tick_params(labelsize=7)
+        style.log_axis(axes)
+    if len(shown):
+        margin = 0.05 * (shown.max() - shown.min()) + 0.1
+        panels[0, 0].set_ylim(shown.min() - margin, shown.max() + margin)
+    figure.supxlabel("settings tried, k", fontsize=9)
+    figure.supylabel(f"best of k, PSNR on {pixel_set(score)} pixels (dB)", fontsize=9)
+    return figure
+
+
+def plot_places(tried: list[Tried]) -> Figure:
+    """Plot where in the range that was tried each number is best, for training pixels and for held-out ones.
+
+    A row for each number of each network; bars span the best `NEAR` settings.
+    """
+    lines = [(each, name) for each in tried for name in each.varying]
+    figure, axes = style.canvas(8.4, 1.0 + 0.2 * len(lines))
+    for height, (each, name) in enumerate(reversed(lines)):
+        values = each.rows[name].to_numpy(float)
+        place = _places(values)
+        for number, which in enumerate(("psnr_train", "psnr_heldout")):
+            order = np.argsort(-np.where(np.isinf(each.scores), -np.inf, each.rows[which].fillna(-np.inf)))
+            near = place[order[:NEAR]]
+            y = height + 0.16 - 0.32 * number
+            axes.plot([near.min(), near.max()], [y, y], color=style.color(number), linewidth=2.5, alpha=0.35)
+            label = f"best for {pixel_set(which)} pixels" if height == 0 else None
+            axes.plot(near[0], y, label=label, linestyle="none", **style.marked_line(number, 5))
+        first = height == len(lines) - 1 or lines[len(lines) - 2 - height][0] is not each
+        if first and height < len(lines) - 1:
+            axes.axhline(height + 0.5, color="#cccccc", linewidth=0.8)
+        axes.text(1.02, height, f"{values.max():.2g}", fontsize=7, va="center")
+        axes.text(-0.02, height, f"{values.min():.2g}", fontsize=7, va="center", ha="right")
+    axes.set_yticks(range(len(lines)), [f"{each.name}: {name}" for each, name in reversed(lines)], fontsize=7)
+    axes.tick_params(axis="y", pad=44, length=0)
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.6, len(lines) - 0.4)
+    axes.set_xticks([0, 0.5, 1], ["lowest", "middle", "highest"])
+    axes.set_xlabel("place in the range that was tried")
+    style.legend_above(figure, axes)
+    return figure
+
+
+def _quantiles(scores: Float[np.ndarray, " n"]) -> list[Float[np.ndarray, " n"]]:
+    return [np.asarray([best_of(scores, k, part) for k in range(1, len(scores) + 1)]) for part in (BAND[0], 0.5, BAND[1])]
+
+
+def _places(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The places of values in their range, from 0 to 1; in the logarithm where they span much."""
+    low, high = values.min(), values.max()
+    scaled: Any = np.log if low > 0 and high / low > 8 else np.asarray
+    return (scaled(values) - scaled(low)) / (scaled(high) - scaled(low))
+
+
+def _finite(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _varies(summary: Summary, name: str) -> bool:
+    """Whether a setting is a number that is tuned: the members differ in it, and it is no name."""
+    return bool(pd.api.types.is_numeric_dtype(summary.table[name]))

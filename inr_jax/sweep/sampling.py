@@ -1,0 +1,37 @@
+"""Settings sampled from ranges: as many members for two numbers as for five."""
+
+import math
+import warnings
+from collections.abc import Mapping
+
+from scipy.stats import qmc
+
+from inr_jax.settings import Refused
+
+# Digits of a sampled number: what a table shows is what was fitted.
+DIGITS = 4
+
+
+def sobol(ranges: Mapping[str, tuple], count: int, seed: int = 0) -> list[dict[str, float]]:
+    """Return `count` points of a scrambled Sobol sequence (Owen 1998) as settings by name, four digits each.
+
+    A range is `(low, high)`, sampled evenly in the logarithm, or `(low, high, "linear")`. The first points are the same
+    for any `count`, so more of them extend a run. Raises Refused for a range that is empty, or that has no logarithm.
+    """
+    for name, (low, high, *kind) in ranges.items():
+        if not low < high or kind not in ([], ["linear"]) or (not kind and low <= 0):
+            expected = '(low, high) above 0, or (low, high, "linear"), with low < high'
+            raise Refused(f"range {name}={(low, high, *kind)!r} cannot be sampled; expected {expected}")
+    with warnings.catch_warnings():  # of a number of points that is no power of 2: they are less even, not wrong
+        warnings.filterwarnings("ignore", message="The balance properties of Sobol", category=UserWarning)
+        drawn = qmc.Sobol(len(ranges), rng=seed).random(count)
+    return [
+        {name: _within(*bounds, part=part) for (name, bounds), part in zip(ranges.items(), point, strict=True)}
+        for point in drawn.tolist()
+    ]
+
+
+def _within(low: float, high: float, kind: str = "log", *, part: float) -> float:
+    """The number at this part of the range, rounded."""
+    value = low + (high - low) * part if kind == "linear" else low * math.exp(part * math.log(high / low))
+    return float(f"{value:.{DIGITS}g}")
