@@ -1,7 +1,7 @@
 """Draw any member of a run at any size.
 
-ROW is a row in results.csv, from 0: a member's, or a mean's over members that differ in their seed alone. `best` is the
-member with the highest score, `mean` the best of the means. FILE.png has 8 bits, clipped; FILE.npy and FILE.tif are float32,
+ROW is the member's row in results.csv, from 0; `best` is the member with the highest score. `mean:ROW` is the mean of
+the members that differ from that one in their seed alone, `mean` that with the highest score. FILE.png has 8 bits, clipped; FILE.npy and FILE.tif are float32,
 (h, w, c), unclipped. With --values=original they have the values and the type of the image that was fitted. Of a signal
 the size is its number of samples, and the file an .npy, (n, c).
 """
@@ -19,14 +19,13 @@ from inr_jax.settings import Refused, nearest
 
 KINDS = (".png", ".npy", ".tif", ".tiff")
 VALUES = ("unit", "original")
-WORDS = ("best", "mean")
 
 
 def command() -> Command:
     """Declare the arguments."""
     command = Command("experiments.render", __doc__)
     command.add_argument("run", metavar="RUN", help="run folder")
-    command.add_argument("--member", metavar="ROW", required=True, type=_row, help="row in results.csv, best or mean")
+    command.add_argument("--member", metavar="ROW", required=True, type=_row, help="row in results.csv, best, mean, or mean:ROW")
     command.add_argument("--size", metavar="WxH", default=(), type=_grid, help="in pixels; by default the image's own")
     command.add_argument("--out", metavar="FILE", required=True, type=Path, help="FILE.png, .npy or .tif")
     command.add_argument("--values", metavar="|".join(VALUES), default="unit", help="black 0 and white 1, or as fitted")
@@ -75,7 +74,11 @@ def _npy(image: np.ndarray) -> bytes:
 
 def _row(text: str) -> int | str:
     """A row, or one of the words for one."""
-    return text if text in WORDS else whole(0)(text)
+    if text in ("best", "mean"):
+        return text
+    word, colon, row = text.rpartition(":")
+    number = whole(0)(row)
+    return f"{word}{colon}{number}" if (word, colon) == ("mean", ":") else whole(0)(text)
 
 
 def _grid(text: str) -> tuple[int, ...]:

@@ -21,7 +21,6 @@ from inr_jax.runs import stores
 from inr_jax.runs.members import restore_members
 from inr_jax.runs.record import Record
 from inr_jax.runs.results import open_record, read_table
-from inr_jax.runs.together import read_results
 
 HEADINGS = {
     "psnr": "PSNR",
@@ -65,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _problems(record: Record) -> list[choices.Problem]:
     """The problems of a finished run."""
-    return choices.problems_of(restore_members(record).grid, read_results(record)[0])
+    return choices.problems_of(restore_members(record).grid, read_table(record))
 
 
 def _text(summed: pd.DataFrame, baselines: pd.DataFrame) -> str:

@@ -25,12 +25,13 @@ from inr_jax.report.text import (
     heading,
 )
 from inr_jax.report.view import RunView
+from inr_jax.sweep.grid import TOGETHER
 
 PNG_DPI = 130
 MOST_NOTES = 8
 HEADINGS = {
     "gap": "to the best (dB)",
-    "together": "seeds together (dB)",
+    TOGETHER: "seeds together (dB)",
     "published": "published (dB)",
     "parameter_count": "parameters",
 }
@@ -49,7 +50,7 @@ def render_report(view: RunView) -> Iterator[tuple[str, bytes]]:
 
 def _parts(view: RunView, sections: Sequence[Section], pictures: Mapping[str, bytes]) -> dict[str, str]:
     """Return the parts of the page's template that show the results."""
-    table, finding = view.table, find_best(view.table, view.chosen_on, view.metrics, view.together)
+    table, finding = view.table, find_best(view.table, view.chosen_on, view.metrics)
     excluded = ", ".join(f"{n} {status}" for status, n in table["status"].value_counts().items() if status != "ok")
     members = "1 member" if len(table) == 1 else f"{len(table)} members"
     lead = f"{members} on {describe_images(table)}" + (f"; {excluded}" if excluded else "")
@@ -105,7 +106,7 @@ def _table_note(table: pd.DataFrame, finding: Finding) -> str:
     means = f"Means over {' and '.join(replicates)}; {describe_spread(table)}" if replicates else "One member each"
     gap = "To the best: the mean difference on the same image, or if there is one image on the same seed. "
     together = "Seeds together: the mean of the predictions of members that differ in their seed alone. "
-    notes = [text for name, text in (("gap", gap), ("together", together)) if name in finding.summary.table]
+    notes = [text for name, text in (("gap", gap), (TOGETHER, together)) if name in finding.summary.table]
     return (
         f"{means}; PSNR is of clipped predictions. {''.join(notes)}"
         "Click a heading to sort. All members are in results.csv."
@@ -115,7 +116,7 @@ def _table_note(table: pd.DataFrame, finding: Finding) -> str:
 def _table_html(finding: Finding, view: RunView) -> str:
     """Return the summary as a sortable table, the best row marked."""
     summary, table = finding.summary, finding.summary.table
-    scores = [*summary.metrics, "gap", "together", "published"]
+    scores = [*summary.metrics, "gap", TOGETHER, "published"]
     scores = [name for name in scores if name in table and table[name].notna().any()]
     names = ["label", *scores, *summary.settings] if "label" in table else [*summary.settings, *scores]
     names += [*(name for name in COSTS if name in table), "members", *(status for status in EXCLUDED if table[status].any())]
@@ -135,7 +136,7 @@ def _table_html(finding: Finding, view: RunView) -> str:
 def _cell(row: pd.Series, name: str, view: RunView) -> str:
     if name == "seconds":
         return f"{row[name]:.2g}"
-    if name not in view.metrics and name not in ("gap", "together"):
+    if name not in view.metrics and name not in ("gap", TOGETHER):
         return format_value(row[name])
     metric = view.metrics.get(name, METRICS["psnr_all"])
     return format_spread(row[name], row[f"{name}_half"], metric.digits)
@@ -148,12 +149,12 @@ def _baselines_html(baselines: pd.DataFrame) -> str:
     means = baseline_means(baselines)
     head = "".join(f'<th scope="col">{escape(heading(name))}</th>' for name in means)
     rows = "".join(
-        f'<tr><th scope="row">{escape(str(method))} interpolation</th>'
+        f'<tr><th scope="row">{escape(str(method))}</th>'
         + "".join(f"<td>{value:.{METRICS[name].digits}f}</td>" for name, value in scores.items())
         + "</tr>"
         for method, scores in means.iterrows()
     )
-    return f"<h3>Without a network</h3><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<h3>Interpolation, without a network</h3><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _notes_html(notes: Sequence[str]) -> str:

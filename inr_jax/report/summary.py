@@ -11,7 +11,7 @@ import scipy.stats
 from inr_jax.data import images
 from inr_jax.fit.metrics import METRICS, Metric
 from inr_jax.settings import Refused
-from inr_jax.sweep.grid import MEASURED, REMARKS
+from inr_jax.sweep.grid import MEASURED, REMARKS, TOGETHER
 
 # Replicates of a setting, over which means are taken; not settings to compare.
 REPLICATES = ("image", "seed", "split_seed")
@@ -23,13 +23,14 @@ MIN_FOR_INTERVAL = 4
 EXCLUDED = ("diverged", "failed", "pruned")
 # What a member takes; medians of it.
 COSTS = ("parameter_count", "seconds")
-OUTCOMES = (*MEASURED, "status", "diverged_at", "seconds", "note")
+OUTCOMES = (*MEASURED, "status", "diverged_at", "seconds", "note", TOGETHER)
 
 
 class Summary(NamedTuple):
     """A table with one row per setting, the names of its columns that are settings, and the metrics of its scores.
 
-    Columns besides the settings and remarks: the mean of each score and its `_half`, the number after ±; the median
+    Columns besides the settings and remarks: the mean of each score and its `_half`, the number after ±, of `together`
+    too, the PSNR of the mean prediction over seeds; the median
     `parameter_count` and `seconds` of a member; `members`, the number of members, and how many of them `diverged`,
     `failed` or were `pruned`.
     """
@@ -96,27 +97,16 @@ def summarize(table: pd.DataFrame, metrics: Mapping[str, Metric] = METRICS) -> S
     settings = compared_settings(table, metrics)
     names = [*settings, *(name for name in REMARKS if name in table)]
     scored = _without_excluded(table, metrics)
-    members = group_by(scored, names)
+    members, scores = group_by(scored, names), [*metrics, *(name for name in (TOGETHER,) if name in table)]
     if replicate(table) == "image":
-        scored = group_by(scored, [*names, "image"])[[*metrics]].mean().reset_index()
+        scored = group_by(scored, [*names, "image"])[scores].mean().reset_index()
     units = group_by(scored, names)
     columns: dict[str, pd.Series] = {}
-    for score in metrics:
+    for score in scores:
         columns |= {score: units[score].mean(), f"{score}_half": units[score].agg(half_width)}
     columns |= {name: members[name].median() for name in COSTS if name in table}
     columns |= {"members": members.size()} | {status: members[status].sum() for status in EXCLUDED}
     return Summary(pd.DataFrame(columns).reset_index(drop=not names), settings, metrics)
-
-
-def mean_predictions(together: pd.DataFrame, summary: Summary) -> pd.DataFrame:
-    """Return `together`, the score of the mean prediction over seeds of each row of the summary, and `together_half`.
-
-    `together` has a row for each setting and image with several seeds: the mean is over images. NaN where it has none.
-    """
-    score, names = criterion(summary.table), [*summary.settings, *(name for name in REMARKS if name in summary.table)]
-    found = group_by(together, names)[score].agg(together="mean", together_half=half_width).reset_index(drop=not names)
-    columns = ["together", "together_half"]
-    return (summary.table[names].merge(found, how="left", on=names) if names else found)[columns]
 
 
 def gaps_to_best(table: pd.DataFrame, summary: Summary, best: Best) -> pd.DataFrame:

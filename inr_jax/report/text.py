@@ -18,10 +18,10 @@ from inr_jax.report.summary import (
     distinguishing_settings,
     gaps_to_best,
     image_settings,
-    mean_predictions,
     replicate,
     summarize,
 )
+from inr_jax.sweep.grid import TOGETHER
 
 
 class Finding(NamedTuple):
@@ -32,17 +32,11 @@ class Finding(NamedTuple):
     text: str
 
 
-def find_best(
-    table: pd.DataFrame,
-    chosen_on: str = "",
-    metrics: Mapping[str, Metric] = METRICS,
-    together: pd.DataFrame | None = None,
-) -> Finding:
+def find_best(table: pd.DataFrame, chosen_on: str = "", metrics: Mapping[str, Metric] = METRICS) -> Finding:
     """Summarise the members and name the best setting.
 
     Where settings of the images vary, the best is that of the mean over them, and no row of the summary. `chosen_on`
-    names the data that chose the settings, if these are not the data of this table. `together` are the scores of mean
-    predictions over seeds.
+    names the data that chose the settings, if these are not the data of this table.
     """
     summary, over = summarize(table, metrics), image_settings(table)
     settings = table.drop(columns=over)
@@ -58,10 +52,8 @@ def find_best(
         return Finding(summary, None, text)
     if best and replicate(table):
         summary = summary._replace(table=summary.table.join(gaps_to_best(table, summary, best)))
-    if best and together is not None and len(together):
-        summary = summary._replace(table=summary.table.join(mean_predictions(together, summary)))
-        if not np.isnan(mean := summary.table["together"].iloc[best.row]):
-            text += f"; the mean of its seeds' predictions: {format_score(mean, best.score)}"
+    if best and not np.isnan(mean := summary.table.iloc[best.row].get(TOGETHER, np.nan)):
+        text += f"; the mean of its seeds' predictions: {format_score(mean, best.score)}"
     return Finding(summary, best, text)
 
 
@@ -95,8 +87,8 @@ def format_table(summary: Summary, best: Best | None) -> str:
             columns[score] = _spreads(table, score, metric.digits)
     if "gap" in table:
         columns["to the best"] = _spreads(table, "gap", METRICS["psnr_all"].digits)
-    if "together" in table:
-        columns["seeds together"] = _spreads(table, "together", METRICS["psnr_all"].digits)
+    if TOGETHER in table and table[TOGETHER].notna().any():
+        columns["seeds together"] = _spreads(table, TOGETHER, METRICS["psnr_all"].digits)
     if "published" in table:
         columns["published"] = [format_value(value) for value in table["published"]]
     for status in EXCLUDED:

@@ -1,7 +1,7 @@
 """A run as the report reads it: plain values and functions, independent of where the run is stored."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,7 @@ class RunView:
     """The results of a run, and functions that read a member's data when a figure needs it.
 
     Members are numbered by the index of `table`, which has a row for each: settings, remarks, scores, status.
-    `together` has one for each setting with several seeds, scored by the mean of their predictions. `metrics` are those
-    of the score columns. `prediction` has scores of kernel regression by member number, and is None
+    `metrics` are those of its score columns. `prediction` has scores of kernel regression by member number, and is None
     unless the run asked for theory. `settings` are the base values of the study, `units` those of settings; `facts`
     are shown as they are. `chosen_on` names the data that chose the settings, if these are not the data of this run.
     `notes` are lines on what scores may hide.
@@ -52,7 +51,6 @@ class RunView:
     # Load the image or signal that a member is fitted to, in [0, 1].
     target: Callable[[int], Float[np.ndarray, "*grid c"]]
     notes: Sequence[str] = ()
-    together: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def magnify_centre(member: MemberView, side: int) -> list[tuple[str, Float[np.ndarray, "..."]]]:

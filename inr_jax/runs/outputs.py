@@ -22,7 +22,7 @@ from inr_jax.runs.results import (
     write_table,
 )
 from inr_jax.runs.stores import write
-from inr_jax.runs.together import together_table
+from inr_jax.runs.together import together_table, with_together
 from inr_jax.runs.view import view_run
 from inr_jax.sweep.study import Study
 
@@ -35,7 +35,9 @@ def write_outputs(record: Record, members: Members, study: Study) -> None:
     made, keys = members.grid, members.keys
     table = results_table(record, members)
     together = together_table(record, members, table, study.run.metrics)
-    write_table(record, table if together.empty else pd.concat([table, together], ignore_index=True))
+    write_table(record, with_together(table, together))
+    if len(together):
+        write_table(record, together.reset_index(names="member"), "together.csv")
     write_dataset(record, results_dataset(study, made, table, results_curves(record, keys)))
     record.update_run(**total_seconds(record))
     write_table(record, baselines(members), "baselines.csv")

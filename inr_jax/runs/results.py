@@ -34,7 +34,7 @@ CURVE_DIMENSIONS = {
     "history_bands": ("member", "step", "octave"),
 }
 # The files that are made from the members, but for figures.
-RESULTS = ("results.csv", "results.nc", "baselines.csv", "report.html")
+RESULTS = ("results.csv", "results.nc", "baselines.csv", "together.csv", "report.html")
 # The settings that every reader looks for are the first columns, in this order; all others follow.
 FIRST = (
     *("image", "size", "split", "encoding", "frequencies", "scale", "network"),

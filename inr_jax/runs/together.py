@@ -1,4 +1,4 @@
-"""Members of a run together: rows of results.csv for the mean prediction of those that differ in their seed alone."""
+"""Members of a run together: the mean prediction of those that differ in their seed alone, a row of together.csv."""
 
 import contextlib
 
@@ -12,11 +12,8 @@ from inr_jax.runs.members import Fitted, Members, read_member, restore_members
 from inr_jax.runs.record import Record
 from inr_jax.runs.results import open_record, read_table, results_table
 from inr_jax.settings import Refused
-from inr_jax.sweep.grid import MEASURED
+from inr_jax.sweep.grid import MEASURED, TOGETHER
 from inr_jax.sweep.together import numbered, score_together
-
-# The column that says how many members a row is the mean of; blank for a member's own.
-COLUMN = "together"
 
 
 def seed_groups(table: pd.DataFrame) -> list[np.ndarray]:
@@ -32,11 +29,11 @@ def seed_groups(table: pd.DataFrame) -> list[np.ndarray]:
 
 
 def together_table(record: Record, members: Members, table: pd.DataFrame, metrics: str = "") -> pd.DataFrame:
-    """Return a row for each of `seed_groups`, scored by the mean of the predictions.
+    """Return a row for each of `seed_groups`, scored by the mean of the predictions; the index is the first's row.
 
-    It has the columns of the members' table, with a blank `seed`, and `together`, the number of members.
+    It has the columns of the members' table without the seed, and `members`, their number.
     """
-    names, finished, rows, shapes = metric_names(), record.members(), [], {}
+    names, finished, rows, shapes = metric_names(), record.members(), {}, {}
     with contextlib.suppress(Refused):  # a custom metric that is gone
         names = metric_names(metrics)
     for group in seed_groups(table):
@@ -46,46 +43,58 @@ def together_table(record: Record, members: Members, table: pd.DataFrame, metric
             shapes[design, data] = member.shapes(design, hyper, task)
         variables = record.read_variables([finished[members.keys[row]] for row in group], shapes[design, data])
         scores = score_together(design, stack([each.hyper for each in some]), task, *variables, names)
-        row = table.loc[group[0]].to_dict() | scores | {"seconds": table.loc[group, "seconds"].sum()}
-        rows.append(row | {"seed": None, "rms_frequency": None, COLUMN: len(group)})
-    return pd.DataFrame(rows, columns=[*table.columns, COLUMN])
+        own = table.loc[group[0]].to_dict() | scores | {"seconds": table.loc[group, "seconds"].sum()}
+        rows[int(group[0])] = own | {"rms_frequency": None, "members": len(group)}
+    columns = [*(name for name in table.columns if name != "seed"), "members"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-def read_results(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read results.csv: the rows of members, and those of members together."""
-    table = read_table(record)
-    if COLUMN not in table:
-        return table, table.iloc[:0]
-    joint = table[COLUMN].notna()
-    return table[~joint].drop(columns=COLUMN).astype({"seed": int}), table[joint]
+def with_together(table: pd.DataFrame, together: pd.DataFrame) -> pd.DataFrame:
+    """Return the members' table with a column for the PSNR of the mean prediction that each takes part in.
+
+    On held-out pixels, or where there are none over all pixels; without a group of several seeds the table as it is.
+    """
+    if together.empty:
+        return table
+    scores = together["psnr_heldout"].fillna(together["psnr_all"])
+    column = pd.Series(np.nan, table.index)
+    for group in seed_groups(table):
+        column[group] = scores[group[0]]
+    return table.assign(**{TOGETHER: column})
 
 
 def read_members(record: Record, asked: int | str) -> list[Fitted]:
-    """Return the member in that row of results.csv, or the members that the row is the mean of, verified.
+    """Return the member in that row of results.csv, or the members whose mean is asked for, verified.
 
     `best` asks for the member with the highest score on held-out pixels, or if there are none on the training pixels,
-    `mean` for the members whose mean prediction has the highest. Raises Refused where there is none, and Damaged where
-    a file has something else.
+    `mean` for the members whose mean prediction has the highest, `mean:ROW` for those of the setting in that row.
+    Raises Refused where there is none, and Damaged where a file has something else.
     """
     members = restore_members(record)
-    count = len(members.keys)
-    if isinstance(asked, str):
-        asked = _best_row(record, asked)
-    if asked < count:
+    if isinstance(asked, int):
         return [read_member(record, asked, members)]
+    if asked == "best":
+        return [read_member(record, _best(record, read_table(open_record(record.directory, finished=True))), members)]
     groups = seed_groups(results_table(record, members))
-    if asked >= count + len(groups):
-        raise Refused(f"--member={asked} is not there: {record.directory} has rows 0 to {count + len(groups) - 1}")
-    return [read_member(record, row, members) for row in groups[asked - count]]
+    word, _, row = asked.partition(":")
+    first = int(row) if row else _best(record, _read_together(record))
+    found = next((group for group in groups if first in group), None)
+    if found is None:
+        raise Refused(f"--member={asked}: that row has no other seed that was fitted to its end; see together.csv")
+    return [read_member(record, row, members) for row in found.tolist()]
 
 
-def _best_row(record: Record, asked: str) -> int:
-    """Return the row with the highest score of the members', or of their means."""
-    alone, together = read_results(open_record(record.directory, finished=True))
-    rows = {"best": alone, "mean": together}[asked]
-    rows = rows[rows["status"] == "ok"]
+def _read_together(record: Record) -> pd.DataFrame:
+    """Return together.csv by the rows of the first members. Raises Refused where there is none."""
+    if not (record.directory / "together.csv").is_file():
+        raise Refused(f"--member=mean: no setting was fitted with several seeds to its end in {record.directory}")
+    return read_table(record, "together.csv", index_col="member")
+
+
+def _best(record: Record, table: pd.DataFrame) -> int:
+    """Return the index with the highest score of those that were fitted to their end."""
+    rows = table[table["status"] == "ok"]
     score = "psnr_heldout" if rows["psnr_heldout"].notna().any() else "psnr_train"
     if rows[score].isna().all():
-        missing = "no setting was fitted with several seeds" if asked == "mean" else "no member was fitted"
-        raise Refused(f"--member={asked}: {missing} to its end in {record.directory}")
+        raise Refused(f"--member=best: no member was fitted to its end in {record.directory}")
     return int(rows[score].idxmax())

@@ -16,7 +16,6 @@ from inr_jax.runs.format import RunFile
 from inr_jax.runs.members import Members, read_fitted
 from inr_jax.runs.record import Record
 from inr_jax.runs.results import read_pictures, read_table, score_names
-from inr_jax.runs.together import read_results
 from inr_jax.settings import Refused, catalogue
 from inr_jax.sweep.grid import Grid
 
@@ -24,7 +23,6 @@ from inr_jax.sweep.grid import Grid
 def view_run(record: Record, members: Members) -> RunView:
     """Return the view of a run whose tables are written."""
     run, finished, made, keys = record.run, record.members(), members.grid, members.keys
-    table, together = read_results(record)
 
     def member(row: int) -> MemberView:
         entry = finished[keys[row]]
@@ -37,8 +35,7 @@ def view_run(record: Record, members: Members) -> RunView:
 
     return RunView(
         title=f"{run.study}: {run.variant}",
-        table=table,
-        together=together,
+        table=read_table(record),
         metrics=_metrics(record),
         baselines=read_table(record, "baselines.csv"),
         prediction=_prediction(record),
@@ -55,8 +52,8 @@ def view_run(record: Record, members: Members) -> RunView:
 
 def results_text(record: Record) -> str:
     """Return the results for a terminal: the table, the meaning of ±, the baselines, and the best setting."""
-    (table, together), baselines = read_results(record), read_table(record, "baselines.csv")
-    summary, best, finding = find_best(table, record.run.chosen_on, _metrics(record), together)
+    table, baselines = read_table(record), read_table(record, "baselines.csv")
+    summary, best, finding = find_best(table, record.run.chosen_on, _metrics(record))
     lines = [format_table(summary, best), f"({describe_spread(table)})", format_baselines(baselines), finding]
     return "\n".join(filter(None, lines))
 

@@ -24,7 +24,9 @@ REMARKS = ("label", "published")
 MEASURED = ("parameter_count", "rms_frequency")
 # Of a member: measured values, scores, and how it ended.
 SCORES = tuple(METRICS)
-OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds", "note")
+# The PSNR of the mean prediction of the members that differ from it in their seed alone.
+TOGETHER = "together"
+OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds", "note", TOGETHER)
 # What a custom setting may not be called: it is a column or a dimension of the results already.
 RESERVED = (
     *(*REMARKS, *OUTCOMES),

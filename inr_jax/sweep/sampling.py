@@ -4,8 +4,6 @@ import math
 import warnings
 from collections.abc import Mapping
 
-from scipy.stats import qmc
-
 from inr_jax.settings import Refused
 
 # Digits of a sampled number: what a table shows is what was fitted.
@@ -22,6 +20,8 @@ def sobol(ranges: Mapping[str, tuple], count: int, seed: int = 0) -> list[dict[s
         if not low < high or kind not in ([], ["linear"]) or (not kind and low <= 0):
             expected = '(low, high) above 0, or (low, high, "linear"), with low < high'
             raise Refused(f"range {name}={(low, high, *kind)!r} cannot be sampled; expected {expected}")
+    from scipy.stats import qmc  # half a second
+
     with warnings.catch_warnings():  # of a number of points that is no power of 2: they are less even, not wrong
         warnings.filterwarnings("ignore", message="The balance properties of Sobol", category=UserWarning)
         drawn = qmc.Sobol(len(ranges), rng=seed).random(count)

@@ -115,7 +115,7 @@ def test_every_split_and_its_interpolation_follow_the_shape(photographs, kind, v
     task = inr.tasks.split(image, kind, validation=validation)
     rows, columns = np.unravel_index(np.concatenate([task.train, task.heldout]), GRID[::-1])
     assert rows.max() >= 16 and columns.max() >= 10
-    for method in interpolate.METHODS:
+    for method in ("linear", "cubic"):
         drawn = interpolate.interpolate(task, method)
         np.testing.assert_allclose(drawn.reshape(-1, 3)[task.train], task.colors[task.train], atol=1e-5)
         assert drawn.shape == image.shape and ((kind == "all" and not validation) or 15 < psnr(drawn, image) < 40)
