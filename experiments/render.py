@@ -1,9 +1,9 @@
 """Draw any member of a run at any size.
 
 ROW is the member's row in results.csv, from 0; `best` is the member with the highest score. `mean:ROW` is the mean of
-the members that differ from that one in their seed alone, `mean` that with the highest score. FILE.png has 8 bits, clipped; FILE.npy and FILE.tif are float32,
-(h, w, c), unclipped. With --values=original they have the values and the type of the image that was fitted. Of a signal
-the size is its number of samples, and the file an .npy, (n, c).
+the members that differ from that one in their seed alone, `mean` that with the highest score. FILE.png has 8 bits,
+clipped; FILE.npy and FILE.tif are float32, (h, w, c), unclipped. With --values=original they have the values and the
+type of the image that was fitted. Of a signal the size is its number of samples, and the file an .npy, (n, c).
 """
 
 import argparse
@@ -25,7 +25,9 @@ def command() -> Command:
     """Declare the arguments."""
     command = Command("experiments.render", __doc__)
     command.add_argument("run", metavar="RUN", help="run folder")
-    command.add_argument("--member", metavar="ROW", required=True, type=_row, help="row in results.csv, best, mean, or mean:ROW")
+    command.add_argument(
+        "--member", metavar="ROW", required=True, type=_row, help="row in results.csv, best, mean, or mean:ROW"
+    )
     command.add_argument("--size", metavar="WxH", default=(), type=_grid, help="in pixels; by default the image's own")
     command.add_argument("--out", metavar="FILE", required=True, type=Path, help="FILE.png, .npy or .tif")
     command.add_argument("--values", metavar="|".join(VALUES), default="unit", help="black 0 and white 1, or as fitted")

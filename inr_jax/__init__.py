@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from inr_jax.sweep.ensemble import fit_many
     from inr_jax.sweep.fits import Fits, Network
     from inr_jax.sweep.halving import fit_halving
+    from inr_jax.sweep.sampling import sobol
+    from inr_jax.sweep.together import Together
 
 # The same for Python: public modules, and where the other public names are defined.
 MODULES = {
@@ -56,6 +58,8 @@ NAMES = {
     "Fits": "sweep.fits",
     "Network": "sweep.fits",
     "fit_halving": "sweep.halving",
+    "sobol": "sweep.sampling",
+    "Together": "sweep.together",
 }
 
 

@@ -10,7 +10,6 @@ from scipy.spatial import QhullError
 
 from inr_jax.fit.task import Task
 
-METHODS = ("linear", "cubic", "smoothing spline")
 DEGREES = {"linear": 1, "cubic": 3}
 # Strengths of smoothing along an axis, in steps between known lines; the first nearly interpolates.
 STRENGTHS = np.geomspace(1e-3, 1e3, 9).tolist()
@@ -18,28 +17,23 @@ STRENGTHS = np.geomspace(1e-3, 1e3, 9).tolist()
 LEAST, MOST = 5, 1024
 
 
-def interpolate(task: Task, method: str) -> Float[np.ndarray, "*grid c"] | None:
-    """The image with every pixel interpolated from the training pixels, unclipped, by one of `METHODS`.
+def without_network(task: Task) -> dict[str, Float[np.ndarray, "*grid c"]]:
+    """The images that each method makes of the training pixels, by its name."""
+    smooth = smoothing_spline(task)
+    found = {method: interpolate(task, method) for method in DEGREES}
+    return found if smooth is None else found | {"smoothing spline": smooth}
 
-    Where the training pixels are a lattice, splines along each axis (not-a-knot cubics), else piecewise on a Delaunay
+
+def interpolate(task: Task, method: str) -> Float[np.ndarray, "*grid c"]:
+    """The image with every pixel interpolated from the training pixels, unclipped; `linear` or `cubic`.
+
+    Splines along each axis where the training pixels are a lattice (not-a-knot cubics), else piecewise on a Delaunay
     triangulation (cubic: Clough-Tocher). Beyond the last training pixel the lattice's linear and cubic are continued
     by their own ends: the nearest value, the last polynomial; a triangulation's outside takes the nearest pixel.
-    With fewer than four known lines along an axis, cubic is linear along it. A smoothing spline is a natural cubic one
-    along each axis, its strengths chosen by generalised cross-validation on the training pixels (Craven and Wahba
-    1978); None off a lattice, and where it is too small or too large.
+    With fewer than four known lines along an axis, cubic is linear along it.
     """
-    image = np.asarray(task.image, np.float64)
-    where = np.zeros(task.grid, bool)
-    where.flat[np.asarray(task.train)] = True
-    lines = [
-        np.flatnonzero(where.any(axis=tuple(a for a in range(where.ndim) if a != axis))) for axis in range(where.ndim)
-    ]
-    lattice = where[np.ix_(*lines)].all()
-    if method == "smoothing spline":
-        if not lattice or min(map(len, lines)) < LEAST or max(map(len, lines)) > MOST:
-            return None
-        return _smooth(image[np.ix_(*lines)], lines, task.grid).astype(np.float32)
-    if lattice:
+    image, where, lines = _known(task)
+    if where[np.ix_(*lines)].all():
         values = image[np.ix_(*lines)]
         for axis, known in enumerate(lines):
             values = _along(known, values, axis, image.shape[axis], DEGREES[method])
@@ -52,6 +46,28 @@ def interpolate(task: Task, method: str) -> Float[np.ndarray, "*grid c"] | None:
     outside = np.isnan(values).any(-1)
     values[outside] = si.griddata(places, image[where], wanted[outside], method="nearest")
     return values.reshape(image.shape).astype(np.float32)
+
+
+def smoothing_spline(task: Task) -> Float[np.ndarray, "*grid c"] | None:
+    """The image of a natural cubic smoothing spline along each axis of the lattice of training pixels, unclipped.
+
+    Its strengths are chosen by generalised cross-validation on the training pixels (Craven and Wahba 1978). None where
+    they are no lattice, or a very small or large one.
+    """
+    image, where, lines = _known(task)
+    counts = [len(known) for known in lines]
+    if not where[np.ix_(*lines)].all() or min(counts) < LEAST or max(counts) > MOST:
+        return None
+    return _smooth(image[np.ix_(*lines)], lines, task.grid).astype(np.float32)
+
+
+def _known(task: Task) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """The image, where it is known, and along each axis the lines that have known pixels."""
+    where = np.zeros(task.grid, bool)
+    where.flat[np.asarray(task.train)] = True
+    axes = range(where.ndim)
+    lines = [np.flatnonzero(where.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
+    return np.asarray(task.image, np.float64), where, lines
 
 
 def _smooth(

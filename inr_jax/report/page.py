@@ -119,7 +119,11 @@ def _table_html(finding: Finding, view: RunView) -> str:
     scores = [*summary.metrics, "gap", TOGETHER, "published"]
     scores = [name for name in scores if name in table and table[name].notna().any()]
     names = ["label", *scores, *summary.settings] if "label" in table else [*summary.settings, *scores]
-    names += [*(name for name in COSTS if name in table), "members", *(status for status in EXCLUDED if table[status].any())]
+    names += [
+        *(name for name in COSTS if name in table),
+        "members",
+        *(status for status in EXCLUDED if table[status].any()),
+    ]
     headings = [HEADINGS.get(name) or heading(name, view.metrics) for name in names]
     head = "".join(f'<th scope="col"><button>{escape(text)}</button></th>' for text in headings)
     rows = []
@@ -154,7 +158,8 @@ def _baselines_html(baselines: pd.DataFrame) -> str:
         + "</tr>"
         for method, scores in means.iterrows()
     )
-    return f"<h3>Interpolation, without a network</h3><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    table = f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<h3>Interpolation, without a network</h3>{table}"
 
 
 def _notes_html(notes: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from inr_jax.report.summary import (
     summarize,
 )
 from inr_jax.report.text import format_value, label_columns, pixel_set, row_label
+from inr_jax.sweep.grid import TOGETHER
 
 MOST_LINES, MOST_PANELS, MOST_ROWS = 6, 4, 60
 EXCLUDED_MARKERS = {"diverged": "x", "failed": "1", "pruned": "."}
@@ -50,6 +51,10 @@ def plot_curves(
         name = _label(members, shown)
         for score in ("psnr_train", "psnr_heldout"):
             _plot_band(axes, members, axis, score, number, f"{name} {pixel_set(score)} pixels".strip())
+        if TOGETHER in members and members[TOGETHER].notna().any():
+            means = members.groupby(axis)[TOGETHER].mean().dropna()
+            label = f"{name} the seeds together, held-out pixels".strip()
+            axes.plot(means.index, means, color=style.color(number), lw=1, linestyle=(0, (4, 1, 1, 1)), label=label)
         if prediction is not None:
             rows = prediction.loc[prediction.index.intersection(members.index)]
             means = rows.groupby(axis)["psnr_heldout"].mean().dropna()
@@ -183,8 +188,9 @@ def draw_baselines(axes: Axes, baselines: pd.DataFrame, vertical: bool = False, 
     score, pixels = ("psnr_all", "all") if vertical else ("psnr_heldout", "held-out")
     for method, value in baseline_means(baselines)[score].items():
         draw = axes.axvline if vertical else axes.axhline
-        label = f"{method} interpolation, {pixels} pixels" if labelled else None
-        draw(value, color=style.GREY, linewidth=1, linestyle="--" if method == "cubic" else "-.", label=label)
+        word = "" if method == "smoothing spline" else " interpolation"
+        label = f"{method}{word}, {pixels} pixels" if labelled else None
+        draw(value, color=style.GREY, linewidth=1, linestyle=style.DASHES.get(str(method), "-"), label=label)
 
 
 def _plot_band(axes: Axes, members: pd.DataFrame, axis: str, score: str, number: int, label: str) -> None:

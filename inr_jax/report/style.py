@@ -18,6 +18,9 @@ TALLEST = 1.5
 # Lines of scores on training pixels, whatever their colour.
 TRAINING_LINE: dict[str, Any] = {"linestyle": ":", "alpha": 0.9}
 
+# Lines of the interpolations.
+DASHES: dict[str, Any] = {"linear": "-.", "cubic": "--", "smoothing spline": ":"}
+
 
 def color(number: int) -> str:
     """Return the colour of the line of this number; colours repeat."""

@@ -23,7 +23,7 @@ MIN_FOR_INTERVAL = 4
 EXCLUDED = ("diverged", "failed", "pruned")
 # What a member takes; medians of it.
 COSTS = ("parameter_count", "seconds")
-OUTCOMES = (*MEASURED, "status", "diverged_at", "seconds", "note", TOGETHER)
+OUTCOMES = (*MEASURED, TOGETHER, "status", "diverged_at", "seconds", "note")
 
 
 class Summary(NamedTuple):
@@ -104,6 +104,8 @@ def summarize(table: pd.DataFrame, metrics: Mapping[str, Metric] = METRICS) -> S
     columns: dict[str, pd.Series] = {}
     for score in scores:
         columns |= {score: units[score].mean(), f"{score}_half": units[score].agg(half_width)}
+    if f"{TOGETHER}_half" in columns and replicate(table) != "image":  # of one image all seeds have the same
+        columns[f"{TOGETHER}_half"] *= np.nan
     columns |= {name: members[name].median() for name in COSTS if name in table}
     columns |= {"members": members.size()} | {status: members[status].sum() for status in EXCLUDED}
     return Summary(pd.DataFrame(columns).reset_index(drop=not names), settings, metrics)

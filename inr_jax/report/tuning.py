@@ -85,7 +85,7 @@ def plot_risk(tried: list[Tried], score: str, baselines: pd.DataFrame) -> Figure
         axes.fill_between(steps, bottom, high, color=style.color(0), alpha=0.2, linewidth=0)
         axes.plot(steps, middle, color=style.color(0), linewidth=2)
         for method, value in baseline_means(baselines).get("psnr_heldout", pd.Series(dtype=float)).items():
-            axes.axhline(value, color=style.GREY, linewidth=0.8, linestyle="--" if method == "cubic" else "-.")
+            axes.axhline(value, color=style.GREY, linewidth=0.8, linestyle=style.DASHES.get(str(method), "-"))
         lost = int(np.isinf(tried[number].scores).sum())
         axes.set_title(f"{tried[number].name}" + (f" ({lost} of {len(middle)} lost)" if lost else ""), fontsize=8)
         axes.tick_params(labelsize=7)
@@ -118,8 +118,8 @@ def plot_places(tried: list[Tried]) -> Figure:
         first = height == len(lines) - 1 or lines[len(lines) - 2 - height][0] is not each
         if first and height < len(lines) - 1:
             axes.axhline(height + 0.5, color="#cccccc", linewidth=0.8)
-        axes.text(1.02, height, f"{values.max():.2g}", fontsize=7, va="center")
-        axes.text(-0.02, height, f"{values.min():.2g}", fontsize=7, va="center", ha="right")
+        axes.text(1.02, height, _short(values.max()), fontsize=7, va="center")
+        axes.text(-0.02, height, _short(values.min()), fontsize=7, va="center", ha="right")
     axes.set_yticks(range(len(lines)), [f"{each.name}: {name}" for each, name in reversed(lines)], fontsize=7)
     axes.tick_params(axis="y", pad=44, length=0)
     axes.set_xlim(-0.01, 1.01)
@@ -131,7 +131,9 @@ def plot_places(tried: list[Tried]) -> Figure:
 
 
 def _quantiles(scores: Float[np.ndarray, " n"]) -> list[Float[np.ndarray, " n"]]:
-    return [np.asarray([best_of(scores, k, part) for k in range(1, len(scores) + 1)]) for part in (BAND[0], 0.5, BAND[1])]
+    return [
+        np.asarray([best_of(scores, k, part) for k in range(1, len(scores) + 1)]) for part in (BAND[0], 0.5, BAND[1])
+    ]
 
 
 def _places(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -139,6 +141,11 @@ def _places(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     low, high = values.min(), values.max()
     scaled: Any = np.log if low > 0 and high / low > 8 else np.asarray
     return (scaled(values) - scaled(low)) / (scaled(high) - scaled(low))
+
+
+def _short(value: float) -> str:
+    """Return a number with two digits, and no exponent unless it is small."""
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def _finite(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -77,10 +77,7 @@ def baselines(members: Members) -> pd.DataFrame:
         task = members.task(data)
         if not (task.pixelwise and len(task.heldout)):
             continue
-        for method in interpolate.METHODS:
-            image = interpolate.interpolate(task, method)
-            if image is None:
-                continue
+        for method, image in interpolate.without_network(task).items():
             pair = [part.reshape(-1, task.channels)[task.heldout] for part in (image, task.image)]
             scores = {"psnr_heldout": metrics.psnr(*pair), "psnr_all": metrics.psnr(image, task.image)}
             rows.append({**data, "method": method} | {name: float(value) for name, value in scores.items()})

@@ -60,7 +60,9 @@ def with_together(table: pd.DataFrame, together: pd.DataFrame) -> pd.DataFrame:
     column = pd.Series(np.nan, table.index)
     for group in seed_groups(table):
         column[group] = scores[group[0]]
-    return table.assign(**{TOGETHER: column})
+    found = table.copy(deep=False)
+    found.insert(table.columns.get_loc(MEASURED[-1]) + 1, TOGETHER, column)
+    return found
 
 
 def read_members(record: Record, asked: int | str) -> list[Fitted]:
@@ -76,7 +78,7 @@ def read_members(record: Record, asked: int | str) -> list[Fitted]:
     if asked == "best":
         return [read_member(record, _best(record, read_table(open_record(record.directory, finished=True))), members)]
     groups = seed_groups(results_table(record, members))
-    word, _, row = asked.partition(":")
+    row = asked.partition(":")[2]
     first = int(row) if row else _best(record, _read_together(record))
     found = next((group for group in groups if first in group), None)
     if found is None:

@@ -1,6 +1,7 @@
 """Where members stand and what they have come to: on the device, as arrays, and a network by itself."""
 
 import dataclasses
+import operator
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, SupportsIndex
@@ -83,11 +84,9 @@ class Fits:
         _, *grid, channels = self.picture.shape
         return Network(self.design, member_of(self.hypers, row), params, data, len(grid), channels)
 
-    def predict(
-        self, row: SupportsIndex | Sequence[int], grid: tuple[int, ...]
-    ) -> Float[np.ndarray, "*grid c"]:
+    def predict(self, row: SupportsIndex | Sequence[int], grid: tuple[int, ...]) -> Float[np.ndarray, "*grid c"]:
         """The image of the member of this row, or the mean of those of several, on a grid of any size, unclipped."""
-        images = [self.network(each).predict(grid) for each in np.atleast_1d(row)]
+        images = [self.network(each).predict(grid) for each in np.ravel(np.asarray(row)).tolist()]
         return images[0] if len(images) == 1 else np.mean(images, axis=0)
 
     def together(self, task: Task, metrics: Sequence = ()) -> list[Together]:
@@ -97,8 +96,8 @@ class Fits:
         """
         found, names = [], metric_names(metrics)
         for rows in numbered(settings_of(self.hypers), np.flatnonzero(self.diverged_at < 0)):
-            some = [jax.tree.map(lambda leaf: leaf[rows], tree) for tree in (self.hypers, self.params, self.data)]  # noqa: B023
-            found.append(Together(rows, score_together(self.design, some[0], task, *some[1:], names)))
+            hypers, params, data = jax.tree.map(operator.itemgetter(rows), (self.hypers, self.params, self.data))
+            found.append(Together(rows, score_together(self.design, hypers, task, params, data, names)))
         return found
 
 

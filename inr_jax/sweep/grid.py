@@ -26,7 +26,7 @@ MEASURED = ("parameter_count", "rms_frequency")
 SCORES = tuple(METRICS)
 # The PSNR of the mean prediction of the members that differ from it in their seed alone.
 TOGETHER = "together"
-OUTCOMES = (*MEASURED, *SCORES, "status", "diverged_at", "seconds", "note", TOGETHER)
+OUTCOMES = (*MEASURED, TOGETHER, *SCORES, "status", "diverged_at", "seconds", "note")
 # What a custom setting may not be called: it is a column or a dimension of the results already.
 RESERVED = (
     *(*REMARKS, *OUTCOMES),

@@ -110,3 +110,12 @@ def test_a_gallery_of_images_that_are_not_square_keeps_their_shape():
     assert (
         figure.get_figheight() < plot_gallery([Prediction("it", *2 * [target[:, :24]], np.arange(4))]).get_figheight()
     )
+
+
+def test_the_seeds_together_are_a_line_of_their_own():
+    table = members(frequencies=[8, 16] * 2, seed=[0, 0, 1, 1], psnr_heldout=[20.0, 22.0, 21.0, 23.0])
+    table["together"] = [21.5, 23.5] * 2
+    (axes,) = plot_curves(table, "frequencies", NONE).axes
+    (line,) = (line for line in axes.get_lines() if "together" in line.get_label())
+    np.testing.assert_array_equal(line.get_xydata(), [[8, 21.5], [16, 23.5]])
+    assert "together" not in " ".join(texts(plot_curves(table.drop(columns="together"), "frequencies", NONE).axes[0]))

@@ -77,7 +77,12 @@ def test_a_mean_is_drawn_by_a_members_row_or_as_the_best_of_them(finished_run, t
 
 @pytest.mark.parametrize(
     ("member", "words"),
-    [("6", "has members 0 to 5"), ("middle", "expected a whole number"), ("mean:6", "no other seed"), ("best:1", "best:1")],
+    [
+        ("6", "has members 0 to 5"),
+        ("middle", "expected a whole number"),
+        ("mean:6", "no other seed"),
+        ("best:1", "best:1"),
+    ],
 )
 def test_rows_that_are_not_there_are_refused_in_a_line(finished_run, tmp_path, capsys, member, words):
     out = tmp_path / "a.png"
