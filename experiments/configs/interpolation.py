@@ -5,8 +5,13 @@ Command   python -m experiments.sweep --config=experiments/configs/interpolation
           python -m experiments.sweep --config=experiments/configs/interpolation.py:cpu
           python -m experiments.sweep --config=experiments/configs/interpolation.py:large
           Add --config.second.image='kodak/*.png', for example, for other photographs to report on.
-Cost      On two CPU cores: to be measured.
-Finding   To be measured.
+Cost      On two CPU cores: curve 2 minutes, cpu 18 beside other work, quick half a minute; large four times cpu's
+          work, about half an hour on quiet cores (estimated).
+Finding   Yes, where training goes to its end. On the astronaut at 256x256 SIREN with a first omega of 40 has 25.96 dB
+          held out (oracle) and three seeds together 26.22; cubic interpolation 25.37, a smoothing spline 25.71. With
+          settings chosen on four other photographs, Fourier features pass cubic interpolation on all of Kodak 1 to 12
+          at 128x128, by 0.97 ± 0.40 dB, linear by 0.31 ± 0.32, a smoothing spline by 0.27 ± 0.20; three seeds together
+          by 1.13, 0.47 and 0.43. They lose to linear interpolation where texture is finer than the lattice.
 """
 
 from collections.abc import Callable
