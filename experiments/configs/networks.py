@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from inr_jax.cli.config import base
@@ -218,7 +219,7 @@ def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
         return
     score = "psnr_heldout" if results["psnr_heldout"].notna().any() else "psnr_train"
     # A member that diverges on an image is worse than any that does not.
-    results = results.assign(score=results[score].where(results["status"] == "ok", -1.0))
+    results = results.assign(score=results[score].where(results["status"] == "ok", -np.inf))
     for label, row in TABLE.items():
         published = {"learning_rate": row.rate, **shaped(row, variant)}
         add(label=f"{label}: published", **published)

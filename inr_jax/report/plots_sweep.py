@@ -161,7 +161,8 @@ def plot_settings(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     places = heights[[names.index(label) for label in labels]] if shared else heights
     best = rows.index
     if shared:
-        best = rows.groupby("label")[criterion(table)].idxmax().dropna().astype(int)
+        complete = rows[(rows[list(EXCLUDED)] == 0).all(axis=1) & rows[criterion(table)].notna()]
+        best = complete.groupby("label")[criterion(table)].idxmax()
     marks = {
         "psnr_train": ("o", "training pixels"),
         "psnr_heldout": ("s", "held-out pixels"),

@@ -38,6 +38,8 @@ def write_outputs(record: Record, members: Members, study: Study) -> None:
     write_table(record, with_together(table, together))
     if len(together):
         write_table(record, together.reset_index(names="member"), "together.csv")
+    else:  # of more seeds than are asked for now
+        (record.directory / "together.csv").unlink(missing_ok=True)
     write_dataset(record, results_dataset(study, made, table, results_curves(record, keys)))
     record.update_run(**total_seconds(record))
     write_table(record, baselines(members), "baselines.csv")

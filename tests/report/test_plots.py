@@ -6,7 +6,7 @@ import pytest
 
 from inr_jax.fit.curves import Curves
 from inr_jax.report.plots_members import Prediction, TrainingCurves, plot_bands, plot_gallery, plot_signals
-from inr_jax.report.plots_sweep import plot_curves, plot_frequencies, plot_surface
+from inr_jax.report.plots_sweep import plot_curves, plot_frequencies, plot_settings, plot_surface
 from inr_jax.report.selection import frequency_setting, lines_along
 
 NONE = pd.DataFrame({"method": [], "psnr_heldout": [], "psnr_all": []})
@@ -119,3 +119,15 @@ def test_the_seeds_together_are_a_line_of_their_own():
     (line,) = (line for line in axes.get_lines() if "together" in line.get_label())
     np.testing.assert_array_equal(line.get_xydata(), [[8, 21.5], [16, 23.5]])
     assert "together" not in " ".join(texts(plot_curves(table.drop(columns="together"), "frequencies", NONE).axes[0]))
+
+
+def test_of_many_settings_a_label_whose_members_all_diverged_has_no_best():
+    rates = np.geomspace(1e-4, 1e-1, 32).tolist()
+    table = members(
+        label=["A"] * 32 + ["B"] * 32, learning_rate=rates * 2, psnr_heldout=[20.0] * 31 + [25.0] + [9.0] * 32
+    )
+    table.loc[32:, "status"] = "diverged"
+    (axes,) = plot_settings(table, NONE).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["A", "B"]
+    (marks,) = (line.get_xydata().tolist() for line in axes.get_lines() if line.get_label() == "held-out pixels")
+    assert marks == [[25.0, 1.0]]

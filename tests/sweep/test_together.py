@@ -107,3 +107,10 @@ def test_a_report_drawn_again_has_the_same_means(finished_run, tmp_path):
     before = [(copy / name).read_bytes() for name in names]
     assert exit_status(report.main, [str(copy)]) == 0
     assert [(copy / name).read_bytes() for name in names] == before
+
+
+def test_means_of_seeds_that_are_no_longer_asked_for_are_gone(tmp_path):
+    out = tmp_path / "run"
+    for seeds, there in (("0,1", True), ("0", False)):
+        assert exit_status(sweep.main, [*FINISHED_RUN, f"--config.axes.seed={seeds}", f"--out={out}"]) == 0
+        assert (out / "together.csv").exists() == there
