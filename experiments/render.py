@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inr_jax.cli.arguments import Command, console, run, whole
+from inr_jax.cli.arguments import Command, console, run
 from inr_jax.settings import Refused, nearest
 
 KINDS = (".png", ".npy", ".tif", ".tiff")
@@ -78,9 +78,10 @@ def _row(text: str) -> int | str:
     """A row, or one of the words for one."""
     if text in ("best", "mean"):
         return text
-    word, colon, row = text.rpartition(":")
-    number = whole(0)(row)
-    return f"{word}{colon}{number}" if (word, colon) == ("mean", ":") else whole(0)(text)
+    row = text.removeprefix("mean:")
+    if not row.isdecimal():
+        raise argparse.ArgumentTypeError(f"={text}: expected a whole number of at least 0, best, mean, or mean:ROW")
+    return text if row != text else int(row)
 
 
 def _grid(text: str) -> tuple[int, ...]:

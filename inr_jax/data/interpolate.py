@@ -1,7 +1,7 @@
 """What no network is needed for: interpolation of the training pixels, the rows that keep every table honest."""
 
 import itertools
-import math
+from functools import reduce
 
 import numpy as np
 import scipy.interpolate as si
@@ -73,36 +73,39 @@ def _known(task: Task) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
 def _smooth(
     values: Float[np.ndarray, "*known c"], lines: list[np.ndarray], grid: tuple[int, ...]
 ) -> Float[np.ndarray, "*grid c"]:
-    """The smoothing spline of a lattice's values over the grid: a linear map along each axis, by its strength.
+    """The smoothing spline of a lattice's values over the grid: a linear map S along each axis, by its strength.
 
-    Of all strengths along the axes those are taken that minimise n |y - Sy|² / (n - tr S)², with S what the maps make
-    of the n known values.
+    Of all strengths along the axes those are taken that minimise n |y - Sy|² / (n - tr S)² over the n known values.
+    Along an axis S = (1 + strength K)^-1, whose K is the same for all strengths: in its basis S is a list of factors.
     """
-    maps = [[_smoother(known, length, each) for each in STRENGTHS] for known, length in zip(lines, grid, strict=True)]
-    count = values[..., 0].size
+    parts, curvatures = values, []
+    for axis, known in enumerate(lines):
+        factors, basis = np.linalg.eigh(_smoother(known, known, 1.0))
+        curvatures.append(np.maximum(1 / np.maximum(factors, 1e-12) - 1, 0.0))
+        parts = _mapped(parts, axis, basis.T)
+    power, count = np.sum(np.square(parts), axis=-1), values[..., 0].size
 
-    def mapped(chosen: tuple[int, ...], known: bool) -> np.ndarray:
-        found = values
-        for axis, (number, line) in enumerate(zip(chosen, lines, strict=True)):
-            matrix = maps[axis][number][line] if known else maps[axis][number]
-            found = np.moveaxis(np.tensordot(matrix, found, axes=(1, axis)), 0, axis)
-        return found
+    def criterion(strengths: tuple[float, ...]) -> float:
+        factors = [1 / (1 + each * curvature) for each, curvature in zip(strengths, curvatures, strict=True)]
+        kept = reduce(np.multiply.outer, factors)
+        return count * float(np.sum(power * np.square(1 - kept))) / (count - float(kept.sum())) ** 2
 
-    def criterion(chosen: tuple[int, ...]) -> float:
-        freedom = math.prod(
-            np.trace(maps[axis][n][line]) for axis, (n, line) in enumerate(zip(chosen, lines, strict=True))
-        )
-        return count * np.sum(np.square(values - mapped(chosen, True))) / (count - freedom) ** 2
-
-    best = min(itertools.product(range(len(STRENGTHS)), repeat=len(lines)), key=criterion)
-    return mapped(best, False)
+    best = min(itertools.product(STRENGTHS, repeat=len(lines)), key=criterion)
+    for axis, (known, length, strength) in enumerate(zip(lines, grid, best, strict=True)):
+        values = _mapped(values, axis, _smoother(known, np.arange(length), strength))
+    return values
 
 
-def _smoother(known: np.ndarray, length: int, strength: float) -> Float[np.ndarray, "l k"]:
-    """The matrix from values at the known places to a natural cubic smoothing spline's at 0 ... length - 1."""
-    steps = (known - known[0]) / ((known[-1] - known[0]) / (len(known) - 1))
-    spline = si.make_smoothing_spline(steps, np.eye(len(known)), lam=strength)
-    return spline((np.arange(length) - known[0]) * (steps[-1] / (known[-1] - known[0])))
+def _mapped(values: np.ndarray, axis: int, matrix: Float[np.ndarray, "l k"]) -> np.ndarray:
+    """The values with a linear map along an axis."""
+    return np.moveaxis(np.tensordot(matrix, values, axes=(1, axis)), 0, axis)
+
+
+def _smoother(known: np.ndarray, places: np.ndarray, strength: float) -> Float[np.ndarray, "l k"]:
+    """The matrix from values at the known places to a natural cubic smoothing spline's at others."""
+    step = (known[-1] - known[0]) / (len(known) - 1)
+    spline = si.make_smoothing_spline((known - known[0]) / step, np.eye(len(known)), lam=strength)
+    return spline((places - known[0]) / step)
 
 
 def _along(known: np.ndarray, values: np.ndarray, axis: int, length: int, degree: int) -> np.ndarray:

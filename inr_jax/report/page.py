@@ -138,8 +138,8 @@ def _table_html(finding: Finding, view: RunView) -> str:
 
 
 def _cell(row: pd.Series, name: str, view: RunView) -> str:
-    if name == "seconds":
-        return f"{row[name]:.2g}"
+    if name in COSTS:
+        return f"{row[name]:.0f}" if row[name] >= 10 else f"{row[name]:.2g}"
     if name not in view.metrics and name not in ("gap", TOGETHER):
         return format_value(row[name])
     metric = view.metrics.get(name, METRICS["psnr_all"])

@@ -53,7 +53,8 @@ def plot_curves(
             _plot_band(axes, members, axis, score, number, f"{name} {pixel_set(score)} pixels".strip())
         if TOGETHER in members and members[TOGETHER].notna().any():
             means = members.groupby(axis)[TOGETHER].mean().dropna()
-            label = f"{name} the seeds together, held-out pixels".strip()
+            pixels = "held-out" if members["psnr_heldout"].notna().any() else "all"
+            label = f"{name} the seeds together, {pixels} pixels".strip()
             axes.plot(means.index, means, color=style.color(number), lw=1, linestyle=(0, (4, 1, 1, 1)), label=label)
         if prediction is not None:
             rows = prediction.loc[prediction.index.intersection(members.index)]

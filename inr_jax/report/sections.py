@@ -45,7 +45,7 @@ from inr_jax.report.selection import (
 from inr_jax.report.style import literal
 from inr_jax.report.summary import criterion, summarize
 from inr_jax.report.text import describe_spread, label_columns, row_label
-from inr_jax.report.tuning import NEAR, networks_tried, plot_places, plot_risk
+from inr_jax.report.tuning import MOST_NETWORKS, NEAR, networks_tried, plot_places, plot_risk
 from inr_jax.report.view import MemberView, RunView, magnify_centre
 from inr_jax.settings import Refused
 
@@ -179,7 +179,7 @@ def _tuning(view: RunView, table: pd.DataFrame) -> list[Section]:
             "The best of k settings against k, of those that were tried, drawn without replacement: the line is the "
             "median over draws, the band holds eight draws of ten. The best is chosen by the score that is shown: an "
             "oracle's, of these images. A setting is lost if a member diverged or failed; where most are, the band "
-            "reaches the bottom. Pale: the other networks.",
+            f"reaches the bottom. Pale: the other networks, of at most {MOST_NETWORKS}, those that reach most.",
             f"Line charts of the best of k settings against k for {names}.",
         )
     ]

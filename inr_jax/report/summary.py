@@ -97,15 +97,19 @@ def summarize(table: pd.DataFrame, metrics: Mapping[str, Metric] = METRICS) -> S
     settings = compared_settings(table, metrics)
     names = [*settings, *(name for name in REMARKS if name in table)]
     scored = _without_excluded(table, metrics)
-    members, scores = group_by(scored, names), [*metrics, *(name for name in (TOGETHER,) if name in table)]
-    if replicate(table) == "image":
-        scored = group_by(scored, [*names, "image"])[scores].mean().reset_index()
-    units = group_by(scored, names)
+    members = group_by(scored, names)
     columns: dict[str, pd.Series] = {}
-    for score in scores:
+    if TOGETHER in table:  # the same for all seeds of an image, and blank where too few of them are left
+        each = group_by(group_by(scored, [*names, "image"])[TOGETHER].mean().reset_index(), names)[TOGETHER]
+        columns |= {
+            TOGETHER: each.agg(lambda images: images.mean(skipna=False)),
+            f"{TOGETHER}_half": each.agg(half_width),
+        }
+    if replicate(table) == "image":
+        scored = group_by(scored, [*names, "image"])[[*metrics]].mean().reset_index()
+    units = group_by(scored, names)
+    for score in metrics:
         columns |= {score: units[score].mean(), f"{score}_half": units[score].agg(half_width)}
-    if f"{TOGETHER}_half" in columns and replicate(table) != "image":  # of one image all seeds have the same
-        columns[f"{TOGETHER}_half"] *= np.nan
     columns |= {name: members[name].median() for name in COSTS if name in table}
     columns |= {"members": members.size()} | {status: members[status].sum() for status in EXCLUDED}
     return Summary(pd.DataFrame(columns).reset_index(drop=not names), settings, metrics)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from scipy.special import gammaln
 
 from inr_jax.report import style
 from inr_jax.report.summary import EXCLUDED, Summary, baseline_means, criterion, group_by, summarize
@@ -22,6 +23,8 @@ LEAST = 8
 BAND = (0.1, 0.9)
 # The best settings that a bar spans.
 NEAR = 3
+# Numbers of settings at which the best of them is drawn, and networks, those with the highest scores.
+MOST_STEPS, MOST_NETWORKS = 64, 24
 COLUMNS = 4
 
 
@@ -48,7 +51,8 @@ def networks_tried(table: pd.DataFrame) -> list[Tried]:
         if varying and len(rows) >= LEAST:
             scores = rows[criterion(table)].where((rows[list(EXCLUDED)] == 0).all(axis=1)).fillna(-np.inf)
             found.append(Tried(name, rows, varying, scores.to_numpy(float)))
-    return found if len(found) > 1 else []
+    highest = sorted(found, key=lambda each: -each.scores.max())[:MOST_NETWORKS]
+    return [each for each in found if any(each is other for other in highest)] if len(found) > 1 else []
 
 
 def best_of(scores: Float[np.ndarray, " n"], k: int, part: float) -> float:
@@ -56,9 +60,10 @@ def best_of(scores: Float[np.ndarray, " n"], k: int, part: float) -> float:
 
     The best of k is at most the i-th smallest score with probability C(i, k) / C(n, k).
     """
-    ordered = np.sort(scores)
-    below = [math.comb(place, k) / math.comb(len(scores), k) for place in range(1, len(scores) + 1)]
-    return float(ordered[np.searchsorted(below, part - 1e-12)])
+    ways = lambda count: gammaln(count + 1) - gammaln(count - k + 1)  # noqa: E731  of drawing k in order, its logarithm
+    places = np.arange(k, len(scores) + 1)
+    below = np.exp(ways(places) - ways(len(scores)))
+    return float(np.sort(scores)[k - 1 + np.searchsorted(below, part - 1e-9)])
 
 
 def plot_risk(tried: list[Tried], score: str, baselines: pd.DataFrame) -> Figure:
@@ -70,7 +75,7 @@ def plot_risk(tried: list[Tried], score: str, baselines: pd.DataFrame) -> Figure
     figure = Figure(figsize=(9.0, 0.6 + 1.9 * rows), layout="constrained")
     panels = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
     lines = [_quantiles(each.scores) for each in tried]
-    shown = np.concatenate([line[1] for line in lines])
+    shown = np.concatenate([line[2] for line in lines])
     shown = shown[np.isfinite(shown)]
     for number, axes in enumerate(panels.ravel()):
         style.light_axes(axes)
@@ -78,16 +83,17 @@ def plot_risk(tried: list[Tried], score: str, baselines: pd.DataFrame) -> Figure
             axes.set_visible(False)
             continue
         for line in lines:
-            axes.plot(np.arange(1, len(line[1]) + 1), _finite(line[1]), color="#cccccc", linewidth=0.8)
-        low, middle, high = map(_finite, lines[number])
-        steps = np.arange(1, len(middle) + 1)
+            axes.plot(line[0], _finite(line[2]), color="#cccccc", linewidth=0.8)
+        steps, *quantiles = lines[number]
+        low, middle, high = map(_finite, quantiles)
         bottom = np.nan_to_num(low, nan=-1e3)
         axes.fill_between(steps, bottom, high, color=style.color(0), alpha=0.2, linewidth=0)
         axes.plot(steps, middle, color=style.color(0), linewidth=2)
         for method, value in baseline_means(baselines).get("psnr_heldout", pd.Series(dtype=float)).items():
             axes.axhline(value, color=style.GREY, linewidth=0.8, linestyle=style.DASHES.get(str(method), "-"))
-        lost = int(np.isinf(tried[number].scores).sum())
-        axes.set_title(f"{tried[number].name}" + (f" ({lost} of {len(middle)} lost)" if lost else ""), fontsize=8)
+        each = tried[number]
+        lost = int((each.rows[list(EXCLUDED)] > 0).any(axis=1).sum())
+        axes.set_title(each.name + (f" ({lost} of {len(each.rows)} lost)" if lost else ""), fontsize=8)
         axes.tick_params(labelsize=7)
         style.log_axis(axes)
     if len(shown):
@@ -103,14 +109,14 @@ def plot_places(tried: list[Tried]) -> Figure:
 
     A row for each number of each network; bars span the best `NEAR` settings.
     """
-    lines = [(each, name) for each in tried for name in each.varying]
+    lines = [(each, name) for each in tried if np.isfinite(each.scores).any() for name in each.varying]
     figure, axes = style.canvas(8.4, 1.0 + 0.2 * len(lines))
     for height, (each, name) in enumerate(reversed(lines)):
         values = each.rows[name].to_numpy(float)
         place = _places(values)
         for number, which in enumerate(("psnr_train", "psnr_heldout")):
-            order = np.argsort(-np.where(np.isinf(each.scores), -np.inf, each.rows[which].fillna(-np.inf)))
-            near = place[order[:NEAR]]
+            there = np.flatnonzero(np.isfinite(each.scores))
+            near = place[there[np.argsort(-each.rows[which].to_numpy(float)[there])][:NEAR]]
             y = height + 0.16 - 0.32 * number
             axes.plot([near.min(), near.max()], [y, y], color=style.color(number), linewidth=2.5, alpha=0.35)
             label = f"best for {pixel_set(which)} pixels" if height == 0 else None
@@ -130,9 +136,12 @@ def plot_places(tried: list[Tried]) -> Figure:
     return figure
 
 
-def _quantiles(scores: Float[np.ndarray, " n"]) -> list[Float[np.ndarray, " n"]]:
+def _quantiles(scores: Float[np.ndarray, " n"]) -> list[np.ndarray]:
+    """Numbers of settings, evenly in the logarithm where they are many; of the best of so many low, median, high."""
+    steps = np.unique(np.geomspace(1, len(scores), MOST_STEPS).round().astype(int))
     return [
-        np.asarray([best_of(scores, k, part) for k in range(1, len(scores) + 1)]) for part in (BAND[0], 0.5, BAND[1])
+        steps,
+        *(np.asarray([best_of(scores, k, part) for k in steps.tolist()]) for part in (BAND[0], 0.5, BAND[1])),
     ]
 
 
@@ -153,5 +162,6 @@ def _finite(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def _varies(summary: Summary, name: str) -> bool:
-    """Whether a setting is a number that is tuned: the members differ in it, and it is no name."""
-    return bool(pd.api.types.is_numeric_dtype(summary.table[name]))
+    """Whether a setting is a number that is tuned: the members differ in it, and it is no name and no choice."""
+    column = summary.table[name]
+    return bool(pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column))

@@ -22,7 +22,7 @@ from inr_jax.runs.results import (
     write_table,
 )
 from inr_jax.runs.stores import write
-from inr_jax.runs.together import together_table, with_together
+from inr_jax.runs.together import together_tables
 from inr_jax.runs.view import view_run
 from inr_jax.sweep.study import Study
 
@@ -34,8 +34,8 @@ def write_outputs(record: Record, members: Members, study: Study) -> None:
     """
     made, keys = members.grid, members.keys
     table = results_table(record, members)
-    together = together_table(record, members, table, study.run.metrics)
-    write_table(record, with_together(table, together))
+    together, with_together = together_tables(record, members, table, study.run.metrics)
+    write_table(record, with_together)
     if len(together):
         write_table(record, together.reset_index(names="member"), "together.csv")
     else:  # of more seeds than are asked for now

@@ -225,14 +225,16 @@ class Record:
         scores: dict[str, Any] = entry.scores
         return Outcome(params, data, scores, picture, diverged_at, rms, curves)
 
-    def read_variables(self, entries: Sequence[Entry], shapes: Any) -> tuple[Any, Any]:
+    def read_variables(
+        self, entries: Sequence[Entry], shapes: Any, read: Callable[..., Mapping[str, np.ndarray]] = unpack
+    ) -> tuple[Any, Any]:
         """Return what finished members of one design have learned and what is fixed, with a leading member axis.
 
-        Raises Damaged where a file is not whole, or another member's.
+        `read` is `unpack`, or keeps what it has read. Raises Damaged where a file is not whole, or another member's.
         """
-        files = {entry.path: unpack(entry.path) for entry in entries}
+        parts = tuple(flat({"params": shapes.params, "data": shapes.data}))
         try:
-            parts = [name for name in files[entries[0].path] if name.startswith(("params/", "data/"))]
+            files = {entry.path: read(entry.path, parts) for entry in entries}
             arrays = {name: np.stack([files[entry.path][name][entry.row] for entry in entries]) for name in parts}
             count = len(entries)
             return unflat(shapes.params, arrays, "params/", count), unflat(shapes.data, arrays, "data/", count)

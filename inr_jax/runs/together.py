@@ -1,6 +1,7 @@
 """Members of a run together: the mean prediction of those that differ in their seed alone, a row of together.csv."""
 
 import contextlib
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -8,12 +9,17 @@ import pandas as pd
 from inr_jax.fit import member
 from inr_jax.fit.design import stack
 from inr_jax.fit.metrics import metric_names
+from inr_jax.runs.format import unpack
 from inr_jax.runs.members import Fitted, Members, read_member, restore_members
 from inr_jax.runs.record import Record
 from inr_jax.runs.results import open_record, read_table, results_table
 from inr_jax.settings import Refused
 from inr_jax.sweep.grid import MEASURED, TOGETHER
+from inr_jax.sweep.programs import release_programs
 from inr_jax.sweep.together import numbered, score_together
+
+# Files whose arrays are kept while groups that share them are read.
+KEPT_FILES = 8
 
 
 def seed_groups(table: pd.DataFrame) -> list[np.ndarray]:
@@ -28,41 +34,35 @@ def seed_groups(table: pd.DataFrame) -> list[np.ndarray]:
     return numbered(groups, np.flatnonzero(table["status"] == "ok"))
 
 
-def together_table(record: Record, members: Members, table: pd.DataFrame, metrics: str = "") -> pd.DataFrame:
-    """Return a row for each of `seed_groups`, scored by the mean of the predictions; the index is the first's row.
+def together_tables(
+    record: Record, members: Members, table: pd.DataFrame, metrics: str = ""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a row for each of `seed_groups`, scored by the mean of the predictions, and the members' table with that.
 
-    It has the columns of the members' table without the seed, and `members`, their number.
+    The rows have the columns of the members' table without the seed, and `members`, their number; the index is the
+    first member's row. The members' table gets a column for the PSNR of the mean that each takes part in, on held-out
+    pixels, or where there are none over all pixels; without a group it stays as it is.
     """
     names, finished, rows, shapes = metric_names(), record.members(), {}, {}
+    column, read = pd.Series(np.nan, table.index), lru_cache(maxsize=KEPT_FILES)(unpack)
     with contextlib.suppress(Refused):  # a custom metric that is gone
         names = metric_names(metrics)
     for group in seed_groups(table):
         some = [members.grid[row] for row in group]
         (data, design, hyper, *_), task = some[0], members.task(some[0].data)
         if (design, data) not in shapes:
+            release_programs()
             shapes[design, data] = member.shapes(design, hyper, task)
-        variables = record.read_variables([finished[members.keys[row]] for row in group], shapes[design, data])
+        variables = record.read_variables([finished[members.keys[row]] for row in group], shapes[design, data], read)
         scores = score_together(design, stack([each.hyper for each in some]), task, *variables, names)
         own = table.loc[group[0]].to_dict() | scores | {"seconds": table.loc[group, "seconds"].sum()}
         rows[int(group[0])] = own | {"rms_frequency": None, "members": len(group)}
+        column[group] = scores["psnr_all"] if np.isnan(scores["psnr_heldout"]) else scores["psnr_heldout"]
     columns = [*(name for name in table.columns if name != "seed"), "members"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
-def with_together(table: pd.DataFrame, together: pd.DataFrame) -> pd.DataFrame:
-    """Return the members' table with a column for the PSNR of the mean prediction that each takes part in.
-
-    On held-out pixels, or where there are none over all pixels; without a group of several seeds the table as it is.
-    """
-    if together.empty:
-        return table
-    scores = together["psnr_heldout"].fillna(together["psnr_all"])
-    column = pd.Series(np.nan, table.index)
-    for group in seed_groups(table):
-        column[group] = scores[group[0]]
     found = table.copy(deep=False)
-    found.insert(table.columns.get_loc(MEASURED[-1]) + 1, TOGETHER, column)
-    return found
+    if rows:
+        found.insert(table.columns.get_loc(MEASURED[-1]) + 1, TOGETHER, column)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns), found
 
 
 def read_members(record: Record, asked: int | str) -> list[Fitted]:
@@ -76,10 +76,11 @@ def read_members(record: Record, asked: int | str) -> list[Fitted]:
     if isinstance(asked, int):
         return [read_member(record, asked, members)]
     if asked == "best":
-        return [read_member(record, _best(record, read_table(open_record(record.directory, finished=True))), members)]
+        table = read_table(open_record(record.directory, finished=True))
+        return [read_member(record, _best(record, table, asked), members)]
     groups = seed_groups(results_table(record, members))
     row = asked.partition(":")[2]
-    first = int(row) if row else _best(record, _read_together(record))
+    first = int(row) if row else _best(record, _read_together(record), asked)
     found = next((group for group in groups if first in group), None)
     if found is None:
         raise Refused(f"--member={asked}: that row has no other seed that was fitted to its end; see together.csv")
@@ -93,10 +94,10 @@ def _read_together(record: Record) -> pd.DataFrame:
     return read_table(record, "together.csv", index_col="member")
 
 
-def _best(record: Record, table: pd.DataFrame) -> int:
+def _best(record: Record, table: pd.DataFrame, asked: str) -> int:
     """Return the index with the highest score of those that were fitted to their end."""
     rows = table[table["status"] == "ok"]
     score = "psnr_heldout" if rows["psnr_heldout"].notna().any() else "psnr_train"
     if rows[score].isna().all():
-        raise Refused(f"--member=best: no member was fitted to its end in {record.directory}")
+        raise Refused(f"--member={asked}: no member was fitted to its end in {record.directory}")
     return int(rows[score].idxmax())

@@ -92,10 +92,11 @@ class Fits:
     def together(self, task: Task, metrics: Sequence = ()) -> list[Together]:
         """Scores of the mean prediction of the members that differ in their seed alone, for each such setting.
 
-        `task` is what they were fitted to, `metrics` are custom ones. Members that diverged do not take part.
+        `task` is what they were fitted to, `metrics` are custom ones. Members that diverged or were pruned are left
+        out.
         """
-        found, names = [], metric_names(metrics)
-        for rows in numbered(settings_of(self.hypers), np.flatnonzero(self.diverged_at < 0)):
+        found, names, whole = [], metric_names(metrics), (self.diverged_at < 0) & (self.steps == self.design.steps)
+        for rows in numbered(settings_of(self.hypers), np.flatnonzero(whole)):
             hypers, params, data = jax.tree.map(operator.itemgetter(rows), (self.hypers, self.params, self.data))
             found.append(Together(rows, score_together(self.design, hypers, task, params, data, names)))
         return found

@@ -17,7 +17,7 @@ def sobol(ranges: Mapping[str, tuple], count: int, seed: int = 0) -> list[dict[s
     for any `count`, so more of them extend a run. Raises Refused for a range that is empty, or that has no logarithm.
     """
     for name, (low, high, *kind) in ranges.items():
-        if not low < high or kind not in ([], ["linear"]) or (not kind and low <= 0):
+        if not -math.inf < low < high < math.inf or kind not in ([], ["linear"]) or (not kind and low <= 0):
             expected = '(low, high) above 0, or (low, high, "linear"), with low < high'
             raise Refused(f"range {name}={(low, high, *kind)!r} cannot be sampled; expected {expected}")
     from scipy.stats import qmc  # half a second
@@ -32,6 +32,6 @@ def sobol(ranges: Mapping[str, tuple], count: int, seed: int = 0) -> list[dict[s
 
 
 def _within(low: float, high: float, kind: str = "log", *, part: float) -> float:
-    """The number at this part of the range, rounded."""
+    """The number at this part of the range, rounded and within it."""
     value = low + (high - low) * part if kind == "linear" else low * math.exp(part * math.log(high / low))
-    return float(f"{value:.{DIGITS}g}")
+    return min(max(float(f"{value:.{DIGITS}g}"), low), high)

@@ -131,3 +131,11 @@ def test_of_many_settings_a_label_whose_members_all_diverged_has_no_best():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["A", "B"]
     (marks,) = (line.get_xydata().tolist() for line in axes.get_lines() if line.get_label() == "held-out pixels")
     assert marks == [[25.0, 1.0]]
+
+
+def test_where_nothing_is_held_out_the_seeds_together_are_of_all_pixels():
+    table = members(
+        frequencies=[8, 16] * 2, seed=[0, 0, 1, 1], psnr_train=[20.0, 22.0, 21.0, 23.0], psnr_heldout=np.nan
+    )
+    table["together"] = [21.5, 23.5] * 2
+    assert "the seeds together, all pixels" in texts(plot_curves(table, "frequencies", NONE).axes[0])

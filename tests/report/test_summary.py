@@ -170,3 +170,12 @@ def test_a_further_metric_is_summarised_and_shown_with_its_unit_and_digits():
     assert summary.settings == ["scale"] and summary.table["lpips"].tolist() == [0.375, 0.875]
     assert "0.375 ± 0.125" in format_table(summary, None) and heading("lpips", metrics) == "LPIPS (nats)"
     assert find_best(members, metrics=metrics).best == find_best(members.drop(columns="lpips")).best
+
+
+def test_seeds_together_are_a_mean_over_every_image_or_none():
+    table = pd.DataFrame({"image": list("aabb") * 2, "seed": [0, 1] * 4, "scale": [1.0] * 4 + [2.0] * 4})
+    table = table.assign(split_seed=0, status="ok", psnr_train=30.0, psnr_heldout=[20.0, 20, 30, 30] * 2)
+    table["together"] = [np.nan, np.nan, 30.5, 30.5, 21.0, 21.0, 31.0, 31.0]
+    table.loc[0, "status"] = "diverged"
+    found = summarize(table).table["together"]
+    assert np.isnan(found[0]) and found[1] == 26.0

@@ -59,3 +59,20 @@ def test_the_best_place_of_a_number_is_drawn_for_both_kinds_of_pixels():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["B: learning_rate", "A: learning_rate"]
     marks = [line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() in ("o", "s")]
     np.testing.assert_allclose(marks, [5 / 7, 3 / 7] * 2, atol=1e-6)
+
+
+def test_of_thousands_of_settings_the_best_of_k_is_still_exact():
+    scores = np.arange(1.0, 4001.0)
+    # Of one draw the median is the middle; of two it is n / √2 to within rounding.
+    assert best_of(scores, 1, 0.5) == 2000 and abs(best_of(scores, 2, 0.5) - 4000 / 2**0.5) < 2
+    assert best_of(scores, 4000, 0.1) == 4000
+
+
+def test_a_network_whose_settings_all_diverged_has_no_best_place():
+    table = tried_table()
+    table.loc[table["label"] == "B", "status"] = "diverged"
+    tried = networks_tried(table)
+    (axes,) = plot_places(tried).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["A: learning_rate"]
+    titles = [axes.get_title() for axes in plot_risk(tried, "psnr_heldout", NONE).axes if axes.get_visible()]
+    assert titles == ["A", "B (8 of 8 lost)"]

@@ -28,7 +28,11 @@ def test_a_sampled_number_has_the_digits_that_a_table_shows():
     assert all(float(f"{value:.4g}") == value for point in sobol(RANGES, 50) for value in point.values())
 
 
-@pytest.mark.parametrize("bounds", [(0.0, 1.0), (2.0, 1.0), (1.0, 1.0), (1.0, 2.0, "log")])
+def test_rounding_leaves_no_range():
+    assert all(0.99999 <= point["beta"] <= 0.999999 for point in sobol({"beta": (0.99999, 0.999999)}, 20))
+
+
+@pytest.mark.parametrize("bounds", [(1.0, float("inf")), (0.0, 1.0), (2.0, 1.0), (1.0, 1.0), (1.0, 2.0, "log")])
 def test_a_range_that_cannot_be_sampled_is_refused_by_name(bounds):
     with pytest.raises(Refused, match="range scale="):
         sobol({"scale": bounds}, 4)

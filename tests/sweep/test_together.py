@@ -46,6 +46,12 @@ def test_a_member_that_diverged_and_a_setting_with_one_seed_take_no_part():
     assert inr.fit_many(DESIGN, inr.hypers(scale=[1.0, 2.0]), TASK).together(TASK) == []
 
 
+def test_members_that_halving_pruned_take_no_part():
+    fits = inr.fit_halving(DESIGN.replace(steps=32), inr.hypers(seed=[0, 1], scale=[1.0, 2.0, 4.0, 8.0]), TASK, 0.5)
+    (together,) = fits.together(TASK)
+    assert (fits.steps[together.rows] == 32).all() and (fits.steps < 32).sum() == 6
+
+
 def test_each_settings_mean_has_a_row_of_its_own_and_its_members_name_its_score(finished_run):
     table, together = (pd.read_csv(finished_run / name) for name in ("results.csv", "together.csv"))
     assert together["member"].tolist() == [0, 2, 4] and together["scale"].tolist() == [1, 4, 16]
