@@ -9,12 +9,13 @@ Command   python -m experiments.sweep --config=experiments/configs/networks.py:c
           for other photographs to choose on and to report on, and --shard=0/4 to --shard=3/4 for four commands.
           python -m experiments.sweep --config=experiments/configs/networks.py:kodak_check --config.image=PATH
           PATH is a photograph of 768x512 pixels, such as kodim05.png of Kodak's, which are not ours to distribute.
-Cost      On two CPU cores: cpu 33 minutes, with split=all about two and a half hours, quick a minute and a half;
+Cost      On two CPU cores: cpu 33 minutes, with split=all four hours, quick a minute and a half;
           kodak_check 95 minutes (1.2 PFLOP), kodak_quick 2, all beside other work. kodak, of 24 photographs, is 28
           PFLOP: 39 hours (estimated; use a GPU). gpu is larger still.
 Finding   On held-out pixels of Kodak's photographs at 128x128 eleven of fourteen tuned networks lie within 0.6 dB, from
           23.34 to 23.95 (real WIRE); with published settings they span 11.5 dB, with the median of 32 tries 6.6. All
-          eleven pass cubic interpolation (23.25), none linear (24.17) but as the mean of three seeds (24.32). At
+          eleven pass cubic interpolation (23.25), none linear (24.17) but as the mean of three seeds (24.32). Fitted to
+          all pixels, tuned networks span 6.3 dB: FUTON is best (35.23), 2.15 ± 1.26 above SIREN, and real WIRE last. At
           published settings and full size, on kodim05, eleven of twelve distances to SIREN are within 2 dB of the
           published means over 24 photographs; FUTON is best there, 4.1 dB above SIREN.
 """

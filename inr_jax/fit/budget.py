@@ -1,10 +1,11 @@
 """Budgets: the width or the rank with which a design has a given number of parameters."""
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from inr_jax.fit import networks
 from inr_jax.fit.design import SHAPES, Design, Hyper, assemble
@@ -27,20 +28,33 @@ def sized(design: Design, dims: int = 2, channels: int = 3) -> Design:
             f"solve_for={name!r} is not read by this design; {nearest(name, there) if there else 'nor another'}"
         )
 
+    @cache
     def count(value: int) -> int:
         return count_parameters(free.replace(**{name: value}), dims, channels)
 
     if (least := count(1)) > design.parameters:
         raise Refused(f"parameters={design.parameters} is out of range: with {name}=1 there are {least}")
-    low, high = 1, 2
+    low = _guess((least, count(2), count(3)), design.parameters)
+    high, stride = low + 1, 1
+    while count(low) > design.parameters:
+        low, high, stride = max(1, low - stride), low, 2 * stride
     while (more := count(high)) <= design.parameters:
         if more <= count(low):
             raise Refused(f"parameters={design.parameters} is out of range: they do not grow with {name} beyond {more}")
-        low, high = high, 2 * high
+        low, high, stride = high, high + stride, 2 * stride
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle) <= design.parameters else (low, middle)
     return free.replace(**{name: low})
+
+
+def _guess(counts: tuple[int, int, int], budget: int) -> int:
+    """The value whose count is the budget, if counts are quadratic in it, as most are: from those of 1, 2 and 3."""
+    square = (counts[2] - 2 * counts[1] + counts[0]) / 2
+    linear = counts[1] - counts[0] - 3 * square
+    constant = counts[0] - square - linear
+    roots = np.roots([square, linear, constant - budget])
+    return max([1, *(int(root.real) for root in roots)])
 
 
 @pinned()

@@ -256,7 +256,7 @@ def test_a_network_fits_a_small_photograph_at_its_defaults(name):
     assert max(fits.psnr_train) > 25 and fits.diverged_at[0] == -1
 
 
-FAST = ("finer", "wire", "staf")
+FAST = ("wire", "staf")
 
 
 @pytest.mark.parametrize(

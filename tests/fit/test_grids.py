@@ -189,7 +189,10 @@ def test_first_values_are_drawn_as_their_sources_draw_them():
     assert 0.49 < np.abs(drawn["hash"]["table"]).max() <= 0.5
 
 
-@pytest.mark.parametrize("encoding", ["futon", "tensorf", "hash", "grid", "planes"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["hash", *(pytest.param(name, marks=pytest.mark.slow) for name in ("futon", "tensorf", "grid", "planes"))],
+)
 def test_a_member_of_several_is_its_single_fit_learns_its_encoding_and_leaves_as_a_file(encoding, tmp_path):
     small = {"rank": 8, "cells": 6, "plane_cells": 4, "hash_levels": 3, "hash_entries": 6}
     design = Design(encoding=encoding, width=8, depth=1, steps=5, **small)

@@ -66,8 +66,15 @@ def test_where_no_spread_keeps_both_variances_it_is_that_of_siren():
     np.testing.assert_allclose(balanced_spread(bound("relu")), 1.0)
 
 
-@pytest.mark.parametrize("encoding", ["identity", "gaussian"])
-@pytest.mark.parametrize("network", ["siren", "relu", "gauss", "finer", "wire", "wire-real", "quadratic"])
+@pytest.mark.parametrize(
+    ("network", "encoding"),
+    [
+        *((name, "identity") for name in ("siren", "relu", "gauss", "finer", "wire-real", "quadratic")),
+        ("siren", "gaussian"),
+        *(pytest.param(name, "gaussian", marks=pytest.mark.slow) for name in ("relu", "gauss", "finer", "wire-real")),
+        *(pytest.param("wire", encoding, marks=pytest.mark.slow) for encoding in ("identity", "gaussian")),
+    ],
+)
 def test_all_layers_of_a_network_begin_with_the_same_variance_behind_any_encoding(network, encoding):
     design = Design(network=network, encoding=encoding, init="variance", domain="signed", width=512, depth=4)
     numbers = {"s": 6.0} if network in ("wire", "wire-real") else {}
@@ -116,7 +123,7 @@ def test_scaled_weights_are_a_factor_times_the_plain_ones_but_for_the_last_layer
     jax.tree.map(np.testing.assert_array_equal, one, plain)
 
 
-@pytest.mark.parametrize("network", ["siren", "wire"])
+@pytest.mark.parametrize("network", ["siren", pytest.param("wire", marks=pytest.mark.slow)])
 def test_factorized_weights_are_the_same_function_at_the_start_with_a_number_more_for_each_unit(network):
     design = Design(network=network, encoding="identity", width=8, depth=2, steps=0)
     other = design.replace(weights="factorized")
