@@ -205,6 +205,33 @@ def test_lines_are_means_over_seeds_against_the_seconds_of_their_steps():
     np.testing.assert_allclose(held[0].psnr, 9 + 2 * np.arange(11))
 
 
+def lengths():
+    """Fits of 10, 20 and 40 steps by two ways, of which the second takes half a second a step and is 3 dB higher."""
+    parts = [table(steps=steps, images=("a",)).assign(psnr_all=steps) for steps in (10, 20, 40)]
+    every = pd.concat(parts, ignore_index=True)
+    return every.assign(psnr_all=every["psnr_all"] + 3.0 * (every["label"] == "fast"))
+
+
+def test_at_the_ends_of_fits_the_shortest_that_reaches_the_target_counts():
+    found = {each.way: each for each in races.ends(lengths())}
+    assert list(found) == ["slow", "fast"]
+    assert [races.seconds_to(found["slow"], target) for target in (5, 10, 10.1, 20, 39)] == [10, 10, 20, 20, 40]
+    assert [races.seconds_to(found["fast"], target) for target in (13, 22, 43)] == [5, 10, 20]
+    assert np.isnan(races.seconds_to(found["slow"], 41))
+    assert "all pixels" in races.chart([*found.values()], "all").axes[0].get_ylabel()
+
+
+def test_at_the_ends_of_fits_a_length_of_which_a_seed_diverged_does_not_count():
+    some = lengths()
+    some.loc[(some["label"] == "slow") & (some["steps"] == 20) & (some["seed"] == 1), "status"] = "diverged"
+    slow, _ = races.ends(some)
+    assert races.seconds_to(slow, 15) == 40
+    with pytest.raises(Refused, match="no scores of all pixels"):
+        races.ends(some.assign(status="failed"))
+    with pytest.raises(Refused, match="no scores of all pixels"):
+        races.ends(some.drop(columns="psnr_all"))
+
+
 def test_ways_of_other_lengths_are_looked_at_where_they_were():
     seen = curves(8)
     seen["history_train"][4:, 6:] = np.nan

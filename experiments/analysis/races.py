@@ -16,7 +16,7 @@ from inr_jax.fit.design import Fit, member_of
 from inr_jax.fit.task import Task
 from inr_jax.report import style
 from inr_jax.report.summary import half_width, summarize
-from inr_jax.report.text import label_columns, pixel_set, row_label
+from inr_jax.report.text import label_columns, row_label
 from inr_jax.runs.members import Members
 from inr_jax.settings import Refused, catalogue, nearest
 from inr_jax.sweep.chunks import padded
@@ -38,6 +38,8 @@ PARTS = (0.05, 0.25, 1.0)
 # Repetitions of timing, each way in turn.
 ROUNDS = 9
 MOST_LINES = 14
+# What a PSNR is of, and what that is called.
+PIXELS = {"train": "training", "heldout": "held-out", "all": "all"}
 
 
 class Line(NamedTuple):
@@ -152,6 +154,28 @@ def lines(table: pd.DataFrame, curves: xr.Dataset, on: str = "train", seconds: p
     return result
 
 
+def ends(table: pd.DataFrame, seconds: pd.Series | None = None) -> list[Line]:
+    """PSNR over all pixels at the end of fits, against their seconds: stairs over the lengths of each way's fits.
+
+    Under a schedule that ends with the fit, a shorter one is ahead of the same seconds of a longer one.
+    `seconds` are those of each member's step, by default `step_seconds`.
+    Raises Refused where no fit has such a score.
+    """
+    seconds = step_seconds(table) if seconds is None else seconds
+    # A length of which a seed did not reach the end has none here.
+    score = table["psnr_all"].where(table["status"] == "ok") if "psnr_all" in table else pd.Series(np.nan, table.index)
+    result = []
+    for (way, image), rows in table.groupby([ways_of(table.assign(steps=0)), "image"], sort=False).groups.items():
+        steps = table["steps"][rows]
+        psnr = score[rows].groupby(steps).apply(lambda seeds: seeds.mean(skipna=False)).dropna()
+        took = seconds[rows].groupby(steps).median()[psnr.index] * psnr.index
+        if len(psnr):
+            result.append(Line(way, image, np.repeat(took.to_numpy(), 2)[1:], np.repeat(psnr.to_numpy(), 2)[:-1]))
+    if not result:
+        raise Refused("this run has no scores of all pixels at the end of a fit")
+    return result
+
+
 def seconds_to(line: Line, target: float) -> float:
     """Seconds until the curve first reaches the target, linear between its points; NaN where it never does."""
     above = np.flatnonzero(line.psnr >= target)
@@ -248,6 +272,6 @@ def chart(curves: Sequence[Line], on: str = "train") -> Figure:
         axes.plot(seconds[1:], psnr[1:], dashes, markevery=4, label=way, **style.marked_line(number, 4))
     style.log_axis(axes)
     axes.set_xlabel("seconds")
-    axes.set_ylabel(f"PSNR on {pixel_set(f'psnr_{on}')} pixels (dB)")
+    axes.set_ylabel(f"PSNR on {PIXELS[on]} pixels (dB)")
     style.legend_above(figure, axes)
     return figure
