@@ -90,7 +90,10 @@ def read_members(record: Record, asked: int | str) -> list[Fitted]:
 def _read_together(record: Record) -> pd.DataFrame:
     """Return together.csv by the rows of the first members. Raises Refused where there is none."""
     if not (record.directory / "together.csv").is_file():
-        raise Refused(f"--member=mean: no setting was fitted with several seeds to its end in {record.directory}")
+        raise Refused(
+            f"--member=mean: no together.csv in {record.directory}: no setting was fitted with several seeds to its "
+            "end, or an earlier version wrote the results (python -m experiments.report writes them again)"
+        )
     return read_table(record, "together.csv", index_col="member")
 
 

@@ -85,7 +85,12 @@ class Fits:
         return Network(self.design, member_of(self.hypers, row), params, data, len(grid), channels)
 
     def predict(self, row: SupportsIndex | Sequence[int], grid: tuple[int, ...]) -> Float[np.ndarray, "*grid c"]:
-        """The image of the member of this row, or the mean of those of several, on a grid of any size, unclipped."""
+        """The image of the member of this row, or the mean of those of several, on a grid of any size, unclipped.
+
+        Raises Refused for no row, or a grid of other dimensions.
+        """
+        if np.size(row) == 0:
+            raise Refused(f"predict({row!r}, ...) names no member; rows are from 0 to {len(self.psnr_train) - 1}")
         images = [self.network(each).predict(grid) for each in np.ravel(np.asarray(row)).tolist()]
         return images[0] if len(images) == 1 else np.mean(images, axis=0)
 

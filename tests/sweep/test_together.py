@@ -11,6 +11,7 @@ from experiments import render, report, sweep
 from inr_jax.cli.arguments import exit_status
 from inr_jax.runs.members import read_member
 from inr_jax.runs.record import Record
+from inr_jax.settings import Refused
 from tests.commands import FINISHED_RUN
 
 IMAGE = np.random.default_rng(0).random((12, 10, 3)).astype(np.float32)
@@ -44,6 +45,12 @@ def test_a_member_that_diverged_and_a_setting_with_one_seed_take_no_part():
     assert fits.diverged_at[2] >= 0
     assert [each.rows.tolist() for each in fits.together(TASK)] == [[0, 1]]
     assert inr.fit_many(DESIGN, inr.hypers(scale=[1.0, 2.0]), TASK).together(TASK) == []
+
+
+def test_the_mean_of_no_members_is_refused():
+    fits = inr.fit_many(DESIGN.replace(steps=1), inr.hypers(seed=[0, 1]), TASK)
+    with pytest.raises(Refused, match=r"predict\(\[\], \.\.\.\) names no member; rows are from 0 to 1"):
+        fits.predict([], TASK.grid)
 
 
 def test_members_that_halving_pruned_take_no_part():
