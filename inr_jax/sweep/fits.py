@@ -89,9 +89,10 @@ class Fits:
 
         Raises Refused for no row, or a grid of other dimensions.
         """
-        if np.size(row) == 0:
+        rows = np.ravel(np.asarray(row)).tolist()
+        if not rows:
             raise Refused(f"predict({row!r}, ...) names no member; rows are from 0 to {len(self.psnr_train) - 1}")
-        images = [self.network(each).predict(grid) for each in np.ravel(np.asarray(row)).tolist()]
+        images = [self.network(each).predict(grid) for each in rows]
         return images[0] if len(images) == 1 else np.mean(images, axis=0)
 
     def together(self, task: Task, metrics: Sequence = ()) -> list[Together]:
