@@ -3,8 +3,8 @@
 Question  How many seconds does a fit take to 31.96 dB over the whole of a 512x512 photograph of which every second row
           is trained on? That is what the exercise that this project began with printed after 30,720 steps.
 Command   python -m experiments.sweep --config=experiments/configs/seconds.py:cpu --config.second.image=PATH
-          python -m experiments.analysis.race RUN --on=all --psnr=31.96 --reference='Instant NGP', where RUN is the folder
-          that the sweep prints.
+          python -m experiments.analysis.race RUN --on=all --psnr=31.96 --reference='Instant NGP', where RUN is the
+          folder that the sweep prints.
           The exercise's photograph is not ours to distribute; without a path it is the coffee cup of scikit-image.
 Cost      On two CPU cores: cpu 16 minutes beside other work, quick one.
 Finding   A hash grid: after 400 steps, 3 seconds of fitting beside other work, on the exercise's photograph, where the
