@@ -19,10 +19,13 @@ from experiments.analysis import races
 from inr_jax.cli.arguments import Command, run
 from inr_jax.report.style import png
 from inr_jax.report.summary import MIN_FOR_INTERVAL
+from inr_jax.report.text import pixel_set
 from inr_jax.runs import stores
 from inr_jax.runs.members import restore_members
 from inr_jax.runs.results import open_record, results_curves, results_table
 from inr_jax.settings import Refused, nearest
+
+PIXELS = ("train", "heldout", "all")
 
 
 def command() -> Command:
@@ -30,7 +33,7 @@ def command() -> Command:
     command = Command("experiments.analysis.race", __doc__)
     command.add_argument("run", metavar="RUN", help="folder of a finished run")
     command.add_argument("--psnr", metavar="DB,DB", type=_targets, default=[], help="targets")
-    command.add_argument("--on", metavar="|".join(races.PIXELS), default="train", help="pixels that the PSNR is of")
+    command.add_argument("--on", metavar="|".join(PIXELS), default="train", help="pixels that the PSNR is of")
     command.add_argument("--reference", metavar="WAY", help="the first way if none")
     command.add_argument("--retimed", action="store_true", help="time some steps of each way again")
     command.add_argument("--out", metavar="DIR", help="folder to write to; RUN if none")
@@ -41,8 +44,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
     on = request.on
-    if on not in races.PIXELS:
-        raise Refused(f"--on={on} is not known; {nearest(on, races.PIXELS)}")
+    if on not in PIXELS:
+        raise Refused(f"--on={on} is not known; {nearest(on, PIXELS)}")
     record = open_record(request.run, finished=True)
     members = restore_members(record)
     table = results_table(record, members)
@@ -82,7 +85,7 @@ def _text(summed: pd.DataFrame, lines: Sequence[races.Line], reference: str, on:
     kind = "95 % interval" if images >= MIN_FOR_INTERVAL else "half the range"
     spread = f", ×/÷ {kind} over {images} images" if images > 1 else ""
     return (
-        f"times to a PSNR on {races.PIXELS[on]} pixels, as multiples of those of {reference!r}\n"
+        f"times to a PSNR on {pixel_set(f'psnr_{on}')} pixels, as multiples of those of {reference!r}\n"
         f"{races.format_summary(summed, lines)}\n"
         f"(geometric means{spread}, and seconds; 'on 1 of 2': not reached on all images where the reference is)"
     )

@@ -16,7 +16,7 @@ from inr_jax.fit.design import Fit, member_of
 from inr_jax.fit.task import Task
 from inr_jax.report import style
 from inr_jax.report.summary import half_width, summarize
-from inr_jax.report.text import label_columns, row_label
+from inr_jax.report.text import label_columns, pixel_set, row_label
 from inr_jax.runs.members import Members
 from inr_jax.settings import Refused, catalogue, nearest
 from inr_jax.sweep.chunks import padded
@@ -38,8 +38,6 @@ PARTS = (0.05, 0.25, 1.0)
 # Repetitions of timing, each way in turn.
 ROUNDS = 9
 MOST_LINES = 14
-# What a PSNR is of, and what that is called.
-PIXELS = {"train": "training", "heldout": "held-out", "all": "all"}
 
 
 class Line(NamedTuple):
@@ -269,9 +267,11 @@ def chart(curves: Sequence[Line], on: str = "train") -> Figure:
         seconds = np.median([line.seconds for line in mine], axis=0)
         psnr = np.median([line.psnr for line in mine], axis=0)
         dashes = "-" if number < len(style.COLORS) else "--"
-        axes.plot(seconds[1:], psnr[1:], dashes, markevery=4, label=way, **style.marked_line(number, 4))
+        later = seconds > 0  # on a logarithmic axis
+        marks = 2 if on == "all" else 4  # at the corners of the stairs that are ends of fits
+        axes.plot(seconds[later], psnr[later], dashes, markevery=marks, label=way, **style.marked_line(number, 4))
     style.log_axis(axes)
     axes.set_xlabel("seconds")
-    axes.set_ylabel(f"PSNR on {PIXELS[on]} pixels (dB)")
+    axes.set_ylabel(f"PSNR on {pixel_set(f'psnr_{on}')} pixels (dB)")
     style.legend_above(figure, axes)
     return figure

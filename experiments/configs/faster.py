@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from inr_jax.cli.config import base
+from inr_jax.sweep.sampling import ranked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,11 +85,10 @@ def cases(add: Callable, variant: str) -> None:
 
 def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
     """Add every way on the other images, at its best mean learning rate on the first, ignoring diverged fits."""
-    scores = results["psnr_train"].where(results["status"] == "ok", -float("inf"))
-    means = scores.groupby([results["label"], results["learning_rate"]]).mean()
     for name in WAYS:
-        if f"tuning: {name}" in means:
-            add(label=name, learning_rate=float(means[f"tuning: {name}"].idxmax()), **settings(name, variant))
+        tried = results[results["label"] == f"tuning: {name}"]
+        for best in ranked(tried, ["learning_rate"], "psnr_train")[:1]:
+            add(label=name, **best, **settings(name, variant))
 
 
 def settings(name: str, variant: str) -> dict[str, Any]:

@@ -18,11 +18,10 @@ Finding   Than cubic, yes; than others, on most photographs by little. On the as
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from inr_jax.cli.config import base
-from inr_jax.sweep.sampling import sobol
+from inr_jax.sweep.sampling import ranked, sobol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,8 +92,7 @@ def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
     """Add, for other photographs, the member of each network with the highest mean on the first."""
     if variant == "curve":
         return
-    good = results.assign(score=results["psnr_heldout"].where(results["status"] == "ok", -np.inf))
     for label, (settings, ranges) in NETWORKS.items():
-        names = [*ranges, *NOISE]
-        best = good[good["label"] == f"search: {label}"].groupby(names)["score"].mean().idxmax()
-        add(label=label, **settings, **dict(zip(names, map(float, best), strict=True)))
+        tried = results[results["label"] == f"search: {label}"]
+        for best in ranked(tried, [*ranges, *NOISE], "psnr_heldout")[:1]:
+            add(label=label, **settings, **best)

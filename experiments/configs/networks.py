@@ -24,11 +24,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from inr_jax.cli.config import base
-from inr_jax.sweep.sampling import sobol
+from inr_jax.sweep.sampling import ranked, sobol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -219,18 +218,15 @@ def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
     if variant not in BUDGETS:
         return
     score = "psnr_heldout" if results["psnr_heldout"].notna().any() else "psnr_train"
-    # A member that diverges on an image is worse than any that does not.
-    results = results.assign(score=results[score].where(results["status"] == "ok", -np.inf))
     for label, row in TABLE.items():
         published = {"learning_rate": row.rate, **shaped(row, variant)}
         add(label=f"{label}: published", **published)
         tried = results[results["label"] == label].dropna(axis=1, how="all")
         numbers = [name for name in tried if name in {"learning_rate", *row.space, *row.settings} | {"omega_0"}]
         numbers = [name for name in numbers if tried[name].nunique() > 1]
-        ranked = tried.groupby(numbers)["score"].mean().sort_values(ascending=False)
-        for name, place in (("tuned", 0), ("median", len(ranked) // 2)):
-            values = ranked.index[place] if len(numbers) > 1 else [ranked.index[place]]
-            add(label=f"{label}: {name}", **published | dict(zip(numbers, map(float, values), strict=True)))
+        settings = ranked(tried, numbers, score)
+        for name, place in (("tuned", 0), ("median", len(settings) // 2)):
+            add(label=f"{label}: {name}", **published | settings[place])
 
 
 def shaped(row: Row, variant: str) -> dict[str, Any]:

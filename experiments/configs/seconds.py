@@ -16,11 +16,10 @@ Finding   A hash grid: after 400 steps, 3 seconds of fitting beside other work, 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from inr_jax.cli.config import base
-from inr_jax.sweep.sampling import sobol
+from inr_jax.sweep.sampling import ranked, sobol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,12 +85,8 @@ def cases(add: Callable, variant: str) -> None:
 
 def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
     """Add, on the other photograph, fits of every length with each network's best mean over the whole of the first."""
-    good = results.assign(score=results["psnr_all"].where(results["status"] == "ok", -np.inf))
     for label, (settings, ranges) in NETWORKS.items():
-        tried = good[good["label"] == f"search: {label}"]
-        if tried.empty:
-            continue
-        best = tried.groupby([*ranges])["score"].mean().idxmax()
-        numbers = dict(zip(ranges, map(float, np.atleast_1d(best)), strict=True))
-        for steps in LENGTHS[variant]:
-            add(label=label, steps=steps, **settings, **numbers)
+        tried = results[results["label"] == f"search: {label}"]
+        for best in ranked(tried, ranges, "psnr_all")[:1]:
+            for steps in LENGTHS[variant]:
+                add(label=label, steps=steps, **settings, **best)

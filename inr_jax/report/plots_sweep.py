@@ -53,8 +53,8 @@ def plot_curves(
             _plot_band(axes, members, axis, score, number, f"{name} {pixel_set(score)} pixels".strip())
         if TOGETHER in members and members[TOGETHER].notna().any():
             means = members.groupby(axis)[TOGETHER].mean().dropna()
-            pixels = "held-out" if members["psnr_heldout"].notna().any() else "all"
-            label = f"{name} the seeds together, {pixels} pixels".strip()
+            score = "psnr_heldout" if members["psnr_heldout"].notna().any() else "psnr_all"
+            label = f"{name} the seeds together, {pixel_set(score)} pixels".strip()
             axes.plot(means.index, means, color=style.color(number), lw=1, linestyle=(0, (4, 1, 1, 1)), label=label)
         if prediction is not None:
             rows = prediction.loc[prediction.index.intersection(members.index)]
@@ -187,11 +187,11 @@ def plot_settings(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
 
 def draw_baselines(axes: Axes, baselines: pd.DataFrame, vertical: bool = False, labelled: bool = True) -> None:
     """Draw the PSNR of the interpolations, means over images, as grey lines: on held-out pixels, vertical on all."""
-    score, pixels = ("psnr_all", "all") if vertical else ("psnr_heldout", "held-out")
+    score = "psnr_all" if vertical else "psnr_heldout"
     for method, value in baseline_means(baselines)[score].items():
         draw = axes.axvline if vertical else axes.axhline
         word = "" if method == "smoothing spline" else " interpolation"
-        label = f"{method}{word}, {pixels} pixels" if labelled else None
+        label = f"{method}{word}, {pixel_set(score)} pixels" if labelled else None
         draw(value, color=style.GREY, linewidth=1, linestyle=style.DASHES.get(str(method), "-"), label=label)
 
 

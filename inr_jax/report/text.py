@@ -144,7 +144,7 @@ def row_label(row: pd.Series, names: Sequence[str]) -> str:
 
 def pixel_set(score: str) -> str:
     """Return the pixels that a criterion is about, as an adjective."""
-    return "held-out" if score == "psnr_heldout" else "training"
+    return {"psnr_heldout": "held-out", "psnr_all": "all"}.get(score, "training")
 
 
 def heading(name: str, metrics: Mapping[str, Metric] = METRICS) -> str:

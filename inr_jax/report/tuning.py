@@ -51,8 +51,8 @@ def networks_tried(table: pd.DataFrame) -> list[Tried]:
         if varying and len(rows) >= LEAST:
             scores = rows[criterion(table)].where((rows[list(EXCLUDED)] == 0).all(axis=1)).fillna(-np.inf)
             found.append(Tried(name, rows, varying, scores.to_numpy(float)))
-    highest = sorted(found, key=lambda each: -each.scores.max())[:MOST_NETWORKS]
-    return [each for each in found if any(each is other for other in highest)] if len(found) > 1 else []
+    highest = sorted(range(len(found)), key=lambda place: -found[place].scores.max())[:MOST_NETWORKS]
+    return [found[place] for place in sorted(highest)] if len(found) > 1 else []
 
 
 def best_of(scores: Float[np.ndarray, " n"], k: int, part: float) -> float:
@@ -60,7 +60,11 @@ def best_of(scores: Float[np.ndarray, " n"], k: int, part: float) -> float:
 
     The best of k is at most the i-th smallest score with probability C(i, k) / C(n, k).
     """
-    ways = lambda count: gammaln(count + 1) - gammaln(count - k + 1)  # noqa: E731  of drawing k in order, its logarithm
+
+    def ways(count: Any) -> Any:
+        """Of drawing k of so many in order, the logarithm."""
+        return gammaln(count + 1) - gammaln(count - k + 1)
+
     places = np.arange(k, len(scores) + 1)
     below = np.exp(ways(places) - ways(len(scores)))
     return float(np.sort(scores)[k - 1 + np.searchsorted(below, part - 1e-9)])

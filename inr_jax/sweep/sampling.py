@@ -1,10 +1,14 @@
-"""Settings sampled from ranges: as many members for two numbers as for five."""
+"""Settings sampled from ranges, as many members for two numbers as for five, and which of them was best."""
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from inr_jax.settings import Refused
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Digits of a sampled number: what a table shows is what was fitted.
 DIGITS = 4
@@ -29,6 +33,16 @@ def sobol(ranges: Mapping[str, tuple], count: int, seed: int = 0) -> list[dict[s
         {name: _within(*bounds, part=part) for (name, bounds), part in zip(ranges.items(), point, strict=True)}
         for point in drawn.tolist()
     ]
+
+
+def ranked(results: "pd.DataFrame", names: Iterable[str], score: str) -> list[dict[str, float]]:
+    """Return the settings of these names that were tried, from the highest mean of a score over their members down.
+
+    A member that has not reached its end is worse than any that has. Of no members there are none.
+    """
+    scores = results[score].where(results["status"] == "ok", -math.inf)
+    means = scores.groupby([results[name] for name in names]).mean().sort_values(ascending=False, kind="stable")
+    return [{name: float(value) for name, value in row.items()} for row in means.index.to_frame().to_dict("records")]
 
 
 def _within(low: float, high: float, kind: str = "log", *, part: float) -> float:

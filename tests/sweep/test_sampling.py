@@ -1,11 +1,12 @@
 """Sampled settings: within their ranges, spread evenly, the same for any number of them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import kstest
 
 from inr_jax.settings import Refused
-from inr_jax.sweep.sampling import sobol
+from inr_jax.sweep.sampling import ranked, sobol
 
 RANGES = {"learning_rate": (1e-4, 1e-1), "scale": (1.0, 9.0, "linear")}
 
@@ -36,3 +37,10 @@ def test_rounding_leaves_no_range():
 def test_a_range_that_cannot_be_sampled_is_refused_by_name(bounds):
     with pytest.raises(Refused, match="range scale="):
         sobol({"scale": bounds}, 4)
+
+
+def test_settings_are_ranked_by_their_means_and_one_that_diverged_once_is_last():
+    table = pd.DataFrame({"rate": [1.0, 1.0, 2.0, 2.0, 3.0, 3.0], "omega": 5, "psnr": [20.0, 22, 30, 50, 23, 24]})
+    table["status"] = ["ok", "ok", "ok", "diverged", "ok", "ok"]
+    assert ranked(table, ["rate", "omega"], "psnr") == [{"rate": rate, "omega": 5.0} for rate in (3.0, 1.0, 2.0)]
+    assert ranked(table, ["rate"], "psnr")[0] == {"rate": 3.0} and ranked(table[:0], ["rate"], "psnr") == []
