@@ -219,14 +219,13 @@ def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
         return
     score = "psnr_heldout" if results["psnr_heldout"].notna().any() else "psnr_train"
     for label, row in TABLE.items():
+        numbers = ["learning_rate", *("omega_0" if name == "omega_by_s" else name for name in row.space)]
+        tried = ranked(results[results["label"] == label], numbers, score)
         published = {"learning_rate": row.rate, **shaped(row, variant)}
         add(label=f"{label}: published", **published)
-        tried = results[results["label"] == label].dropna(axis=1, how="all")
-        numbers = [name for name in tried if name in {"learning_rate", *row.space, *row.settings} | {"omega_0"}]
-        numbers = [name for name in numbers if tried[name].nunique() > 1]
-        settings = ranked(tried, numbers, score)
-        for name, place in (("tuned", 0), ("median", len(settings) // 2)):
-            add(label=f"{label}: {name}", **published | settings[place])
+        if tried:
+            add(label=f"{label}: tuned", **published | tried[0])
+            add(label=f"{label}: median", **published | tried[len(tried) // 2])
 
 
 def shaped(row: Row, variant: str) -> dict[str, Any]:

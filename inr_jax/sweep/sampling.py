@@ -40,6 +40,8 @@ def ranked(results: "pd.DataFrame", names: Iterable[str], score: str) -> list[di
 
     A member that has not reached its end is worse than any that has. Of no members there are none.
     """
+    if results.empty:  # then the columns may be missing, too
+        return []
     scores = results[score].where(results["status"] == "ok", -math.inf)
     means = scores.groupby([results[name] for name in names]).mean().sort_values(ascending=False, kind="stable")
     return [{name: float(value) for name, value in row.items()} for row in means.index.to_frame().to_dict("records")]

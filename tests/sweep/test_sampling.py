@@ -43,4 +43,4 @@ def test_settings_are_ranked_by_their_means_and_one_that_diverged_once_is_last()
     table = pd.DataFrame({"rate": [1.0, 1.0, 2.0, 2.0, 3.0, 3.0], "omega": 5, "psnr": [20.0, 22, 30, 50, 23, 24]})
     table["status"] = ["ok", "ok", "ok", "diverged", "ok", "ok"]
     assert ranked(table, ["rate", "omega"], "psnr") == [{"rate": rate, "omega": 5.0} for rate in (3.0, 1.0, 2.0)]
-    assert ranked(table, ["rate"], "psnr")[0] == {"rate": 3.0} and ranked(table[:0], ["rate"], "psnr") == []
+    assert ranked(table, ["rate"], "psnr")[0] == {"rate": 3.0} and ranked(table[:0], ["rate", "scale"], "psnr") == []
