@@ -3,7 +3,9 @@
 ROW is the member's row in results.csv, from 0; `best` is the member with the highest score. `mean:ROW` is the mean of
 the members that differ from that one in their seed alone, `mean` that with the highest score. FILE.png has 8 bits,
 clipped; FILE.npy and FILE.tif are float32, (h, w, c), unclipped. With --values=original they have the values and the
-type of the image that was fitted. Of a signal the size is its number of samples, and the file an .npy, (n, c).
+type of the image that was fitted. Of a signal the size is its number of samples, and the file an .npy, (n, c), or a
+.wav with the values, the type and the duration of the sound that was fitted. Of a volume the size is WxHxT, and the
+file an .npy, a .tif of pages, or a .gif.
 """
 
 import argparse
@@ -17,7 +19,9 @@ import numpy as np
 from inr_jax.cli.arguments import Command, console, run
 from inr_jax.settings import Refused, nearest
 
-KINDS = (".png", ".npy", ".tif", ".tiff")
+# Endings by the dimensions of what is written.
+KINDS = {1: (".npy", ".wav"), 2: (".png", ".npy", ".tif", ".tiff"), 3: (".npy", ".tif", ".tiff", ".gif")}
+ENDINGS = tuple(dict.fromkeys(kind for kinds in KINDS.values() for kind in kinds))
 VALUES = ("unit", "original")
 
 
@@ -28,8 +32,10 @@ def command() -> Command:
     command.add_argument(
         "--member", metavar="ROW", required=True, type=_row, help="row in results.csv, best, mean, or mean:ROW"
     )
-    command.add_argument("--size", metavar="WxH", default=(), type=_grid, help="in pixels; by default the image's own")
-    command.add_argument("--out", metavar="FILE", required=True, type=Path, help="FILE.png, .npy or .tif")
+    command.add_argument(
+        "--size", metavar="WxH", default=(), type=_grid, help="in pixels (N, WxHxT); by default its own"
+    )
+    command.add_argument("--out", metavar="FILE", required=True, type=Path, help=f"FILE{', '.join(ENDINGS)}")
     command.add_argument("--values", metavar="|".join(VALUES), default="unit", help="black 0 and white 1, or as fitted")
     return command
 
@@ -43,23 +49,34 @@ def main(argv: Sequence[str]) -> int:
     from inr_jax.runs.together import read_members
 
     record, out, kind = open_record(request.run), request.out, request.out.suffix
-    if kind not in KINDS:
-        raise Refused(f"--out={out} has no known ending; allowed: {', '.join(KINDS)}")
+    if kind not in ENDINGS:
+        raise Refused(f"--out={out} has no known ending; allowed: {', '.join(ENDINGS)}")
     if request.values not in VALUES:
         raise Refused(f"--values={request.values} is not known; {nearest(request.values, VALUES)}")
-    if kind == ".png" and request.values == "original":
+    if kind in (".png", ".gif") and request.values == "original":
         raise Refused(f"--values=original does not fit --out={out}; allowed: .npy, .tif")
     several = read_members(record, request.member)
     image = np.mean([fitted.render(request.size) for fitted in several], axis=0)
     levels = several[0].picture.levels
-    if kind != ".npy" and image.ndim != 3:
-        raise Refused(f"--out={out}: this member is of a signal, which is no picture; allowed: .npy")
-    if kind == ".png" and image.shape[-1] not in (1, 3):
-        raise Refused(f"--out={out}: a PNG has 1 channel or 3, this member has {image.shape[-1]}; allowed: .npy, .tif")
-    original = request.values == "original"
+    allowed = KINDS[image.ndim - 1]
+    if kind not in allowed:
+        what = {1: "a signal", 2: "an image", 3: "a volume"}[image.ndim - 1]
+        raise Refused(f"--out={out}: this member is of {what}; allowed: {', '.join(allowed)}")
+    if kind == ".wav" and not levels.rate:
+        raise Refused(f"--out={out}: this member's signal was no sound with a rate; allowed: .npy")
+    if kind in (".png", ".gif") and image.shape[-1] not in (1, 3):
+        raise Refused(
+            f"--out={out}: a {kind[1:].upper()} has 1 channel or 3, this member has {image.shape[-1]}; allowed: .npy, "
+            ".tif"
+        )
+    original = request.values == "original" or kind == ".wav"
     values = levels.restore(image) if original else image
     if kind == ".npy":
         stores.write(out, _npy(values))
+    elif kind == ".wav":
+        stores.write(out, images.to_wav(values, round(levels.rate * len(values) / several[0].task.grid[0])))
+    elif kind == ".gif":
+        stores.write(out, images.to_gif(image))
     else:
         inverted = original and levels.black > levels.white
         stores.write(out, images.to_png(values) if kind == ".png" else images.to_tiff(values, inverted))

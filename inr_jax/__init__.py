@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from inr_jax._version import __version__
 
 if TYPE_CHECKING:
-    from inr_jax import settings
+    from inr_jax import settings, tasks
     from inr_jax.data import images
     from inr_jax.data.problem import Data
     from inr_jax.fit import metrics
-    from inr_jax.fit import task as tasks
     from inr_jax.fit.budget import count_parameters, sized
     from inr_jax.fit.design import Design, Hyper, hypers
     from inr_jax.fit.task import Task
@@ -35,7 +34,7 @@ MODULES = {
     "settings": "settings",
     "images": "data.images",
     "metrics": "fit.metrics",
-    "tasks": "fit.task",
+    "tasks": "tasks",
     "exports": "runs.export",
     "trials": "sweep.optuna",
 }

@@ -34,6 +34,7 @@ class about(NamedTuple):  # noqa: N801  reads as a word inside Annotated
     """What a setting means, for `Annotated`: meaning, unit, range, choices, and on which other settings it depends.
 
     `choices` are a `Registry` of functions or plain texts. Where `when(settings)` is false, the setting is not read.
+    `file`: the text names a file of this kind, and the function receives its array.
     """
 
     meaning: str
@@ -43,6 +44,7 @@ class about(NamedTuple):  # noqa: N801  reads as a word inside Annotated
     high: float | None = None
     choices: Iterable[str] = ()
     when: Callable[[Mapping[str, Any]], bool] | None = None
+    file: str = ""
 
 
 class Setting(NamedTuple):
@@ -71,6 +73,8 @@ class Setting(NamedTuple):
         """
         plain = value.item() if isinstance(value, np.generic) else value
         if self.registry is not None and (callable(plain) or isinstance(plain, tuple)):
+            return plain
+        if self.about.file and isinstance(plain, np.ndarray):
             return plain
         plain = self._typed(plain)
         self._check(plain)
@@ -256,7 +260,11 @@ def settle(entry: Any, given: Mapping[str, Any]) -> tuple[dict[str, Setting], di
         values = {name: setting.convert(given.get(name, setting.default)) for name, setting in reads.items()}
         reads = {name: s for name, s in reads.items() if s.about.when is None or s.about.when(values)}
         values = {name: values[name] for name in reads}
-        unsettled = {n: automatic[n] for n, value in values.items() if value == AUTO and n in automatic}
+        unsettled = {
+            n: automatic[n]
+            for n, value in values.items()
+            if isinstance(value, str) and value == AUTO and n in automatic
+        }
         # What a row names by default has settings of its own.
         named = {n for n in reads if reads[n].registry is not None and n in automatic and n not in given}
         unsettled |= {name: automatic[name] for name in named}

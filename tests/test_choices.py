@@ -10,9 +10,9 @@ from experiments.analysis.initial_spectrum import initial_images, mismatch
 from inr_jax.data import images
 from inr_jax.data.problem import Data
 from inr_jax.fit.design import Design, hypers
-from inr_jax.fit.task import split
 from inr_jax.kernel.prediction import predict
 from inr_jax.kernel.scale_curves import RIDGES
+from inr_jax.tasks.splits import split
 
 SCALES = np.asarray([0.5, 1.0, 2.0, 4.0, 8.0])
 DESIGN = Design(frequencies=16, width=16, depth=2)

@@ -10,7 +10,7 @@ import pytest
 import inr_jax
 
 PAGES = sorted(Path("docs").glob("*.md"))
-EXAMPLES = ["settings", "refused", "fit.design", "fit.task", "fit.metrics", "cli.arguments"]
+EXAMPLES = ["settings", "refused", "fit.design", "tasks.splits", "fit.metrics", "cli.arguments"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -12,7 +12,7 @@ import pytest
 import inr_jax
 
 # Each imports from itself and from those before it. Modules outside of folders (settings) stand before all.
-ROOMS = ("", "fit", "data", "sweep", "kernel", "report", "runs", "cli")
+ROOMS = ("", "fit", "tasks", "data", "sweep", "kernel", "report", "runs", "cli")
 # The only modules of the package that import these.
 HOMES = {
     "flax": "inr_jax.fit.networks",

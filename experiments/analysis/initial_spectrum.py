@@ -10,11 +10,12 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Array, Float
 
-from inr_jax.data.interpolate import interpolate
 from inr_jax.fit.design import Design, Hyper, hypers
 from inr_jax.fit.member import init, predict
 from inr_jax.fit.metrics import radial_power
-from inr_jax.fit.task import Task, pixel_coordinates, split
+from inr_jax.fit.task import Task, pixel_coordinates
+from inr_jax.tasks.interpolate import interpolate
+from inr_jax.tasks.splits import split
 
 # Networks that are drawn at each scale.
 SEEDS = 4

@@ -10,7 +10,8 @@ from jax import lax
 from inr_jax.data.images import load
 from inr_jax.fit.design import Design, Hyper, stack
 from inr_jax.fit.member import init
-from inr_jax.fit.task import Task, pixel_coordinates, split
+from inr_jax.fit.task import Task, pixel_coordinates
+from inr_jax.tasks.splits import split
 
 RATE = 1e-3
 DEPTH = 3

@@ -5,14 +5,15 @@ Command   python -m experiments.sweep --config=experiments/configs/interpolation
           python -m experiments.sweep --config=experiments/configs/interpolation.py:cpu
           python -m experiments.sweep --config=experiments/configs/interpolation.py:large
           Add --config.second.image='kodak/*.png', for example, for other photographs to report on.
-Cost      On two CPU cores: curve 2 minutes, cpu 18 beside other work, quick half a minute; large four times cpu's
-          work, about half an hour on quiet cores (estimated).
+Cost      On two CPU cores: curve 2 minutes, cpu 18 beside other work, quick half a minute; large an hour, beside
+          other work too.
 Finding   Than cubic, yes; than others, on most photographs by little. On the astronaut at 256x256 SIREN with a first
           omega of 40 has 25.96 dB held out (oracle) and three seeds together 26.22; cubic interpolation 25.37, a
           smoothing spline 25.71. With settings chosen on four other photographs, Fourier features pass cubic
           interpolation on all of Kodak 1 to 12 at 128x128, by 0.97 ± 0.40 dB, linear by 0.31 ± 0.32, a smoothing spline
           by 0.27 ± 0.20; three seeds together, at three times the cost, by 1.13 ± 0.40, 0.47 ± 0.34 and 0.43 ± 0.22.
-          They lose to linear interpolation where texture is finer than the lattice.
+          They lose to linear interpolation where texture is finer than the lattice. At 256x256 real WIRE passes cubic
+          on all twelve, by 0.42 ± 0.17 dB, and nothing passes linear interpolation by more than its interval.
 """
 
 from collections.abc import Callable

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict, config_dict, config_flags
 from inr_jax.cli.listing import dotted
 from inr_jax.cli.studies import load_module
 from inr_jax.data import images
+from inr_jax.data.problem import Problem
 from inr_jax.fit.design import Fit
 from inr_jax.settings import Refused, Setting, catalogue, declared, nearest, row_defaults
 from inr_jax.sweep.grid import fields
@@ -39,6 +40,8 @@ def base(image: str = "", encoding: str = "", network: str = "") -> ConfigDict:
     for name in row_defaults(Fit):
         # Left to the function that is chosen.
         config[dotted(known, name).partition(".")[0]][name] = config_dict.placeholder(type(known.fit[name].default))
+    for name in row_defaults(Problem):
+        config[name] = config_dict.placeholder(type(known.data[name].default))
     config.axes, config.second = (ConfigDict(dict.fromkeys(known.every, ())) for _ in range(2))
     config.image = image or config.image
     config.design.encoding, config.design.network = encoding or config.design.encoding, network or config.design.network

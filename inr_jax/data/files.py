@@ -1,13 +1,14 @@
 """Image files: decoded without losing bits, upright, and refused from their headers where they cannot be."""
 
 import math
+import os
 import warnings
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from inr_jax.fit.pixels import Picture, levels_of
+from inr_jax.fit.pixels import Picture, levels_of, to_picture
 from inr_jax.settings import Refused, library
 
 # The endings by which an image in a folder is recognised.
@@ -26,13 +27,20 @@ LINEAR = ("minisblack", "miniswhite", "rgb")
 PREMULTIPLIED, ALPHA = 1, 2
 
 
-def read(path: str, value_range: Any = "dtype", background: float = 1.0) -> Picture:
+def read(path: str, value_range: Any = "dtype", background: float = 1.0, frames: int = 1) -> Picture:
     """The first frame of a file, upright; alpha lies over the background, other channels are kept.
 
-    The notes tell of frames left out, and of values that are clipped. Raises Refused if the file cannot be decoded
-    without loss, or holds values that are not finite.
+    With other `frames` the first of them (0: all), (t, h, w, c); of a .npy the array, of a .wav the sound, (n, c). The
+    notes tell of frames left out, and of values that are clipped. Raises Refused if the file cannot be decoded without
+    loss, or holds values that are not finite.
     """
     try:
+        if path.lower().endswith(".wav"):
+            return _read_sound(path, value_range)
+        if path.lower().endswith(".npy"):
+            return _read_numbers(path, value_range, frames)
+        if frames != 1:
+            return _read_frames(path, value_range, frames)
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on sizes, which are checked here
             header = file.read(32)
@@ -46,12 +54,97 @@ def read(path: str, value_range: Any = "dtype", background: float = 1.0) -> Pict
     except Exception as error:  # decoders raise many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Refused(f"image {path!r} cannot be read: {reason}") from None
-    pixels, levels, notes = picture
+    pixels, levels, notes, _ = picture
     low, high = pixels.min(), pixels.max()
     if low < 0 or high > 1:
         notes = (*notes, f"its values, from {low:.4g} to {high:.4g}, are clipped to [0, 1]")
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     return Picture(np.clip(pixels, 0.0, 1.0), levels, notes)
+
+
+def _read_sound(path: str, value_range: Any) -> Picture:
+    """Read a sound of any number of bits; silence is in the middle of the range."""
+    from scipy.io import wavfile
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", wavfile.WavFileWarning)  # on chunks of other programs
+        rate, stored = wavfile.read(path)
+    stored = stored[:, None] if stored.ndim == 1 else stored
+    if len(stored) < 2:
+        raise Refused(f"it has {len(stored)} samples; at least 2 are needed")
+    kind, loudest = stored.dtype, 2.0 ** (8 * stored.dtype.itemsize - 1)
+    limits = {"u": (0.0, 2 * loudest), "i": (-loudest, loudest), "f": (-1.0, 1.0)}[kind.kind]
+    levels = levels_of(stored, limits if value_range == "dtype" else value_range)._replace(rate=int(rate))
+    unit = levels.to_unit(stored)
+    beyond = unit.min() < 0 or unit.max() > 1
+    notes = ("its values beyond the range are clipped",) if beyond else ()
+    return Picture(np.clip(unit, 0.0, 1.0), levels, notes)
+
+
+def _read_numbers(path: str, value_range: Any, frames: int) -> Picture:
+    """Read an array: an image (h, w[, c]), a signal (n,), or frames (t, h, w, c)."""
+    array = np.load(path, allow_pickle=False)
+    notes: tuple[str, ...] = ()
+    if array.ndim == 4 or (frames != 1 and array.ndim == 3):
+        array = array if array.ndim == 4 else array[..., None]
+        kept = array[: frames or None]
+        array, notes = (kept[0], _first_of(len(array), "frames")) if frames == 1 else (kept, ())
+    return to_picture(array, value_range)._replace(notes=notes)
+
+
+def _read_frames(path: str, value_range: Any, frames: int) -> Picture:
+    """Read the first frames of a file (0: all): pages of a TIFF as they are stored, of others as colours or gray."""
+    from PIL import Image, ImageSequence
+
+    with open(path, "rb") as file:
+        header = file.read(4)
+    if header.startswith(TIFF):
+        import tifffile
+
+        with tifffile.TiffFile(path) as pages:
+            if frames and len(pages.pages) < frames:
+                raise Refused(f"frames={frames}: it has {len(pages.pages)}")
+            stored = np.stack([_decoded(page) for page in pages.pages[: frames or None]])
+    else:
+        with Image.open(path, formats=FORMATS) as picture:
+            count = getattr(picture, "n_frames", 1)
+            if frames and count < frames:
+                raise Refused(f"frames={frames}: it has {count}")
+            _check_size(picture.width, picture.height * (frames or count))
+            gray = picture.mode in ("1", "L")
+            parts = [np.asarray(each.convert("L" if gray else "RGB")) for each in ImageSequence.Iterator(picture)]
+        stored = np.stack(parts[: frames or None])
+    stored = stored[..., None] if stored.ndim == 3 else stored
+    return to_picture(stored, value_range)
+
+
+def read_array(path: str, name: str, kind: str = "array") -> np.ndarray:
+    """The numbers in a file that a setting names: an array from .npy, TIFF or another image, or a mesh's triangles.
+
+    Raises Refused if there is no such file, or it cannot be read.
+    """
+    if not os.path.isfile(path):
+        raise Refused(f"{name}={path!r}: no such file")
+    try:
+        if kind == "mesh":
+            mesh = library("trimesh", "mesh").load(path, force="mesh")
+            return np.asarray(mesh.triangles, np.float32)
+        if path.lower().endswith(".npy"):
+            return np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:
+            if file.read(4).startswith(TIFF):
+                import tifffile
+
+                return tifffile.imread(path)
+        from PIL import Image
+
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("L") if picture.mode == "P" else picture)
+    except Refused:
+        raise
+    except Exception as error:  # decoders raise many kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Refused(f"{name}={path!r} cannot be read: {reason}") from None
 
 
 def _read_portable(path: str, value_range: Any) -> Picture:

@@ -10,6 +10,7 @@ Libraries that decode, resample and encode are imported in the functions that ca
 import glob
 import hashlib
 import io
+import math
 import os
 import re
 import warnings
@@ -31,6 +32,8 @@ SAMPLES = (
     *("cell", "clock", "horse", "hubble_deep_field", "retina", "rocket"),
 )
 GENERATED_SIDE = 512
+# The image of a truth that is not known.
+NONE = "none"
 RESIZES = ("crop", "stretch", "fit")
 Size = Annotated[
     int,
@@ -55,7 +58,12 @@ ValueRange = Annotated[
     Any,
     about("black and white: dtype (integers of 8 and 16 bits: 0 to the largest; floats: 0 to 1), data, or LOW:HIGH"),
 ]
+Frames = Annotated[
+    int, about("frames of a file or a folder that are fitted, as a volume (t, h, w); 1: an image; 0: all", low=0)
+]
 Channels = Annotated[Any, about("channels that are fitted: all, or numbers from 0 joined by +, such as 0+3")]
+# Pictures of volumes have so many slices along each side, those of signals so many pixels.
+SHEET, CURVE_WIDTH, CURVE_HEIGHT = 4, 256, 96
 MODULE_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -66,6 +74,7 @@ def load(
     background: float = 1.0,
     value_range: Any = "dtype",
     channels: Any = "all",
+    frames: int = 1,
     **settings: Any,
 ) -> Float[np.ndarray, "*grid c"]:
     """Load an image by name, in [0, 1]: a path, a scikit-image sample, `synthetic:NAME[:SEED]`, or `module:function`.
@@ -74,19 +83,19 @@ def load(
     side, or all of it in its own shape, with `size` as its longer side (`fit`). Of a file the first frame is read,
     upright; transparent pixels lie over `background`, from black (0) to white (1). `value_range` says which values of a
     file or of a custom source are black and white (`fit.pixels.levels_of`), `channels` which of its channels are taken:
-    `all`, or numbers from 0, `0+3`, in Python also (0, 3). The other keywords are settings that the source reads.
-    Raises Refused if there is no such image or it cannot be read without loss; warns of what was left out or
-    clipped.
+    `all`, or numbers from 0, `0+3`, in Python also (0, 3); `frames` how many of a file with several, or of a folder (0:
+    all), are a volume (t, h, w, c). Of a sound, `size` is the number of its first samples. The other keywords are
+    settings that the source reads.
+    Raises Refused if there is no such image or it cannot be read without loss; warns of what is left out or clipped.
     """
     spec = os.fspath(spec)
     for name in settings:
         if name not in reads(spec):
             raise Refused(f"setting {name!r} is not known; {nearest(name, [*OPTIONS, *reads(spec)])}")
-    asked = {"size": size, "resize": resize, "background": background}
-    size, resize, background = (OPTIONS[name].convert(value) for name, value in asked.items())
-    picture = read(
-        spec, size=size, resize=resize, background=background, value_range=value_range, channels=channels, **settings
-    )
+    asked = {"size": size, "resize": resize, "background": background, "frames": frames}
+    size, resize, background, frames = (OPTIONS[name].convert(value) for name, value in asked.items())
+    options = {"size": size, "resize": resize, "background": background, "value_range": value_range}
+    picture = read(spec, **options, channels=channels, frames=frames, **settings)
     if picture.notes:
         warnings.warn(f"image {spec!r}: {'; '.join(picture.notes)}", stacklevel=2)
     return picture.pixels
@@ -100,21 +109,24 @@ def read(
     background: Background = 1.0,
     value_range: ValueRange = "dtype",
     channels: Channels = "all",
+    frames: Frames = 1,
     **settings: Any,
 ) -> Picture:
     """Load an image as `load` does, with its levels, and with notes instead of a warning."""
     if size == 1:
         raise Refused("size=1 is too small: at least 2 pixels a side are needed")
     if make := source(spec):
-        pixels, levels, notes = _generate(spec, partial(make, size or GENERATED_SIDE, **settings), value_range)
+        pixels, levels, notes, _ = _generate(spec, partial(make, size or GENERATED_SIDE, **settings), value_range)
     elif spec in SAMPLES:
         import skimage.data
 
-        pixels, levels, notes = to_picture(getattr(skimage.data, spec)(), value_range)
+        pixels, levels, notes, _ = to_picture(getattr(skimage.data, spec)(), value_range)
         if os.path.exists(spec):
             notes = (*notes, f"the sample of that name is used, not the file; ./{spec} names the file")
     else:
-        pixels, levels, notes = _read_file(spec, value_range, background)
+        pixels, levels, notes, _ = _read_file(spec, value_range, background, frames)
+        if pixels.ndim == 2 and 0 < size < len(pixels):
+            pixels, notes = pixels[:size], (*notes, f"the first {size} of its {len(pixels)} samples are used")
     pixels, found = _select(spec, pixels, channels), pixels.shape[-1]
     if pixels.ndim == 3 and found not in (1, 3) and pixels.shape[-1] == found:
         notes = (*notes, f"all of its {found} channels are fitted; channels=0+1 takes some")
@@ -125,9 +137,12 @@ def read(
                 f"image {spec!r} gives {len(pixels)} samples where size={size} asks for as many; size=0 takes any"
             )
         return Picture(pixels, levels, notes)
-    if min(pixels.shape[:2]) < 2:
-        raise Refused(f"image {spec!r} is {pixels.shape[1]}x{pixels.shape[0]}: at least 2x2 pixels are needed")
-    return Picture(resample(pixels, size, resize) if size else pixels, levels, notes)
+    if min(pixels.shape[-3:-1]) < 2:
+        raise Refused(f"image {spec!r} is {pixels.shape[-2]}x{pixels.shape[-3]}: at least 2x2 pixels are needed")
+    if not size:
+        return Picture(pixels, levels, notes)
+    sized = [resample(each, size, resize) for each in (pixels if pixels.ndim == 4 else [pixels])]
+    return Picture(np.stack(sized) if pixels.ndim == 4 else sized[0], levels, notes)
 
 
 # What an image is loaded with, beside the settings of its source.
@@ -172,6 +187,8 @@ def source(spec: str) -> Callable[..., np.ndarray] | None:
 
     Raises Refused if there is no such function.
     """
+    if spec == NONE:
+        return _unknown
     if spec.startswith("synthetic:"):
         return generator(spec.removeprefix("synthetic:"))
     return imported(spec) if is_custom(spec) else None
@@ -209,9 +226,41 @@ def digest(image: Float[AnyArray, "..."]) -> str:
     return hashlib.sha256(repr(image.shape).encode() + np.asarray(image).tobytes()).hexdigest()[:16]
 
 
+def digest_picture(picture: Picture) -> str:
+    """A short digest of a picture, and of the arrays beside it."""
+    if not picture.files:
+        return digest(picture.pixels)
+    parts = [digest(picture.pixels), *(f"{name}:{digest(picture.files[name])}" for name in sorted(picture.files))]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
 def visible(image: np.ndarray) -> np.ndarray:
     """What figures show of an image (h, w, c): its first three channels as colours, or the first as gray, (h, w)."""
     return image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
+
+
+def as_image(picture: np.ndarray) -> np.ndarray:
+    """An image (h, w, c) that shows what a picture holds: of a volume its slices side by side, of a signal its curve.
+
+    At most SHEET slices along each side of the sheet, evenly spread; of a signal the range of the samples that share a
+    column. The type stays.
+    """
+    if picture.ndim == 4:
+        along = min(SHEET, math.ceil(math.sqrt(len(picture))))
+        shown = picture[np.linspace(0, len(picture) - 1, min(len(picture), along * along)).astype(int)]
+        shown = np.concatenate([shown, np.zeros((along * along - len(shown), *shown.shape[1:]), shown.dtype)])
+        rows = shown.reshape(along, along, *shown.shape[1:])
+        return rows.swapaxes(1, 2).reshape(along * shown.shape[1], along * shown.shape[2], -1)
+    if picture.ndim == 3:
+        return picture
+    top = 255 if picture.dtype == np.uint8 else 1
+    values = picture.mean(-1) / top
+    columns = np.array_split(values, min(len(values), CURVE_WIDTH))
+    heights = (np.arange(CURVE_HEIGHT)[::-1, None] + 0.5) / CURVE_HEIGHT
+    low, high = (np.asarray([end(column) for column in columns]) for end in (np.min, np.max))
+    low[1:], high[1:] = np.minimum(low[1:], high[:-1]), np.maximum(high[1:], low[:-1])
+    near = (heights > low - 1 / CURVE_HEIGHT) & (heights < high + 1 / CURVE_HEIGHT)
+    return (top * near[..., None]).astype(picture.dtype)
 
 
 def to_bytes(image: Float[np.ndarray, "h w c"]) -> np.ndarray:
@@ -228,6 +277,24 @@ def to_png(image: Float[np.ndarray, "h w c"]) -> bytes:
     return buffer.getvalue()
 
 
+def to_gif(volume: Float[np.ndarray, "t h w c"]) -> bytes:
+    """What figures show of each slice of a volume, in 8 bits, as an animated GIF file."""
+    from PIL import Image
+
+    buffer, slices = io.BytesIO(), [Image.fromarray(to_bytes(each)) for each in volume]
+    slices[0].save(buffer, "GIF", save_all=True, append_images=slices[1:], duration=100, loop=0)
+    return buffer.getvalue()
+
+
+def to_wav(sound: np.ndarray, rate: int) -> bytes:
+    """A sound in its own type as a WAV file."""
+    from scipy.io import wavfile
+
+    buffer = io.BytesIO()
+    wavfile.write(buffer, rate, sound)
+    return buffer.getvalue()
+
+
 def to_tiff(image: np.ndarray, inverted: bool = False) -> bytes:
     """The image as a TIFF file in its own type, whatever its channels; `inverted` where its largest value is black."""
     import tifffile
@@ -240,12 +307,30 @@ def to_tiff(image: np.ndarray, inverted: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-def _read_file(path: str, value_range: Any, background: float) -> Picture:
+def _unknown(side: int) -> Float[np.ndarray, "n n 1"]:
+    """No truth is known: every pixel is NaN."""
+    return np.full((side, side, 1), np.nan, np.float32)
+
+
+def _read_file(path: str, value_range: Any, background: float, frames: int = 1) -> Picture:
+    if os.path.isdir(path) and frames != 1:
+        return _read_folder(path, value_range, background, frames)
     if os.path.isdir(path):
-        raise Refused(f"image {path!r} is a folder, not an image")
+        raise Refused(f"image {path!r} is a folder, not an image; frames=0 takes its files as frames of a volume")
     if not os.path.isfile(path):
         raise Refused(f"image {path!r}: no such file, and no sample; {nearest(path, SAMPLES)}, synthetic:NAME")
-    return files.read(path, value_range, background)
+    return files.read(path, value_range, background, frames)
+
+
+def _read_folder(path: str, value_range: Any, background: float, frames: int) -> Picture:
+    """The first images of a folder (0: all), sorted by name, as frames of a volume; all must have the same size."""
+    every = expand(path)
+    if len(every) < frames:
+        raise Refused(f"image {path!r}: frames={frames}: the folder has {len(every)}")
+    parts = [files.read(each, value_range, background) for each in every[: frames or None]]
+    if len({part.pixels.shape for part in parts}) > 1:
+        raise Refused(f"image {path!r}: its files differ in size or channels; frames of a volume must not")
+    return Picture(np.stack([part.pixels for part in parts]), parts[0].levels, parts[0].notes)
 
 
 def _generate(spec: str, make: Callable[[], Any], value_range: Any) -> Picture:
@@ -259,12 +344,12 @@ def _generate(spec: str, make: Callable[[], Any], value_range: Any) -> Picture:
         raise Refused(f"image {spec!r} cannot be made: {type(error).__name__}: {reason}") from error
     if isinstance(made, np.ndarray) and made.ndim == 2:
         made = made[..., None]  # an image, however narrow
+    if spec == NONE:
+        return Picture(made)
     try:
         picture = to_picture(made, value_range)
     except Refused as refused:
         raise Refused(f"image {spec!r}: {refused}") from None
-    if picture.pixels.ndim > 3:
-        raise Refused(f"image {spec!r} gives {picture.pixels.shape}: an image (h, w[, c]) or a signal (n,) is needed")
     return picture
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Annotated, Any, NamedTuple
 
-from inr_jax.data import images
+from inr_jax.data import files, images
 from inr_jax.fit.pixels import Picture
-from inr_jax.fit.task import TASKS, Task, extrapolated
-from inr_jax.settings import Refused, Registry, about, bind, keyword_parameters
+from inr_jax.settings import Refused, Registry, about, bind, declared, keyword_parameters
+from inr_jax.tasks import TASKS, Task
+from inr_jax.tasks.splits import extrapolated
 from inr_jax.values import Checked
 
 # Held-out pixels beyond the outermost training pixels are extrapolated; of most splits one row and column are.
@@ -36,13 +37,17 @@ def _loader(kind: str, name: str, own: Callable | None) -> Callable:
     if kind == "file":
         return partial(images.read, name)
     if own is None:
-        return partial(images.read, name, background=1.0)
+        return partial(images.read, name, background=1.0, frames=1)
 
     def generated(**given: Any) -> Picture:
         return images.read(name, **given)
 
     # A synthetic image is made at its size.
-    shared = ("size",) if name.startswith("synthetic:") else ("size", "resize", "value_range", "channels")
+    shared = (
+        ("size",)
+        if name.startswith("synthetic:") or name == images.NONE
+        else ("size", "resize", "value_range", "channels")
+    )
     parameters = [each for each in keyword_parameters(images.read) if each.name in shared]
     generated.__signature__ = inspect.Signature([*parameters, *keyword_parameters(own)])  # type: ignore[attr-defined]
     return generated
@@ -76,7 +81,7 @@ class Loaded(NamedTuple):
     @classmethod
     def of(cls, data: Data, picture: Picture) -> "Loaded":
         """What the settings describe where the picture is this one, wherever it comes from."""
-        return cls(picture, bind(Problem, data)().task(picture.pixels))
+        return cls(picture, bind(Problem, {**data, **picture.files})().task(picture.pixels))
 
     @property
     def notes(self) -> list[str]:
@@ -91,13 +96,21 @@ class Loaded(NamedTuple):
 
 def load(data: Data) -> Loaded:
     """Load what the settings describe. Raises Refused where there is no such image, or it cannot be read."""
-    return load_stamped(data, images.stamp(data.image))
+    return load_stamped(data, tuple(images.stamp(name) for name in (data.image, *task_files(data).values())))
 
 
 @lru_cache(maxsize=8)
-def load_stamped(data: Data, stamp: tuple) -> Loaded:
-    """Load what the settings describe, again where the stamp of the image's file is another."""
-    return Loaded.of(data, bind(Problem, data)().image())
+def load_stamped(data: Data, stamps: tuple) -> Loaded:
+    """Load what the settings describe, again where the stamp of a file is another."""
+    picture = bind(Problem, data)().image()
+    arrays = {name: files.read_array(path, name, kind) for (name, kind), path in task_files(data).items()}
+    return Loaded.of(data, picture._replace(files=arrays))
+
+
+def task_files(data: Data) -> dict[tuple[str, str], str]:
+    """The files that the task reads, by the setting that names each, and its kind."""
+    named = [setting for setting in declared(TASKS.find(data.task)) if setting.about.file and data.get(setting.name)]
+    return {(setting.name, setting.about.file): data[setting.name] for setting in named}
 
 
 def load_task(data: Data) -> Task:

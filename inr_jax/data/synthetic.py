@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from inr_jax.settings import Refused, nearest
+from inr_jax.tasks.projections import SHEPP_LOGAN, raster
 
 
 def generator(spec: str) -> Callable[..., np.ndarray]:
@@ -94,6 +95,11 @@ def text(side: int, seed: int = 0) -> Float[np.ndarray, "n n 3"]:
     return np.asarray(page) / 255.0
 
 
+def shepp_logan(side: int) -> Float[np.ndarray, "n n"]:
+    """The head phantom of Shepp and Logan 1974, ten ellipses, with the contrast of Toft 1996."""
+    return raster(SHEPP_LOGAN, side)
+
+
 SYNTHETIC: dict[str, Callable[..., np.ndarray]] = {
     "zone_plate": zone_plate,
     "siemens_star": siemens_star,
@@ -102,6 +108,7 @@ SYNTHETIC: dict[str, Callable[..., np.ndarray]] = {
     "text": text,
     "wave": wave,
     "power_law": power_law,
+    "shepp_logan": shepp_logan,
 }
 # Those that draw at random: also known by `NAME:SEED`.
 SEEDED = ("natural_noise", "text", "power_law")

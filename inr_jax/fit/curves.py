@@ -9,11 +9,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from inr_jax.fit import metrics
-from inr_jax.fit.task import Field, Task, places
+from inr_jax.fit.task import Field, Task, cut, places
 from inr_jax.settings import AnyArray
 
 # A point of the curves looks at no more pixels than this, evenly spread, of either kind.
 CURVE_PIXELS = 4096
+# And of measurements at as many as query the field at about so many places.
+CURVE_PLACES = 4 * CURVE_PIXELS
 # And at so many lines along each axis, or as many as make that many pixels.
 CURVE_LINES = 16
 # A fit's picture has no more pixels along each axis.
@@ -37,11 +39,16 @@ def curve_point(task: Task, field: Field) -> Curves:
     some lines of pixels the error's power over the target's in each of `metrics.bands`: 1 where nothing of a band is
     learned, 0 where all is, NaN where the target has nothing there.
     """
-    pixels = pixel_curve_point(task, lambda index: field(places(index, task.grid)))
-    if task.pixelwise:
-        return pixels
-    index = _sample(task.train)
-    return pixels._replace(history_train=metrics.psnr(task.observe(field, task, index), task.measured[index]))
+
+    def of_measurements(index: Int[AnyArray, " n"]) -> Float[Array, ""]:
+        index = _sample(index)
+        index = index[:: math.ceil(len(index) / cut(task, len(index), CURVE_PLACES))]
+        return metrics.psnr(task.observe(field, task, index), task.measured[index], task.peak)
+
+    point = pixel_curve_point(task, lambda index: field(places(index, task.grid)))
+    if not task.pixelwise:
+        point = point._replace(history_train=of_measurements(task.train))
+    return point if task.unseen is None else point._replace(history_heldout=of_measurements(task.unseen))
 
 
 def pixel_curve_point(task: Task, colors_of: Callable[[Int[AnyArray, " n"]], Float[AnyArray, "n c"]]) -> Curves:
@@ -49,7 +56,12 @@ def pixel_curve_point(task: Task, colors_of: Callable[[Int[AnyArray, " n"]], Flo
 
     def sampled(index: Int[AnyArray, " n"]) -> Float[Array, ""]:
         index = _sample(index)
-        return metrics.psnr(colors_of(index), task.colors[index]) if len(index) else jnp.asarray(jnp.nan, jnp.float32)
+        if not len(index):
+            return jnp.asarray(jnp.nan, jnp.float32)
+        colors = colors_of(index)
+        if task.offset is not None:
+            colors = colors + task.offset(colors, task.colors[index])
+        return metrics.psnr(colors, task.colors[index])
 
     count = len(metrics.bands(max(task.grid)))
     errors, targets = jnp.zeros(count), jnp.zeros(count)

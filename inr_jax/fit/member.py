@@ -24,7 +24,7 @@ from inr_jax.fit.design import Design, Hyper, assemble
 from inr_jax.fit.encodings import Variables
 from inr_jax.fit.metrics import View, scores, squared_error
 from inr_jax.fit.pinned import pinned
-from inr_jax.fit.task import Field, Task, coordinates, pixel_coordinates, places
+from inr_jax.fit.task import Field, Task, coordinates, cut, pixel_coordinates, places, queries_of
 from inr_jax.settings import AnyArray, Refused
 
 # Pixels whose features a rule of initialisation may measure.
@@ -50,6 +50,7 @@ class State(NamedTuple):
 
 def init(design: Design, hyper: Hyper, task: Task) -> State:
     """The member before its first step: everything random is drawn from its seed and the role, nothing else."""
+    _refuse_derivatives(design, task)
     dims = len(task.grid)
     design = sized(design, dims, task.channels)
     fit = assemble(design, hyper)
@@ -62,6 +63,19 @@ def init(design: Design, hyper: Hyper, task: Task) -> State:
         raise Refused(f"network={design.network!r} behind encoding={design.encoding!r} has nothing to train")
     data = {"encoding": encoding.data, "network": network.data}
     return State(params, data, _rule(fit, 1).init(params), fit.average(None, params, -1))
+
+
+def _refuse_derivatives(design: Design, task: Task) -> None:
+    """Raise Refused where the task differentiates a field whose derivatives in space are not those of its values."""
+    if task.pixelwise or not queries_of(task, 1).differentiates:
+        return
+    if design.get("detached"):
+        what = f"detached=True of network={design.network!r} makes them wrong; expected detached=False"
+    elif design.get("precision", "float32") != "float32":
+        what = f"precision={design.precision!r} has none; expected precision='float32'"
+    else:
+        return
+    raise Refused(f"this task measures derivatives of the field: {what}")
 
 
 def draw_encoding(design: Design, hyper: Hyper, dims: int) -> Variables:
@@ -88,7 +102,7 @@ def field(design: Design, hyper: Hyper, task: Task, state: State, query: Callabl
 
     def values(where: Float[AnyArray, "n d"]) -> Float[Array, "n c"]:
         coords = coordinates(query(where), task.grid, design.domain)
-        return predict(design, hyper, state.evaluated, state.data, coords, task.channels)
+        return task.limit(predict(design, hyper, state.evaluated, state.data, coords, task.channels), where)
 
     return values
 
@@ -165,17 +179,20 @@ def evaluate(
 ) -> tuple[dict[str, Float[Array, ""]], UInt8[Array, "..."]]:
     """The scores of a field by these metrics, with every pixel predicted, `tile` at a time; and a small picture."""
 
-    def pixels(index: Int[Array, " n"]) -> tuple[Array, Array]:
-        values = member(places(index, task.grid))
-        return values, squared_error(values, task.colors[index])
-
     def measurements(index: Int[Array, " n"]) -> Array:
-        return squared_error(task.observe(member, task, index), task.measured[index])
+        return squared_error(task.observe(member, task, index), task.measured[index], task.peak)
 
-    image, error = tiled(pixels, jnp.arange(math.prod(task.grid)), tile)
-    observed = error[task.train] if task.pixelwise else tiled(measurements, jnp.asarray(task.train), tile)
-    view = View(image.reshape(task.image.shape), jnp.asarray(task.image), error, observed, jnp.asarray(task.heldout))
-    return scores(view, metrics), picture_of(view.prediction)
+    def errors(index: Int[AnyArray, " n"]) -> Float[Array, " n"]:
+        return tiled(measurements, jnp.asarray(index), cut(task, len(index), tile))
+
+    colors = tiled(lambda index: member(places(index, task.grid)), jnp.arange(math.prod(task.grid)), tile)
+    colors = task.align(colors, colors)
+    error = squared_error(colors, task.colors)
+    observed = error[task.train] if task.pixelwise else errors(task.train)
+    unseen = error[task.heldout] if task.unseen is None else errors(task.unseen)
+    image = jnp.reshape(colors, task.image.shape)
+    view = View(image, jnp.asarray(task.image), error, observed, jnp.asarray(task.heldout), unseen)
+    return scores(view, metrics), picture_of(image)
 
 
 def tiled(function: Any, index: Int[Array, " n"], tile: int) -> Any:

@@ -23,8 +23,9 @@ SSIM_BAND = 128
 class View(NamedTuple):
     """What metrics see of a fit: prediction and truth on the truth's grid, both unclipped.
 
-    `error` is the squared error of each pixel, row-major, `observed` that of each training measurement, both of clipped
-    predictions and means over channels; `heldout` are numbers of pixels.
+    `error` is the squared error of each pixel, row-major, `observed` that of each training measurement, over its peak,
+    and `unseen` that of what is held out, pixels or measurements: all of clipped predictions and means over channels.
+    `heldout` are numbers of pixels.
     """
 
     prediction: Float[Array, "*grid c"]
@@ -32,6 +33,7 @@ class View(NamedTuple):
     error: Float[Array, " p"]
     observed: Float[Array, " n"]
     heldout: Int[Array, " m"]
+    unseen: Float[Array, " u"]
 
 
 class Metric(NamedTuple):
@@ -51,9 +53,10 @@ def metric(function: Any) -> Metric:
 METRICS = Registry("metric", adapt=metric)
 METRICS |= {
     "psnr_train": Metric(lambda view: psnr_of(jnp.mean(view.observed)), "dB", 2, "train"),
-    "psnr_heldout": Metric(lambda view: psnr_of(jnp.mean(view.error[view.heldout])), "dB", 2, "held out"),
+    "psnr_heldout": Metric(lambda view: psnr_of(jnp.mean(view.unseen)), "dB", 2, "held out"),
     "psnr_all": Metric(lambda view: psnr_of(jnp.mean(view.error)), "dB", 2, "all pixels"),
     "ssim": Metric(lambda view: ssim(view.prediction, view.image), "", 4, "SSIM"),
+    "iou": Metric(lambda view: iou(view.prediction, view.image), "", 4, "IoU"),
 }
 
 
@@ -77,17 +80,28 @@ def scores(view: View, names: tuple) -> dict[str, Float[Array, ""]]:
     return {column(name): jnp.asarray(METRICS.find(name).function(view), jnp.float32) for name in names}
 
 
-def psnr(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -> Float[Array, ""]:
+def psnr(
+    prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"], peak: Float[AnyArray, ""] | None = None
+) -> Float[Array, ""]:
     """Peak signal-to-noise ratio in dB, over all pixels and channels of one image; infinite for a perfect fit.
+
+    With a `peak` nothing is clipped.
 
     >>> round(float(psnr(jnp.full((2, 2, 3), 0.6), jnp.full((2, 2, 3), 0.5))), 3)
     20.0
     """
-    return psnr_of(jnp.mean(squared_error(prediction, target)))
+    return psnr_of(jnp.mean(squared_error(prediction, target, peak)))
 
 
-def squared_error(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -> Float[Array, "*n"]:
-    """Squared error of each pixel, mean over its channels, of the prediction clipped to [0, 1]."""
+def squared_error(
+    prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"], peak: Float[AnyArray, ""] | None = None
+) -> Float[Array, "*n"]:
+    """Squared error of each pixel, mean over its channels, of the prediction clipped to [0, 1].
+
+    With a `peak` that of the prediction as it is, over the peak's square.
+    """
+    if peak is not None:
+        return jnp.mean(jnp.square((prediction - target) / peak), axis=-1)
     return jnp.mean(jnp.square(jnp.clip(prediction, 0.0, 1.0) - target), axis=-1)
 
 
@@ -119,6 +133,14 @@ def ssim(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -
         return jnp.sum(similar.mean(axis=(1, 2)) * (start + jnp.arange(band) >= first))
 
     return lax.map(total, jnp.arange(0, rows, band)).sum() / rows
+
+
+def iou(prediction: Float[AnyArray, "*n c"], target: Float[AnyArray, "*n c"]) -> Float[Array, ""]:
+    """Intersection over union of what is above 1/2 in either volume; NaN for all but volumes of one channel."""
+    if target.ndim != 4 or target.shape[-1] != 1:
+        return jnp.asarray(jnp.nan, jnp.float32)
+    inside = prediction > 0.5, target > 0.5
+    return jnp.sum(inside[0] & inside[1]) / jnp.sum(inside[0] | inside[1])
 
 
 def bands(side: int) -> Int[np.ndarray, " b"]:

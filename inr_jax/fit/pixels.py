@@ -1,6 +1,8 @@
 """The door for pixels as people hold them: which numbers are black and white, and which axis holds the channels."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -20,11 +22,15 @@ PLAIN = ("1", "L", "I", "F", "RGB")
 
 
 class Levels(NamedTuple):
-    """The values that are black and white, in the units of whoever holds them, and the type that they are held in."""
+    """The values that are black and white, in the units of whoever holds them, and the type that they are held in.
+
+    `rate` is that of a sound, in samples a second; 0 of all else.
+    """
 
     black: float = 0.0
     white: float = 1.0
     dtype: str = "float32"
+    rate: int = 0
 
     def inverted(self) -> "Levels":
         """The levels of what stores white as its smallest value."""
@@ -53,11 +59,20 @@ class Levels(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """Pixels to be fitted, with channels last, in [0, 1]; the levels that they had; and notes on what they lack."""
+    """Pixels to be fitted, with channels last, in [0, 1]; the levels that they had; and notes on what they lack.
+
+    `files` are arrays that a task needs beside the pixels, by the settings that name them, such as a mask.
+    """
 
     pixels: Float[np.ndarray, "*grid c"]
     levels: Levels = Levels()
     notes: tuple[str, ...] = ()
+    files: Mapping[str, np.ndarray] = MappingProxyType({})
+
+
+def is_unknown(image: Any) -> bool:
+    """Whether an image is the one of no known truth: every pixel NaN."""
+    return isinstance(image, np.ndarray) and image.dtype.kind == "f" and bool(image.size and np.isnan(image).all())
 
 
 def to_picture(image: Any, value_range: Any = "dtype") -> Picture:

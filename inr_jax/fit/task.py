@@ -1,26 +1,30 @@
-"""Tasks: what is observed of a field, at which places it is trained, and where coordinates lie.
+"""Tasks: what is observed of a field, which of the measurements are trained on, and where coordinates lie.
 
 A field is the network as a function of places, (n, d) in pixels, row first. A task says what is measured of it:
 `observe(field, task, index)` predicts the measurements of these numbers, `targets` holds them. The simplest measurement
-is the field itself at some pixels of an image: a split.
+is the field itself at some pixels of an image. The package's tasks are in `inr_jax/tasks/`, a file for each kind.
 """
 
 import math
-import warnings
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from functools import wraps
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from inr_jax.fit.pixels import narrow, to_picture
-from inr_jax.settings import AnyArray, Refused, Registry, about, declared
+from inr_jax.fit.pixels import ROUNDING, is_unknown, to_picture
+from inr_jax.settings import AnyArray, Refused, Registry, bind, declared, nearest, settle
 
 Field = Callable[[Float[AnyArray, "n d"]], Float[Array, "n c"]]
 TASKS = Registry("task")
-KINDS = ("all", "quarter", "rows", "checkerboard", "random")
+# Cutting measurements into parts may query the field so many times as often as taking all of them at once.
+MORE = 1.25
+# Of a truth that is not known, where nothing else says.
+UNKNOWN_SIDE = 64
 
 
 def at_pixels(field: Field, task: "Task", index: Int[AnyArray, " n"]) -> Float[Array, "n c"]:
@@ -31,9 +35,16 @@ def at_pixels(field: Field, task: "Task", index: Int[AnyArray, " n"]) -> Float[A
 class Task(NamedTuple):
     """A truth, what is measured of it, and which measurements are trained on; a pytree, passed to the compiled program.
 
-    `image` is the truth that metrics compare with, (h, w, c) in [0, 1], or (n, c) for a signal. `train` are numbers of
-    measurements, `heldout` row-major numbers of pixels. `targets` are the measurements, (..., k); None: the pixels.
-    `observe` is a function of the module's level, as a `Partial` whose arguments are arrays that it needs.
+    `image` is the truth that metrics compare with, (h, w, c) in [0, 1], or (n, c) for a signal; NaN where it is not
+    known. `train` are numbers of measurements, `heldout` row-major numbers of pixels; with `unseen`, numbers of
+    measurements, those are held out instead. `targets` are the measurements, (..., k); None: the pixels. `observe` is
+    a function of the module's level, as a `Partial` whose arguments are arrays that it needs.
+
+    `peak` is that of the measurements' PSNR; None: they are values in [0, 1], and so are predictions clipped. `offset`
+    is what the measurements leave open: a function of predictions and truth, (n, c), that returns what to add to the
+    values, (c,), before they are compared. `support` says where the field counts, by places and the grid; elsewhere its
+    values are 0. `classical` returns images of the same measurements without a network, by
+    the name of the method.
     """
 
     image: Float[AnyArray, "*grid c"]
@@ -41,6 +52,11 @@ class Task(NamedTuple):
     heldout: Int[AnyArray, " m"]
     targets: Float[AnyArray, "*shape k"] | None = None
     observe: Callable[..., Float[Array, "n k"]] = Partial(at_pixels)
+    unseen: Int[AnyArray, " u"] | None = None
+    peak: Float[AnyArray, ""] | None = None
+    offset: Callable[..., Float[Array, " c"]] | None = None
+    support: Callable[..., Bool[Array, " n"]] | None = None
+    classical: "Callable[[Task], dict[str, np.ndarray]] | None" = None
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -64,18 +80,126 @@ class Task(NamedTuple):
 
     @property
     def pixelwise(self) -> bool:
-        """Whether the measurements are pixels."""
-        return self.observe.func is at_pixels  # type: ignore[attr-defined]
+        """Whether the measurements are pixels of the truth."""
+        return self.targets is None and self.observe.func is at_pixels  # type: ignore[attr-defined]
+
+    def limit(self, values: Float[Array, "n c"], where: Float[AnyArray, "n d"]) -> Float[Array, "n c"]:
+        """Values of the field at places, 0 where it does not count."""
+        if self.support is None:
+            return values
+        return jnp.where(self.support(where, self.grid)[:, None], values, 0.0)
+
+    def align(self, values: Float[AnyArray, "n c"], own: Float[AnyArray, "p c"]) -> Float[AnyArray, "n c"]:
+        """Values of the field with what the measurements leave open, by its values at the truth's pixels."""
+        return values if self.offset is None else values + self.offset(own, self.colors)
+
+    def picture(self, predict: Callable[..., np.ndarray], size: tuple[int, ...] = ()) -> Float[np.ndarray, "*size c"]:
+        """What `predict(grid)` gives of a network on a grid of this size (none: the truth's), as it is compared."""
+        image = own = predict(size or self.grid)
+        if self.offset is not None and size not in ((), self.grid):
+            own = predict(self.grid)
+        scale = np.divide(self.grid, image.shape[:-1])
+        where = (np.indices(image.shape[:-1]).reshape(len(self.grid), -1).T * scale).astype(np.float32)
+        own = own.reshape(-1, self.channels)
+        values = self.align(self.limit(jnp.asarray(image).reshape(-1, self.channels), where), own)
+        return np.asarray(values).reshape(image.shape)
 
 
-def measured(image: Any, targets: Float[AnyArray, "*shape k"], observe: Callable[..., Array], *arrays: Any) -> Task:
+def measured(
+    image: Any,
+    targets: Float[AnyArray, "*shape k"],
+    observe: Callable[..., Array],
+    *arrays: Any,
+    validation: float = 0.0,
+    seed: int = 0,
+    peak: float | None = None,
+    offset: Callable | None = None,
+    support: Callable | None = None,
+    classical: Callable | None = None,
+) -> Task:
     """The task of all these measurements of an image: `observe(*arrays, field, task, index)` predicts them.
 
-    No pixel is measured itself, so all are held out.
+    No pixel is measured itself, so all are held out. With `validation` about that part of the measurements, drawn by
+    the seed, is held out instead. `peak` is that of their PSNR, by default 1 where they lie in [0, 1], else their
+    range; for `offset`, `support` and `classical` see `Task`. Raises Refused for measurements that are not finite.
     """
-    image, targets = to_picture(image).pixels, np.ascontiguousarray(targets, np.float32)
-    train, pixels = np.arange(math.prod(targets.shape[:-1])), np.arange(math.prod(image.shape[:-1]))
-    return Task(image, train.astype(np.int32), pixels.astype(np.int32), targets, Partial(observe, *arrays))
+    truth = image if is_unknown(image) else to_picture(image).pixels
+    targets = np.ascontiguousarray(targets, np.float32)
+    if not (targets.ndim > 1 and targets.size and np.isfinite(targets).all()):
+        raise Refused(f"the measurements have shape {targets.shape}; expected finite numbers (..., k)")
+    if peak is None and (targets.min() < -ROUNDING or targets.max() > 1 + ROUNDING):
+        peak = float(np.ptp(targets))
+    count, pixels = math.prod(targets.shape[:-1]), np.arange(math.prod(truth.shape[:-1]), dtype=np.int32)
+    train, unseen = np.arange(count, dtype=np.int32), None
+    if validation:
+        part = np.random.default_rng((seed, 1)).permutation(count)[: max(1, round(validation * count))]
+        train, unseen = np.setdiff1d(train, part), np.sort(part).astype(np.int32)
+        if not len(train):
+            raise Refused(f"validation={validation} of {count} measurements leaves none to train on")
+    return Task(
+        truth,
+        train,
+        pixels,
+        targets,
+        Partial(observe, *map(_single, arrays)),
+        unseen,
+        None if peak is None else np.asarray(peak, np.float32),
+        None if offset is None else Partial(offset),
+        None if support is None else Partial(support),
+        None if classical is None else Partial(classical),
+    )
+
+
+def register(name: str = "", **defaults: Any) -> Callable[[Callable[..., Task]], Callable[..., Task]]:
+    """Decorator that adds a task to the registry, with `defaults` of other settings where it is chosen.
+
+    In Python the function then takes whatever `pixels.to_picture` does, or None where there is no truth, and its
+    settings by name. It raises Refused for those that it does not know or that are not allowed.
+    """
+
+    def add(function: Callable[..., Task]) -> Callable[..., Task]:
+        @wraps(function)
+        def made(image: Any, **given: Any) -> Task:
+            known = [setting.name for setting in declared(function)]
+            for name in given:
+                if name not in known:
+                    raise Refused(f"setting {name!r} is not known; {nearest(name, known)}")
+            values = settle(function, given)[1]
+            image = np.full((UNKNOWN_SIDE, UNKNOWN_SIDE, 1), np.nan, np.float32) if image is None else image
+            pixels = image if is_unknown(image) else to_picture(image).pixels
+            return bind(function, values)(pixels)
+
+        return TASKS.register(name, **defaults)(made)
+
+    return add
+
+
+def _single(array: Any) -> np.ndarray:
+    """An array of at most 32 bits a number."""
+    array = np.asarray(array)
+    return array.astype({"f": np.float32, "i": np.int32}.get(array.dtype.kind, array.dtype))
+
+
+def pictured(image: Float[np.ndarray, "*grid c"]) -> Float[np.ndarray, "h w c"]:
+    """The image. Raises Refused where it is none: a signal, a volume, or not known."""
+    if is_unknown(image) or image.ndim != 3:
+        what = "image=none" if is_unknown(image) else f"an array of shape {image.shape}"
+        raise Refused(f"{what} cannot be measured; expected an image (h, w, c)")
+    return image
+
+
+def truth_of(
+    image: Float[np.ndarray, "*grid c"], shape: tuple[int, ...], measurements: str
+) -> Float[np.ndarray, "h w c"]:
+    """The truth of this shape behind measurements from a file, NaN if unknown. Raises Refused for another shape."""
+    if is_unknown(image):
+        return np.full(shape, np.nan, np.float32)
+    if image.shape != shape:
+        raise Refused(
+            f"{measurements}: it is of an image {shape}, the truth is {image.shape}; expected image=none if "
+            "it is not known"
+        )
+    return image
 
 
 def places(index: Int[AnyArray, " n"], grid: tuple[int, ...]) -> Float[Array, "n d"]:
@@ -105,120 +229,42 @@ def side(domain: str) -> float:
     return {"unit": 1.0, "signed": 2.0}[domain]
 
 
-def split(
-    image: Any,
-    kind: str = "quarter",
-    fraction: float = 0.25,
-    seed: int = 0,
-    validation: float = 0.0,
-    value_range: Any = "dtype",
-) -> Task:
-    """The image with its pixels divided into training and held-out ones.
+class Queries(NamedTuple):
+    """How a task queries the field for some measurements: at how many places, and whether it differentiates it."""
 
-    `image` is whatever `pixels.to_picture` takes: (h, w, c), gray (h, w), or a signal (n,); `value_range` says which of
-    its values are black and white (`pixels.levels_of`): integers of 8 and 16 bits over their largest, floats in [0, 1].
+    places: int
+    differentiates: bool
 
-    `all`: train on every pixel, none held out. `quarter`: train `[::2, ::2]`, hold out `[1::2, 1::2]`. `rows`: train
-    the even rows, hold out the odd. `checkerboard`: train where row + column is even. `random`: train `fraction` of the
-    pixels. With `validation` the held-out pixels are put away, and about that part of the training pixels is held out
-    instead, drawn at random: settings can then be chosen without the pixels that are reported. Under `rows` it is
-    evenly spaced columns of the training rows, which lie between known lines as the reported rows do. Raises Refused
-    for pixels or settings that are not allowed, and if no pixel is left to train on; warns of an image that uses less
-    than an eighth of its range.
 
-    >>> task = split(np.zeros((4, 4, 3), np.float32), "quarter")
-    >>> task.train.tolist(), task.heldout.tolist()
-    ([0, 2, 8, 10], [5, 7, 13, 15])
+def queries_of(task: Task, count: int) -> Queries:
+    """How `observe` queries the field for so many measurements; nothing is computed."""
+    seen: list[int] = []
+    differentiated: list[bool] = []
+
+    @jax.custom_jvp
+    def field(where: Float[AnyArray, "n d"]) -> Float[Array, "n c"]:
+        seen.append(len(where))
+        return jnp.zeros((len(where), task.channels))
+
+    @field.defjvp
+    def _differentiated(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+        differentiated.append(True)
+        # A value and a derivative that go on depending on the place: it may be differentiated again.
+        value = field(*primals)
+        return value, value + 0.0 * tangents[0][:, :1]
+
+    index = jax.ShapeDtypeStruct((count,), np.int32)
+    jax.eval_shape(lambda task, index: task.observe(field, task, index), task, index)
+    return Queries(sum(seen), bool(differentiated))
+
+
+def cut(task: Task, count: int, most: int) -> int:
+    """Into how many measurements at a time to cut so many, that each part queries the field at about `most` places.
+
+    All of them where a part would query nearly as many places as all do, such as every pixel for a Fourier transform.
     """
-    asked = {"split": kind, "fraction": fraction, "split_seed": seed, "validation": validation}
-    kind, fraction, seed, validation = (setting.convert(asked[setting.name]) for setting in declared(split_task))
-    pixels = to_picture(image, value_range).pixels
-    for note in narrow(pixels):
-        warnings.warn(f"the image: {note}", stacklevel=2)
-    return _divide(pixels, kind, fraction, seed, validation)
-
-
-def extrapolated(task: Task) -> float:
-    """The part of the held-out pixels that lie beyond the outermost training pixels; 0 where none are held out."""
-    if not (task.pixelwise and len(task.heldout)):
-        return 0.0
-    train, heldout = (np.stack(np.unravel_index(np.asarray(part), task.grid)) for part in (task.train, task.heldout))
-    inside = (heldout >= train.min(1, keepdims=True)) & (heldout <= train.max(1, keepdims=True))
-    return float(1 - inside.all(0).mean())
-
-
-@TASKS.register("split")
-def split_task(
-    image: Float[np.ndarray, "*grid c"],
-    *,
-    split: Annotated[
-        str,
-        about(
-            "trained on: all; [::2, ::2] (held out: [1::2, 1::2], the rest neither); even rows; even row + column; a "
-            "random part (but for quarter, the others are held out)",
-            choices=KINDS,
-        ),
-    ] = "quarter",
-    fraction: Annotated[
-        float,
-        about(
-            "part of the pixels that split=random trains on", above=0.0, high=1.0, when=lambda s: s["split"] == "random"
-        ),
-    ] = 0.25,
-    split_seed: Annotated[
-        int,
-        about(
-            "seed of split=random and of the validation part",
-            low=0,
-            when=lambda s: s["split"] == "random" or s["validation"] > 0,
-        ),
-    ] = 0,
-    validation: Annotated[
-        float,
-        about(
-            "above 0: the split's held-out pixels are put away, and this part of its training pixels is held out "
-            "instead",
-            low=0.0,
-            high=0.5,
-        ),
-    ] = 0.0,
-) -> Task:
-    """Some pixels of an image are trained on, others held out."""
-    return _divide(image, split, fraction, split_seed, validation)
-
-
-def _divide(image: Float[np.ndarray, "*grid c"], kind: str, fraction: float, seed: int, validation: float) -> Task:
-    """The image with its pixels divided, as `split` does."""
-    grid = image.shape[:-1]
-    where = np.indices(grid)
-    if kind == "all":
-        train, heldout = np.ones(grid, bool), np.zeros(grid, bool)
-    elif kind == "quarter":
-        train, heldout = (where % 2 == 0).all(0), (where % 2 == 1).all(0)
-    elif kind == "rows":
-        train, heldout = where[0] % 2 == 0, where[0] % 2 == 1
-    elif kind == "checkerboard":
-        train, heldout = where.sum(0) % 2 == 0, where.sum(0) % 2 == 1
-    else:  # random
-        order = np.random.default_rng(seed).permutation(image[..., 0].size).reshape(grid)
-        train = order < round(fraction * order.size)
-        heldout = ~train
-    if validation:
-        heldout = train & _validation_part(where, kind, validation, seed, train)
-        train = train & ~heldout
-    if not train.any():
-        raise Refused(f"split={kind!r} with fraction={fraction} leaves no pixel of {grid} to train on")
-    return Task(
-        np.ascontiguousarray(image, np.float32),
-        np.flatnonzero(train).astype(np.int32),
-        np.flatnonzero(heldout).astype(np.int32),
-    )
-
-
-def _validation_part(where: np.ndarray, kind: str, part: float, seed: int, train: np.ndarray) -> np.ndarray:
-    """Which pixels are set apart for choosing."""
-    if kind == "rows" and len(where) > 1:
-        every = min(round(1 / part), where.shape[-1])
-        return where[1] % every == every - 1
-    draws = np.random.default_rng((seed, 1)).random(train.shape)
-    return draws < np.quantile(draws[train], part)
+    if task.pixelwise:
+        return min(count, most)
+    whole = queries_of(task, count).places
+    part = min(count, max(1, count * most // max(1, whole)))
+    return count if queries_of(task, part).places * count > MORE * whole * part else part

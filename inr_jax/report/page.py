@@ -159,7 +159,7 @@ def _baselines_html(baselines: pd.DataFrame) -> str:
         for method, scores in means.iterrows()
     )
     table = f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f"<h3>Interpolation, without a network</h3>{table}"
+    return f"<h3>Without a network</h3>{table}"
 
 
 def _notes_html(notes: Sequence[str]) -> str:

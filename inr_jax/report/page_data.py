@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import UInt8
 from PIL import Image
 
-from inr_jax.data.images import visible
+from inr_jax.data.images import as_image, visible
 from inr_jax.fit.curves import picture_of
 from inr_jax.fit.metrics import METRICS
 from inr_jax.report.selection import best_curve, main_axis
@@ -39,11 +39,11 @@ def page_data(view: RunView) -> dict[str, Any]:
     rows = spread_evenly(table.index.tolist(), [best, *curve], MOST_MEMBERS)
     fitted = [row for row in rows if table["status"][row] in FITTED]
     pictures = view.pictures(spread_evenly(fitted, [best, *curve], MOST_PICTURES))
-    pictures = {row: picture for row, picture in pictures.items() if picture.ndim == 3}
+    pictures = {row: as_image(picture) for row, picture in pictures.items()}
     groups = _target_groups(table)[list(pictures)]
     targets = groups.drop_duplicates()
     settings = [*(name for name in ("label",) if name in table), *varying_settings(table, view.metrics)]
-    scores = [name for name in view.metrics if name in table]
+    scores = [name for name in view.metrics if name in table and (name == score or table[name].notna().any())]
     members = []
     for row in rows:
         values = table.loc[row]
@@ -68,7 +68,7 @@ def page_data(view: RunView) -> dict[str, Any]:
         "axis": axis or "member",
         "best": best,
         "curve": [row for row in curve if row in pictures],
-        "targets": [encode_picture(np.asarray(picture_of(view.target(row)))) for row in targets.index],
+        "targets": [encode_picture(as_image(np.asarray(picture_of(view.target(row))))) for row in targets.index],
         "members_in_all": len(table),
     }
 

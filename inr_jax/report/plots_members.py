@@ -135,6 +135,15 @@ def plot_gallery(members: Sequence[Prediction]) -> Figure:
     return figure
 
 
+def plot_reconstructions(members: Sequence[Prediction]) -> Figure:
+    """Show the prediction of each member."""
+    figure, grid = style.image_rows([members[0].prediction.shape], len(members), width=2.6 * len(members))
+    for axes, member in zip(grid[0], members, strict=True):
+        _show_image(axes, member.prediction)
+        style.image_axes(axes, member.title)
+    return figure
+
+
 def plot_enlarged(members: Sequence[tuple[str, Sequence[tuple[str, Float[np.ndarray, "..."]]]]]) -> Figure:
     """Show for each member, given by its title and images with titles, the same part of the image at several sizes."""
     count = max(len(images) for _, images in members)

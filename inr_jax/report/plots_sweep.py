@@ -29,6 +29,8 @@ from inr_jax.report.summary import (
 from inr_jax.report.text import format_value, label_columns, pixel_set, row_label
 from inr_jax.sweep.grid import TOGETHER
 
+# Methods whose names are adjectives.
+INTERPOLATIONS = ("nearest", "linear", "cubic", "bicubic", "sinc")
 MOST_LINES, MOST_PANELS, MOST_ROWS = 6, 4, 60
 EXCLUDED_MARKERS = {"diverged": "x", "failed": "1", "pruned": "."}
 
@@ -186,11 +188,11 @@ def plot_settings(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
 
 
 def draw_baselines(axes: Axes, baselines: pd.DataFrame, vertical: bool = False, labelled: bool = True) -> None:
-    """Draw the PSNR of the interpolations, means over images, as grey lines: on held-out pixels, vertical on all."""
+    """Draw the PSNR of what needs no network, means over images, as grey lines: on held-out pixels, vertical on all."""
     score = "psnr_all" if vertical else "psnr_heldout"
     for method, value in baseline_means(baselines)[score].items():
         draw = axes.axvline if vertical else axes.axhline
-        word = "" if method == "smoothing spline" else " interpolation"
+        word = " interpolation" if method in INTERPOLATIONS else ""
         label = f"{method}{word}, {pixel_set(score)} pixels" if labelled else None
         draw(value, color=style.GREY, linewidth=1, linestyle=style.DASHES.get(str(method), "-"), label=label)
 

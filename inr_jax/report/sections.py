@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from inr_jax.fit.metrics import METRICS
+from inr_jax.fit.pixels import is_unknown
 from inr_jax.kernel import spectrum
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.report.plots_members import (
@@ -20,6 +21,7 @@ from inr_jax.report.plots_members import (
     plot_enlarged,
     plot_gallery,
     plot_predicted_training,
+    plot_reconstructions,
     plot_signals,
     plot_spectra,
     plot_training,
@@ -86,14 +88,14 @@ def make_sections(view: RunView) -> list[Section]:
         *_training([curves[row] for row in compared]),
         *_images(list(predictions.values())),
         *_enlarged([(predictions[row], members[row]) for row in compared]),
-        _spectra([predictions[row] for row in compared]),
+        *_spectra([predictions[row] for row in compared]),
     ]
 
 
 def _predict(title: str, member: MemberView) -> Prediction:
     task = member.task
     train = np.asarray(task.train if task.pixelwise else [], int)
-    return Prediction(title, np.asarray(task.image), member.network.predict(task.grid), train)
+    return Prediction(title, np.asarray(task.image), task.picture(member.network.predict), train)
 
 
 def _scores(view: RunView, table: pd.DataFrame) -> Section:
@@ -116,7 +118,7 @@ def _scores(view: RunView, table: pd.DataFrame) -> Section:
         plot_settings(table, view.baselines),
         f"{len(table)} members; {describe_spread(table)}. "
         f"Of more than {MOST_ROWS} settings those of a label share a row, in which the best is marked. "
-        "Grey: interpolation of the training pixels, without a network.",
+        "Grey: the same measurements without a network.",
         "Dot chart of PSNR in dB of each setting; the values are those of the table below.",
     )
 
@@ -125,8 +127,8 @@ def _curves(view: RunView, table: pd.DataFrame, axis: str) -> Section:
     prediction = None if view.prediction is None or view.prediction.empty else view.prediction
     caption = [
         f"{len(table)} members; {describe_bands(table)}.",
-        "Solid: held-out pixels; dotted: training pixels; grey: interpolation of the training pixels, without a "
-        "network. A setting that is good on the training pixels only is overfitted.",
+        "Solid: held-out pixels; dotted: training pixels; grey: the same measurements without a network. "
+        "A setting that is good on the training pixels only is overfitted.",
     ]
     lines = len(lines_along(table, axis)[1])
     if lines > MOST_LINES:
@@ -277,19 +279,32 @@ def _predicted(members: Sequence[TrainingCurves]) -> list[Section]:
 
 def _images(members: Sequence[Prediction]) -> list[Section]:
     """The members' targets and predictions: a gallery of images, and a figure of signals."""
-    images = [member for member in members if member.target.ndim == 3]
+    members = [_slice(member) if member.target.ndim == 4 else member for member in members]
+    unknown = [member for member in members if member.target.ndim == 3 and is_unknown(member.target)]
+    images = [member for member in members if member.target.ndim == 3 and not is_unknown(member.target)]
     signals = [member for member in members if member.target.ndim == 2]
     sections = []
     if images:
         caption = (
             "One member per row: the target, the prediction, the signed error (red: too bright; mean over channels), "
-            "and the power at each frequency on a logarithmic scale, zero frequency in the centre."
+            "and the power at each frequency on a logarithmic scale, zero frequency in the centre. Of "
+            "volumes the middle slice."
         )
         sections.append(Section("gallery", "Gallery", plot_gallery(images), caption, _image_titles(images)))
+    if unknown:
+        caption = "The image of each member; no truth is known."
+        titles = f"Images of {'; '.join(member.title for member in unknown)}."
+        sections.append(Section("images", "Images", plot_reconstructions(unknown), caption, titles))
     if signals:
         caption = "One member per panel: the signal, the prediction, and the training samples."
         sections.append(Section("signals", "Signals", plot_signals(signals), caption, _image_titles(signals)))
     return sections
+
+
+def _slice(member: Prediction) -> Prediction:
+    """The middle slice of a volume along its first axis, one that is held out where every second one is."""
+    middle = min(len(member.target) // 2 | 1, len(member.target) - 1)
+    return member._replace(target=member.target[middle], prediction=member.prediction[middle], train=member.train[:0])
 
 
 def _image_titles(members: Sequence[Prediction]) -> str:
@@ -297,7 +312,8 @@ def _image_titles(members: Sequence[Prediction]) -> str:
 
 
 def _enlarged(members: Sequence[tuple[Prediction, MemberView]]) -> list[Section]:
-    images = [(shown.title, magnify_centre(member, ENLARGED)) for shown, member in members if shown.target.ndim == 3]
+    pairs = [pair for pair in members if pair[0].target.ndim == 3 and not is_unknown(pair[0].target)]
+    images = [(shown.title, magnify_centre(member, ENLARGED)) for shown, member in pairs]
     if not images:
         return []
     return [
@@ -312,14 +328,18 @@ def _enlarged(members: Sequence[tuple[Prediction, MemberView]]) -> list[Section]
     ]
 
 
-def _spectra(members: Sequence[Prediction]) -> Section:
-    """The spectra of the members that are fitted to the same image as the first."""
+def _spectra(members: Sequence[Prediction]) -> list[Section]:
+    """The spectra of the members that are fitted to the same image as the first, if it is known."""
     same = [member for member in members if np.array_equal(member.target, members[0].target)]
-    return Section(
-        "spectra",
-        "Power spectra",
-        plot_spectra(same),
-        "Radially averaged power of the target, the predictions and their errors. Where the error reaches the target, "
-        "that frequency is not fitted.",
-        f"Line chart of power against frequency for {', '.join(member.title for member in same)}.",
-    )
+    if not same:
+        return []
+    return [
+        Section(
+            "spectra",
+            "Power spectra",
+            plot_spectra(same),
+            "Radially averaged power of the target, the predictions and their errors. Where the error reaches the "
+            "target, that frequency is not fitted.",
+            f"Line chart of power against frequency for {', '.join(member.title for member in same)}.",
+        )
+    ]

@@ -70,7 +70,7 @@ def describe_best(table: pd.DataFrame, summary: Summary, best: Best, chosen_on: 
     else:
         choice = "oracle: chosen on the held-out pixels that it is reported on"
     scores = f"{format_score(row[best.score], best.score)} on {pixel_set(best.score)} pixels"
-    if best.score == "psnr_heldout":
+    if best.score == "psnr_heldout" and not np.isnan(row["psnr_all"]):
         scores += f", {format_score(row['psnr_all'], 'psnr_all')} over all pixels"
     return f"best: {row_label(row, label_columns(summary))}: {scores} ({choice})"
 
@@ -104,7 +104,7 @@ def format_baselines(baselines: pd.DataFrame) -> str:
         f"{method} " + ", ".join(f"{value:.{METRICS[n].digits}f} {METRICS[n].label}" for n, value in scores.items())
         for method, scores in baseline_means(baselines).iterrows()
     ]
-    return f"interpolation of the training pixels, no network (dB): {'; '.join(rows)}" if rows else ""
+    return f"without a network (dB): {'; '.join(rows)}" if rows else ""
 
 
 def describe_images(table: pd.DataFrame) -> str:

@@ -80,4 +80,4 @@ def _changed(study: Study) -> dict[str, Any]:
 def _image_digest(study: Study) -> str:
     known = fields([study.settings]).data
     data = Data(**{name: value for name, value in study.settings.items() if name in known})
-    return images.digest(load(data).picture.pixels)
+    return images.digest_picture(load(data).picture)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from inr_jax.data import images
-from inr_jax.data.problem import SOURCES, Data, Loaded
+from inr_jax.data.problem import SOURCES, Data, Loaded, task_files
 from inr_jax.fit.pixels import Levels, Picture
 from inr_jax.fit.task import Task
 from inr_jax.runs.record import Record
@@ -44,7 +44,7 @@ def describe_inputs(members: Grid, metrics: str, pictures: Mapping[Data, dict[st
 
 def describe_picture(picture: Picture) -> dict[str, Any]:
     """Return what stands in run.json of a picture."""
-    return {"digest": images.digest(picture.pixels), **picture.levels._asdict(), "notes": list(picture.notes)}
+    return {"digest": images.digest_picture(picture), **picture.levels._asdict(), "notes": list(picture.notes)}
 
 
 def refuse_changed(record: Record, inputs: Inputs) -> None:
@@ -62,6 +62,7 @@ def picture_name(data: Data) -> str:
     """Return the image and what it is loaded with beside defaults, as text."""
     loader = {each.name: each.default for each in declared(SOURCES.find(data.image))}
     given = [f"{name}={data[name]}" for name, default in loader.items() if data.get(name, default) != default]
+    given += [f"{name}={path!r}" for (name, _), path in task_files(data).items()]
     return " ".join([repr(data.image) if " " in data.image else data.image, *given])
 
 
@@ -77,7 +78,7 @@ def stored(record: Record) -> Callable[[Data], Loaded]:
         if name not in pictures:
             raise Refused(f"{record.directory} has no picture of {name}; the sweep's command writes it")
         about = pictures[name]
-        levels = Levels(*(about[field] for field in Levels._fields))
+        levels = Levels(**{field: about[field] for field in Levels._fields if field in about})
         loaded = _load(record.directory, data, about["digest"])
         return loaded._replace(picture=loaded.picture._replace(levels=levels, notes=tuple(about["notes"])))
 
@@ -91,7 +92,7 @@ def load_stored_task(record: Record, data: Data, digest: str) -> Task:
 
 @lru_cache(maxsize=8)
 def _load(directory: Any, data: Data, digest: str) -> Loaded:
-    return Loaded.of(data, Picture(Record(directory).read_picture(digest)))
+    return Loaded.of(data, Record(directory).read_picture(digest))
 
 
 def _code_digests(names: Iterable[str]) -> Iterable[tuple[str, str]]:

@@ -74,7 +74,7 @@ class Fitted(NamedTuple):
         own = self.task.grid
         if size and len(size) != len(own):
             raise Refused(f"--size={images.format_size(size)} does not fit a member of {images.format_size(own)}")
-        return self.network.predict(size or own)
+        return self.task.picture(self.network.predict, size)
 
 
 def members_of(study: Study, load: Callable[[Data], Loaded] = load) -> Members:

@@ -5,8 +5,8 @@ import time
 
 import pandas as pd
 
-from inr_jax.data import interpolate
 from inr_jax.fit import metrics
+from inr_jax.fit.pixels import is_unknown
 from inr_jax.kernel.of_study import forecast
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.report.page import render_report
@@ -72,16 +72,18 @@ def write_report(record: Record, members: Members) -> None:
 
 
 def baselines(members: Members) -> pd.DataFrame:
-    """Return PSNR of interpolated training pixels, by each method, for every image and split with held-out ones."""
+    """Return PSNR of what each classical method makes of the measurements, for all tasks with held-out pixels."""
     rows = []
     problems = dict.fromkeys(kind.like.data for kind in members.grid.kinds)
     for data in problems:
         task = members.task(data)
-        if not (task.pixelwise and len(task.heldout)):
+        if task.classical is None or not len(task.heldout) or is_unknown(task.image):
             continue
-        for method, image in interpolate.without_network(task).items():
+        for method, image in task.classical(task).items():
             pair = [part.reshape(-1, task.channels)[task.heldout] for part in (image, task.image)]
-            scores = {"psnr_heldout": metrics.psnr(*pair), "psnr_all": metrics.psnr(image, task.image)}
+            # Where measurements are held out, only the pixels compare.
+            scores = {"psnr_heldout": metrics.psnr(*pair)} if task.unseen is None else {}
+            scores["psnr_all"] = metrics.psnr(image, task.image)
             rows.append({**data, "method": method} | {name: float(value) for name, value in scores.items()})
     names = dict.fromkeys(name for data in problems for name in data)
     return pd.DataFrame(rows, columns=[*names, "method", "psnr_heldout", "psnr_all"])

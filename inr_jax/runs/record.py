@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from inr_jax.fit.curves import Curves
+from inr_jax.fit.pixels import Picture
 from inr_jax.runs import stores
 from inr_jax.runs.format import Damaged, RunFile, flat, pack, read_about, unflat, unpack
 from inr_jax.runs.stores import Place, write
@@ -121,20 +121,22 @@ class Record:
         for path in before[:-1]:
             path.unlink(missing_ok=True)
 
-    def save_picture(self, digest: str, pixels: Float[np.ndarray, "*grid c"]) -> None:
-        """Write a picture that members are fitted to, by its digest, unless it is there."""
+    def save_picture(self, digest: str, picture: Picture) -> None:
+        """Write the pixels that members are fitted to, and the arrays beside them, by their digest, unless there."""
         if not self.has_picture(digest):
-            write(self._picture(digest), pack({"pixels": pixels}, {}, compress=True))
+            beside = {f"files/{name}": array for name, array in picture.files.items()}
+            write(self._picture(digest), pack({"pixels": picture.pixels, **beside}, {}, compress=True))
 
     def has_picture(self, digest: str) -> bool:
         """Return whether there is a picture of this digest."""
         return self._picture(digest).exists()
 
-    def read_picture(self, digest: str) -> Float[np.ndarray, "*grid c"]:
+    def read_picture(self, digest: str) -> Picture:
         """Return the picture of this digest. Raises Damaged where there is none, or not what was written."""
         if not self.has_picture(digest):
             raise Damaged(f"{self._picture(digest)} is missing: the sweep's command writes it again")
-        return unpack(self._picture(digest))["pixels"]
+        arrays = unpack(self._picture(digest))
+        return Picture(arrays.pop("pixels"), files={name.removeprefix("files/"): each for name, each in arrays.items()})
 
     def members(self) -> dict[str, Entry]:
         """Return the finished members by key; a file that cannot be read holds none."""

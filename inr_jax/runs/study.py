@@ -130,7 +130,7 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
         # Not finished until the report is: a run that is stopped from here on is resumed.
         record.update_run(**about, **started, finished="")
         for data in members.notes:
-            record.save_picture(members.picture_digest(data), members.load(data).picture.pixels)
+            record.save_picture(members.picture_digest(data), members.load(data).picture)
     failed = fit_missing(request, record, trackers, shard, ray_address)
     if shard.of > 1:
         _print(record.set_damaged_aside())  # what other shards wrote

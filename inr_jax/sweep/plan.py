@@ -13,7 +13,7 @@ from inr_jax.fit.budget import sized
 from inr_jax.fit.design import Design, Hyper, assemble, count, member_of
 from inr_jax.fit.encodings import Variables
 from inr_jax.fit.member import State
-from inr_jax.fit.task import Task
+from inr_jax.fit.task import Task, cut, queries_of
 
 # CPU: what a block of pixels takes stays in the caches. Half as many are 0 to 3 % faster, twice as many 2 to 5 %
 # slower, 8,192 are 9 to 18 %.
@@ -35,6 +35,8 @@ MEMORY_PART = 0.8
 GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 # Predictions are made in tiles whose features and hidden units take about so many bytes.
 TILE_BYTES = 2**27
+# What a value with its derivative costs over a value alone.
+DERIVATIVES = 2
 # A segment is the work between two looks of the host: short enough for progress, checkpoints and signals.
 SEGMENT_FLOPS = {"cpu": 2e11, "gpu": 2e13, "tpu": 2e13}
 
@@ -68,15 +70,17 @@ def plan(
 ) -> Plan:
     """The plan for a batch; `chunk` and `block` above 0 and `features` but `auto` are taken as they are.
 
-    `step_flops` is for one member and step: forward, and twice that backward, less the gradient that nobody needs at
-    the features. Raises Refused where a function of one's own fails.
+    `step_flops` is for one member and step, over all places at which the task queries the field: forward, and twice
+    that backward, less the gradient that nobody needs at the features. Raises Refused where a custom function fails.
     """
     backend = backend or jax.default_backend()
     state = member.shapes(design, member_of(hypers, 0), task)
     parameters, units, width, hidden = _sizes(design, member_of(hypers, 0), task, state)
     pixels = design.pixels or len(task.train)
+    queried, differentiates = queries_of(task, pixels)
     fixed = not jax.tree.leaves(state.params["encoding"])
-    step_flops = pixels * (6.0 * parameters - (2 * units * width if fixed else 0))
+    step_flops = queried * (6.0 * parameters - (2 * units * width if fixed else 0))
+    step_flops *= DERIVATIVES if differentiates else 1
     # Nothing to keep where every step draws other pixels, trains its features, or observes more than pixels.
     keepable = not design.pixels and fixed and task.pixelwise and design.query == "exact"
     asked = features == "precomputed" or (features == "auto" and 4 * units * pixels <= KEPT_BYTES)
@@ -84,8 +88,9 @@ def plan(
     if not block and backend == "cpu":
         learned = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params["encoding"]))
         block = max(CPU_BLOCK, 2 ** math.ceil(math.log2(max(1, learned / LEARNED_PER_PIXEL))))
+        block = cut(task, pixels, block)
         block = block if pixels >= 2 * block else 0
-    activations = 4 * (block or pixels) * (2 * units + 2 * hidden)
+    activations = 4 * queries_of(task, block or pixels).places * (2 * units + 2 * hidden)
     member_bytes = 4 * 5 * parameters + activations + 4 * units * pixels * precompute
     over = _dividing(chunk) if chunk else min(devices(), count(hypers))
     if not chunk:

@@ -358,6 +358,7 @@ def test_an_unknown_way_to_resize_is_refused_with_the_nearest():
 
 @pytest.mark.parametrize("side", [2, 7, 64])
 @pytest.mark.parametrize("name", SYNTHETIC)
+@pytest.mark.filterwarnings("ignore:.*a small part of the range")
 def test_every_synthetic_image_is_in_range_and_always_the_same(name, side):
     image = images.load(f"synthetic:{name}", side)
     assert image.shape[:-1] == grid_of(name, side)
@@ -543,8 +544,27 @@ def waves(side): return np.sin(np.arange(side))
 def long(side): return np.zeros(side + 1)
 def fails(side): raise KeyError("lost")
 def nothing(side): return np.full((side, side), np.nan)
-def deep(side): return np.zeros((side, side, 3, 2))
+def deep(side): return np.zeros((side, side, 2, 3, 2))
 """
+
+
+def test_a_sheet_shows_a_volumes_slices_row_by_row_and_a_signals_curve():
+    volume = np.arange(5 * 2 * 3, dtype=np.uint8).reshape(5, 2, 3, 1)
+    sheet = images.as_image(volume)
+    assert sheet.shape == (6, 9, 1)  # three by three slices, of which five are there
+    for number in range(9):
+        top, left = 2 * (number // 3), 3 * (number % 3)
+        wanted = volume[number] if number < 5 else 0 * volume[0]
+        np.testing.assert_array_equal(sheet[top : top + 2, left : left + 3], wanted)
+    long = images.as_image(np.zeros((100, 2, 3, 1), np.uint8))
+    assert long.shape == (8, 12, 1)
+    ramp = np.linspace(0, 255, 100).astype(np.uint8)[:, None]
+    curve = images.as_image(ramp)[..., 0]
+    assert curve.shape == (images.CURVE_HEIGHT, 100) and curve.dtype == np.uint8
+    height = np.argmax(curve, axis=0)
+    assert (np.diff(height) <= 0).all() and height[0] > 90 and height[-1] < 5
+    image = np.zeros((4, 5, 3))
+    assert images.as_image(image) is image
 
 
 @pytest.fixture
@@ -569,7 +589,7 @@ def test_a_function_of_ones_own_is_an_image_or_a_signal_and_its_keywords_are_set
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        *[("fails", "lost"), ("nothing", "finite"), ("deep", "(8, 8, 3, 2)"), ("absent", "absent")],
+        *[("fails", "lost"), ("nothing", "finite"), ("deep", "(8, 8, 2, 3, 2)"), ("absent", "absent")],
         *[("waves", "[0, 1]"), ("long", "9 samples")],
     ],
 )

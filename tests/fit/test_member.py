@@ -15,8 +15,9 @@ from inr_jax.fit.curves import curve_point, picture_of
 from inr_jax.fit.design import Design, Hyper, reads
 from inr_jax.fit.metrics import METRICS, View
 from inr_jax.fit.optimizers import SCHEDULES
-from inr_jax.fit.task import Task, at_pixels, measured, pixel_coordinates, split
+from inr_jax.fit.task import Task, at_pixels, measured, pixel_coordinates
 from inr_jax.settings import Refused
+from inr_jax.tasks.splits import split
 
 IMAGE = np.random.default_rng(0).random((8, 8, 3)).astype(np.float32)
 TASK = split(IMAGE, "quarter")

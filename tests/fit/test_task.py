@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from inr_jax.fit.curves import lines
-from inr_jax.fit.task import KINDS, TASKS, at_pixels, coordinates, measured, pixel_coordinates, places, side, split
+from inr_jax.fit.task import TASKS, at_pixels, coordinates, measured, pixel_coordinates, places, side
 from inr_jax.settings import Refused, bind, declared
+from inr_jax.tasks.splits import KINDS, split
 
 GRIDS = [(8, 8), (7, 9), (6, 5), (16, 1), (11,), (12,)]
 

@@ -8,11 +8,12 @@ import pytest
 
 from inr_jax.fit import member
 from inr_jax.fit.design import Design, Hyper, complete, hypers
-from inr_jax.fit.task import Task, places, split
+from inr_jax.fit.task import Task, places
 from inr_jax.kernel import flow, regression
 from inr_jax.kernel.flow import flow_time, gradient_flow
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.settings import Refused
+from inr_jax.tasks.splits import split
 from tests.kernel.dense import dense_equations, dense_flow
 
 GRID = (12, 10)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from inr_jax.fit.design import Design, Hyper
-from inr_jax.fit.task import Task, measured, split
+from inr_jax.fit.task import Task, measured
 from inr_jax.kernel.lattice import equations_of
 from inr_jax.kernel.regression import UNUSABLE, NotConverged
 from inr_jax.settings import Refused
+from inr_jax.tasks.splits import split
 from tests.kernel.dense import dense_equations, dense_ridge, regress
 
 GRID = (12, 10)

@@ -7,7 +7,6 @@ import pytest
 
 from inr_jax.data import images
 from inr_jax.fit.design import Design, Hyper, hypers, member_of
-from inr_jax.fit.task import split
 from inr_jax.kernel import prediction
 from inr_jax.kernel.flow import gradient_flow
 from inr_jax.kernel.lattice import equations_of
@@ -15,6 +14,7 @@ from inr_jax.kernel.prediction import TOLERANCE, predict
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.kernel.scale_curves import calibrate, scale_curve
 from inr_jax.settings import Refused
+from inr_jax.tasks.splits import split
 from tests.kernel.dense import dense_ridge, regress
 
 DESIGN = Design(frequencies=64)

@@ -13,13 +13,13 @@ import scipy.sparse.linalg
 from inr_jax.data import images
 from inr_jax.fit.design import Design, Hyper
 from inr_jax.fit.pinned import double_precision
-from inr_jax.fit.task import split
 from inr_jax.kernel import toeplitz
 from inr_jax.kernel.correlation import encoding_waves
 from inr_jax.kernel.krylov import combine_lanczos, conjugate_gradients, lanczos, lanczos_start, tridiagonal_function
 from inr_jax.kernel.lattice import equations_of
 from inr_jax.kernel.ntk import ntk_of_differences
 from inr_jax.kernel.regression import ridge_operators
+from inr_jax.tasks.splits import split
 
 GRIDS = [(9,), (7, 4), (3, 4, 5)]
 RIDGE = 1e-3

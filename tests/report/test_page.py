@@ -285,12 +285,18 @@ def test_a_page_of_too_many_members_keeps_the_best_and_its_curve():
     assert spread_evenly(rows, rows[:300], 50) == sorted(set(spread_evenly(rows, rows[:300], 50)))
 
 
-def test_a_run_of_signals_has_a_chart_and_a_table_and_no_pictures():
+def test_a_run_of_signals_has_a_chart_a_table_and_their_curves_as_pictures():
     view = make_view({"signal": images.load("synthetic:power_law", 32)}, scale=[1.0, 4.0], seed=[0, 1])
     page = page_of(view)
     found = data(page)
-    assert len(found["members"]) == 4 and not any("picture" in each for each in found["members"])
+    assert len(found["members"]) == 4 and all("picture" in each for each in found["members"])
     assert "<h2>Signals</h2>" in page and "<h2>Gallery</h2>" not in page
+
+
+def test_a_volume_is_shown_by_its_slices():
+    view = make_view({"volume": np.random.default_rng(0).random((5, 12, 10, 1), np.float32)}, scale=[1.0, 4.0])
+    page = page_of(view)
+    assert "<h2>Gallery</h2>" in page and all("picture" in each for each in data(page)["members"])
 
 
 def test_a_further_metric_is_on_the_page_and_in_its_script():

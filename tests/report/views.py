@@ -12,9 +12,9 @@ from inr_jax.fit import member
 from inr_jax.fit.curves import Curves, picture_of
 from inr_jax.fit.design import Design, Hyper
 from inr_jax.fit.metrics import METRICS
-from inr_jax.fit.task import split
 from inr_jax.report.view import MemberView, RunView
 from inr_jax.sweep.fits import Network
+from inr_jax.tasks.splits import split
 
 DESIGN = Design(width=4, depth=1, frequencies=4)
 HYPER = Hyper(seed=0, scale=2.0, learning_rate=1e-3)

@@ -10,12 +10,12 @@ import inr_jax as inr
 from inr_jax.data import images
 from inr_jax.fit import curves, member, metrics
 from inr_jax.fit.design import complete, member_of
-from inr_jax.fit.task import split
 from inr_jax.settings import Refused
 from inr_jax.sweep import ensemble
 from inr_jax.sweep import plan as planner
 from inr_jax.sweep.chunks import chunk_by_chunk
 from inr_jax.sweep.programs import programs
+from inr_jax.tasks.splits import split
 
 IMAGE = np.random.default_rng(0).random((12, 12, 3)).astype(np.float32)
 TASK = inr.tasks.split(IMAGE, "quarter")

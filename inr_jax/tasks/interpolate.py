@@ -4,9 +4,7 @@ import itertools
 from functools import reduce
 
 import numpy as np
-import scipy.interpolate as si
 from jaxtyping import Float
-from scipy.spatial import QhullError
 
 from inr_jax.fit.task import Task
 
@@ -38,13 +36,16 @@ def interpolate(task: Task, method: str) -> Float[np.ndarray, "*grid c"]:
         for axis, known in enumerate(lines):
             values = _along(known, values, axis, image.shape[axis], DEGREES[method])
         return values.astype(np.float32)
+    from scipy.interpolate import griddata
+    from scipy.spatial import QhullError
+
     places, wanted = np.argwhere(where), np.argwhere(np.ones_like(where))
     try:
-        values = si.griddata(places, image[where], wanted, method=method)
+        values = griddata(places, image[where], wanted, method=method)
     except QhullError:  # too few pixels for a triangle, or all on one line
         values = np.full((len(wanted), image.shape[-1]), np.nan)
     outside = np.isnan(values).any(-1)
-    values[outside] = si.griddata(places, image[where], wanted[outside], method="nearest")
+    values[outside] = griddata(places, image[where], wanted[outside], method="nearest")
     return values.reshape(image.shape).astype(np.float32)
 
 
@@ -59,6 +60,20 @@ def smoothing_spline(task: Task) -> Float[np.ndarray, "*grid c"] | None:
     if not where[np.ix_(*lines)].all() or min(counts) < LEAST or max(counts) > MOST:
         return None
     return _smooth(image[np.ix_(*lines)], lines, task.grid).astype(np.float32)
+
+
+def sinc(task: Task) -> Float[np.ndarray, "n c"] | None:
+    """The band-limited periodic signal through every k-th sample, unclipped; None of any other samples.
+
+    Exact where the signal ends as it began and has no power from half of their rate on (Shannon 1949).
+    """
+    length, known = task.grid[0], np.asarray(task.train)
+    step = int(known[1] - known[0]) if len(known) > 1 else 0
+    if len(task.grid) > 1 or not step or not np.array_equal(known, np.arange(0, length, step)) or length % step:
+        return None
+    from scipy.signal import resample
+
+    return resample(np.asarray(task.image, np.float64)[known], length).astype(np.float32)
 
 
 def _known(task: Task) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
@@ -103,8 +118,10 @@ def _mapped(values: np.ndarray, axis: int, matrix: Float[np.ndarray, "l k"]) -> 
 
 def _smoother(known: np.ndarray, places: np.ndarray, strength: float) -> Float[np.ndarray, "l k"]:
     """The matrix from values at the known places to a natural cubic smoothing spline's at others."""
+    from scipy.interpolate import make_smoothing_spline
+
     step = (known[-1] - known[0]) / (len(known) - 1)
-    spline = si.make_smoothing_spline((known - known[0]) / step, np.eye(len(known)), lam=strength)
+    spline = make_smoothing_spline((known - known[0]) / step, np.eye(len(known)), lam=strength)
     return spline((places - known[0]) / step)
 
 
@@ -114,7 +131,9 @@ def _along(known: np.ndarray, values: np.ndarray, axis: int, length: int, degree
         return values
     if len(known) == 1:
         return np.repeat(values, length, axis)
+    from scipy.interpolate import make_interp_spline
+
     at = np.arange(length)
     if degree == 1 or len(known) < 4:
-        return si.make_interp_spline(known, values, k=1, axis=axis)(np.clip(at, known[0], known[-1]))
-    return si.make_interp_spline(known, values, k=degree, axis=axis)(at)
+        return make_interp_spline(known, values, k=1, axis=axis)(np.clip(at, known[0], known[-1]))
+    return make_interp_spline(known, values, k=degree, axis=axis)(at)

@@ -5,8 +5,8 @@ import pytest
 from scipy.interpolate import CubicSpline, make_smoothing_spline
 from scipy.spatial import ConvexHull
 
-from inr_jax.data import interpolate as baselines
-from inr_jax.fit import task as tasks
+from inr_jax import tasks
+from inr_jax.tasks import interpolate as baselines
 
 METHODS = ["linear", "cubic"]
 KINDS = ["all", "quarter", "rows", "checkerboard", "random"]
