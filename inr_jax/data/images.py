@@ -221,7 +221,7 @@ def format_size(grid: tuple[int, ...]) -> str:
     return "x".join(map(str, reversed(grid)))
 
 
-def digest(image: Float[AnyArray, "..."]) -> str:
+def digest(image: AnyArray) -> str:
     """A short digest of the pixels and their shape: equal for two files of the same picture."""
     return hashlib.sha256(repr(image.shape).encode() + np.asarray(image).tobytes()).hexdigest()[:16]
 

@@ -209,18 +209,18 @@ def shapes(design: Design, hyper: Hyper, task: Task) -> State:
     """What `init` returns, as shapes and types: nothing is drawn or allocated. Raises Refused where a custom function
     fails.
     """
-    return _traced(design, lambda: init(design, hyper, task))
+    return _traced(design, lambda task: init(design, hyper, task), task)
 
 
 @pinned()
 def check(design: Design, hyper: Hyper, task: Task) -> None:
     """Raise Refused where a member cannot be drawn, or a step of it not be taken; nothing is computed."""
-    _traced(design, lambda: step(design, hyper, task, init(design, hyper, task), 0))
+    _traced(design, lambda task: step(design, hyper, task, init(design, hyper, task), 0), task)
 
 
-def _traced(design: Design, function: Callable) -> Any:
+def _traced(design: Design, function: Callable, task: Task) -> Any:
     try:
-        return jax.eval_shape(function)
+        return jax.eval_shape(function, task)
     except Refused:
         raise
     except Exception as error:

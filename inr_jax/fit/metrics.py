@@ -37,12 +37,16 @@ class View(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A metric: its function, its unit, the digits it is shown with, and a short heading."""
+    """A metric: its function, its unit, the digits it is shown with, and a short heading.
+
+    An `optional` one has a column only in tables of members of which some have it.
+    """
 
     function: Callable[[View], Float[Array, ""]]
     unit: str = ""
     digits: int = 4
     label: str = ""
+    optional: bool = False
 
 
 def metric(function: Any) -> Metric:
@@ -56,7 +60,7 @@ METRICS |= {
     "psnr_heldout": Metric(lambda view: psnr_of(jnp.mean(view.unseen)), "dB", 2, "held out"),
     "psnr_all": Metric(lambda view: psnr_of(jnp.mean(view.error)), "dB", 2, "all pixels"),
     "ssim": Metric(lambda view: ssim(view.prediction, view.image), "", 4, "SSIM"),
-    "iou": Metric(lambda view: iou(view.prediction, view.image), "", 4, "IoU"),
+    "iou": Metric(lambda view: iou(view.prediction, view.image), "", 4, "IoU", optional=True),
 }
 
 

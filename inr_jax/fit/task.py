@@ -32,6 +32,18 @@ def at_pixels(field: Field, task: "Task", index: Int[AnyArray, " n"]) -> Float[A
     return field(places(index, task.grid))
 
 
+def as_field(image: Float[AnyArray, "*grid c"]) -> Field:
+    """The image as a field: linear between its pixels, beyond them as at its border."""
+    channels = jnp.moveaxis(jnp.asarray(image), -1, 0)
+
+    def values(where: Float[AnyArray, "n d"]) -> Float[Array, "n c"]:
+        at = list(jnp.asarray(where).T)
+        found = [jax.scipy.ndimage.map_coordinates(each, at, order=1, mode="nearest") for each in channels]
+        return jnp.stack(found, axis=-1)
+
+    return values
+
+
 class Task(NamedTuple):
     """A truth, what is measured of it, and which measurements are trained on; a pytree, passed to the compiled program.
 

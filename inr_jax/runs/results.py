@@ -71,8 +71,12 @@ def results_table(record: Record, members: Members) -> pd.DataFrame:
 
 def score_names(entries: Any) -> list[str]:
     """Return the names of scores: those of the package's metrics, then custom ones that a finished member has."""
-    found = {name for about in {entry.path: entry.about for entry in entries}.values() for name in about["scores"]}
-    return [*METRICS, *sorted(found - {*METRICS, *MEASURED, "diverged_at"})]
+    columns = [about["scores"] for about in {entry.path: entry.about for entry in entries}.values()]
+    found = {name for scores in columns for name in scores}
+    rare = {name for name, metric in METRICS.items() if metric.optional}
+    there = {name for name in rare & found if any(np.isfinite(scores.get(name, np.nan)).any() for scores in columns)}
+    package = [name for name in METRICS if name not in rare or name in there]
+    return [*package, *sorted(found - {*METRICS, *MEASURED, "diverged_at"})]
 
 
 def results_curves(record: Record, keys: Sequence[str]) -> xr.Dataset:

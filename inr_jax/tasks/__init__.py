@@ -1,6 +1,6 @@
 """What is measured of a field: one file for each kind of measurement, with its operator and its classical answer."""
 
-from inr_jax.fit.task import TASKS, Task, at_pixels, coordinates, measured, pixel_coordinates, places
+from inr_jax.fit.task import TASKS, Task, as_field, at_pixels, coordinates, measured, pixel_coordinates, places
 from inr_jax.tasks.coefficients import fourier
 from inr_jax.tasks.derivatives import gradients, laplacian
 from inr_jax.tasks.projections import tomography
@@ -12,6 +12,7 @@ from inr_jax.tasks.splits import audio, split, video
 __all__ = [
     "TASKS",
     "Task",
+    "as_field",
     "at_pixels",
     "audio",
     "coordinates",

@@ -14,7 +14,7 @@ from inr_jax.tasks.splits import Seed, Validation
 
 @register()
 def fourier(
-    image: Float[np.ndarray, "h w c"],
+    image: Float[np.ndarray, "*grid c"],
     *,
     sampled: Annotated[float, about("part of the coefficients that is measured", above=0.0, high=1.0)] = 0.125,
     density: Annotated[

@@ -11,7 +11,7 @@ from inr_jax.tasks.splits import Seed, Validation
 
 
 @register()
-def gradients(image: Float[np.ndarray, "h w c"], *, split_seed: Seed = 0, validation: Validation = 0.0) -> Task:
+def gradients(image: Float[np.ndarray, "*grid c"], *, split_seed: Seed = 0, validation: Validation = 0.0) -> Task:
     """The measurements are the differences of neighbouring pixels, predicted by derivatives half-way between them.
 
     The mean is not measured: predictions are compared with the truth's (Sitzmann et al. 2020, section 4.1).
@@ -38,7 +38,7 @@ def gradients(image: Float[np.ndarray, "h w c"], *, split_seed: Seed = 0, valida
 
 
 @register()
-def laplacian(image: Float[np.ndarray, "h w c"], *, split_seed: Seed = 0, validation: Validation = 0.0) -> Task:
+def laplacian(image: Float[np.ndarray, "*grid c"], *, split_seed: Seed = 0, validation: Validation = 0.0) -> Task:
     """The measurements are the five-point Laplacian of the pixels, predicted by second derivatives.
 
     Beyond the border the image goes on as its mirror image, so that its normal derivative there is 0. The mean is not

@@ -46,7 +46,7 @@ SHEPP_LOGAN = (
 
 @register()
 def tomography(
-    image: Float[np.ndarray, "n n c"],
+    image: Float[np.ndarray, "*grid c"],
     *,
     angles: Annotated[int, about("directions of the rays, evenly over half a turn", low=1)] = 20,
     phantom: Annotated[

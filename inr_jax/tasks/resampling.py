@@ -17,7 +17,7 @@ REACHES = {"box": 0.5, "linear": 1.0, "bicubic": 2.0}
 
 @register()
 def super_resolution(
-    image: Float[np.ndarray, "h w c"],
+    image: Float[np.ndarray, "*grid c"],
     *,
     factor: Annotated[int, about("how many times larger the image is than what is measured", low=2)] = 4,
     downsampling: Annotated[

@@ -22,7 +22,7 @@ PATCHES = {"patch_size": 5, "patch_distance": 6}
 
 @register()
 def inpainting(
-    image: Float[np.ndarray, "h w c"],
+    image: Float[np.ndarray, "*grid c"],
     *,
     mask: Annotated[
         str, about("pixels that are missing: a random part, or those under text", choices=("random", "text"))
@@ -61,7 +61,7 @@ def inpainting(
 
 @register()
 def denoising(
-    image: Float[np.ndarray, "h w c"],
+    image: Float[np.ndarray, "*grid c"],
     *,
     noise: Annotated[str, about("of every value", choices=("gaussian", "poisson"))] = "gaussian",
     sigma: Annotated[

@@ -73,7 +73,7 @@ def gyroid(
 
 @register(image="none", size=64)
 def occupancy(
-    image: Float[np.ndarray, "n ..."],
+    image: Float[np.ndarray, "n *grid c"],
     *,
     solid: Solid = "torus",
     mesh: Mesh = "",
@@ -94,7 +94,7 @@ def occupancy(
 
 @register(image="none", size=64)
 def signed_distance(
-    image: Float[np.ndarray, "n ..."],
+    image: Float[np.ndarray, "n *grid c"],
     *,
     solid: Solid = "torus",
     mesh: Mesh = "",

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
 from inr_jax.fit.curves import lines
-from inr_jax.fit.task import TASKS, at_pixels, coordinates, measured, pixel_coordinates, places, side
+from inr_jax.fit.task import TASKS, as_field, at_pixels, coordinates, measured, pixel_coordinates, places, side
 from inr_jax.settings import Refused, bind, declared
 from inr_jax.tasks.splits import KINDS, split
 
@@ -212,6 +213,17 @@ def test_coordinates_of_places_between_pixels_lie_between_theirs(grid, domain):
     steps = [1 / n if domain == "unit" else 2 / max(n - 1, 1) for n in grid]
     shifted = coordinates(where + 0.5, grid, domain) - coordinates(where, grid, domain)
     np.testing.assert_allclose(shifted, np.broadcast_to(np.multiply(steps, 0.5), shifted.shape), atol=2e-7)
+
+
+@pytest.mark.parametrize("grid", [(7,), (5, 6), (4, 3, 5)])
+def test_an_image_as_a_field_is_scipys_linear_interpolation(grid):
+    image = picture(grid, 2)
+    where = np.random.default_rng(1).random((40, len(grid))).astype(np.float32) * (np.asarray(grid, np.float32) + 1) - 1
+    found = as_field(image)(where)
+    for channel in range(2):
+        wanted = map_coordinates(image[..., channel].astype(np.float64), where.T, order=1, mode="nearest")
+        np.testing.assert_allclose(found[:, channel], wanted, atol=1e-5)
+    np.testing.assert_array_equal(as_field(image)(places(np.arange(np.prod(grid)), grid)), image.reshape(-1, 2))
 
 
 def doubled(gain, field, task, index):

@@ -10,13 +10,14 @@ from inr_jax.fit import member
 from inr_jax.fit.design import Design, Hyper, complete, hypers
 from inr_jax.fit.encodings import Variables, fourier
 from inr_jax.fit.metrics import bands
-from inr_jax.fit.task import pixel_coordinates, split
+from inr_jax.fit.task import pixel_coordinates
 from inr_jax.kernel.correlation import correlation, draw_frequencies, encoding_waves
 from inr_jax.kernel.ntk import empirical_ntk, ntk_at_zero, ntk_on_grid
 from inr_jax.kernel.recursion import network_kernels
 from inr_jax.kernel.spectrum import eigenvalues, predict_curves
 from inr_jax.settings import Refused
 from inr_jax.sweep.ensemble import fit_many
+from inr_jax.tasks.splits import split
 from tests.kernel.dense import dense_ridge, regress
 
 N = 32

@@ -69,6 +69,14 @@ def test_a_score_that_a_members_file_lacks_is_no_damage_and_a_custom_one_is_a_co
     assert score_names(found.values()) == [*SCORES, "sharpness"]
 
 
+def test_an_optional_score_is_a_column_where_some_member_has_it(tmp_path):
+    record = finished(tmp_path)
+    assert score_names(record.members().values()) == list(SCORES)
+    solid = OUTCOME._replace(scores={name: np.ones(1, np.float32) for name in (*SCORES, "iou")})
+    record.save_members(["third"], 4, solid, ABOUT)
+    assert score_names(record.members().values()) == [*SCORES, "iou"]
+
+
 def stood(step: int) -> Checkpoint:
     state = State(
         PARAMS, {"B": np.ones((2, 4, 2), np.float32)}, (np.arange(2, dtype=np.int32), {"m": np.zeros((2, 3))})

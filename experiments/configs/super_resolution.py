@@ -1,0 +1,57 @@
+"""Does a field that is trained through the operator of a smaller image pass bicubic interpolation of it?
+
+Question  NeuroField's protocol (a quarter of the side, antialiased bicubic) at a size that two cores allow: which
+          network, with settings that were chosen on other photographs, and by how much?
+Command   python -m experiments.sweep --config=experiments/configs/super_resolution.py:cpu
+          Add --config.second.image='kodak/*.png', for example, for other photographs to report on.
+Cost      COST
+Finding   FINDING
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ml_collections import ConfigDict
+
+from experiments.configs.interpolation import NETWORKS, NOISE, REPORT
+from inr_jax.cli.config import base
+from inr_jax.sweep.sampling import ranked, sobol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VARIANTS = {
+    "cpu": "four networks, 12 members each on 2 photographs at 128x128 from 32x32; the best on 6 others, 2 seeds",
+    "quick": "two members each on one photograph at 32x32 from 16x16, 60 steps; the best on another",
+}
+SEARCH = ("astronaut", "chelsea")
+MEMBERS = {"cpu": 12, "quick": 2}
+
+
+def get_config(variant: str) -> ConfigDict:
+    """Return the settings that all networks share: every small pixel at each step, a cosine, noise on coordinates."""
+    config = base()
+    config.task, config.factor, config.size = "super_resolution", 4, 128
+    config.design.width, config.design.depth, config.design.output = 128, 3, "sigmoid"
+    config.design.schedule, config.design.steps = "cosine", 400
+    config.design.query, config.hyper.blur_until = "blurred", 1.0
+    config.axes.image, config.second.image, config.second.seed = SEARCH, REPORT, (0, 1)
+    if variant == "quick":
+        config.factor, config.size, config.design.width, config.design.steps = 2, 32, 32, 60
+        config.axes.image, config.second.image, config.second.seed = SEARCH[:1], REPORT[:1], (0, 1)
+    return config
+
+
+def cases(add: Callable, variant: str) -> None:
+    """Add the members to choose from."""
+    for label, (settings, ranges) in NETWORKS.items():
+        for point in sobol({**ranges, **NOISE}, MEMBERS[variant]):
+            add(label=f"search: {label}", **settings, **point)
+
+
+def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
+    """Add, for other photographs, the member of each network with the highest mean on the first."""
+    for label, (settings, ranges) in NETWORKS.items():
+        tried = results[results["label"] == f"search: {label}"]
+        for best in ranked(tried, [*ranges, *NOISE], "psnr_heldout")[:1]:
+            add(label=label, **settings, **best)
