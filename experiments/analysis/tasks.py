@@ -1,8 +1,8 @@
 """Draw where the best settings of several networks lie for each task of a run, and what the best look like.
 
-RUN is a folder of `experiments/configs/tasks.py`. FILE.png has a panel for each network: PSNR on what is held out, less
-the task's highest with that network. --pictures draws for each task what was measured, what a classical method makes of
-it, the best member and the truth.
+RUN is a folder of `experiments/configs/tasks.py`. FILE.png has a panel for each network: PSNR on what is held out,
+below the highest of the task with it. --pictures draws for each task what was measured, what a classical method makes
+of it, the best member and the truth.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from inr_jax.tasks import Task
 NAMES = ("scale", "omega_first", "s")
 # Differences beyond this are drawn alike.
 MOST = 12.0
-WIDTH = 10.0
+WIDTH = 8.0
 
 
 def command() -> Command:
@@ -65,7 +65,7 @@ def draw_best(table: pd.DataFrame) -> Figure:
     """Draw a panel for each network: tasks by values, the distance in dB to the task's best."""
     networks = table["network_label"].unique()
     tasks = table["task"].unique()
-    figure = Figure(figsize=(WIDTH, 0.4 + 0.32 * len(tasks) + 0.6), layout="constrained")
+    figure = Figure(figsize=(10.0, 0.4 + 0.32 * len(tasks) + 0.6), layout="constrained")
     panels = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
     for axes, network in zip(panels, networks, strict=True):
         rows = table[table["network_label"] == network]
@@ -74,7 +74,7 @@ def draw_best(table: pd.DataFrame) -> Figure:
         below = scores.sub(scores.max(axis=1), axis=0)
         axes.imshow(below.clip(-MOST), cmap="viridis", vmin=-MOST, vmax=0.0, aspect="auto")
         for (row, column), value in np.ndenumerate(below.to_numpy()):
-            text, color = ("best" if value == 0 else f"{value:.0f}"), "black" if value > -MOST / 2 else "white"
+            text, color = ("best" if value == 0 else f"{abs(value):.0f}"), "black" if value > -MOST / 2 else "white"
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
         axes.set_xticks(range(len(below.columns)), [f"{value:g}" for value in below.columns], fontsize=8)
         axes.set_yticks(range(len(tasks)), tasks, fontsize=8)
@@ -87,12 +87,12 @@ def draw_pictures(record: Record, table: pd.DataFrame) -> Figure:
     """Draw for each task what was measured, a classical answer, the best member's picture, and the truth."""
     members = restore_members(record)
     best = table.loc[table.groupby("task", sort=False)["psnr_heldout"].idxmax()]
-    figure = Figure(figsize=(WIDTH, 2.5 * len(best)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.1 * len(best)), layout="constrained")
     for axes, (row, about) in zip(figure.subplots(len(best), 4, squeeze=False), best.iterrows(), strict=True):
         fitted = read_member(record, int(row), members)  # type: ignore[call-overload]
         task, picture = fitted.task, np.asarray(fitted.render())
         found = {} if task.classical is None else task.classical(task)
-        shown = [("measured", measurements(task))]
+        shown = [("measured", measurements(str(about["task"]), task))]
         for name in sorted(found, key=lambda name: float(psnr(found[name], task.image)))[-1:]:
             shown.append((f"{name}: {float(psnr(found[name], task.image)):.1f} dB", flat(found[name])))
         shown.append((f"{about['network_label']}: {float(psnr(picture, task.image)):.1f} dB", flat(picture)))
@@ -111,21 +111,30 @@ def flat(picture: np.ndarray) -> np.ndarray:
     return visible(as_image(np.asarray(picture, np.float32)))
 
 
-def measurements(task: Task) -> np.ndarray:
-    """Return measurements as an image: known pixels in the dark, or values as they are stored, from 0 to 1."""
+def measurements(name: str, task: Task) -> np.ndarray:
+    """Return measurements as an image from 0 to 1, each where it belongs; what is not measured is dark."""
+    values, whole = np.asarray(task.measured, np.float32), int(np.prod(task.grid))
     if task.pixelwise:
-        known = np.zeros((int(np.prod(task.grid)), task.channels), np.float32)
-        known[task.train] = np.asarray(task.colors)[task.train]
+        known = np.zeros((whole, task.channels), np.float32)
+        known[task.train] = values[task.train]
         return flat(known.reshape(task.image.shape))
-    values = np.asarray(task.measured, np.float32)
-    if task.targets is not None and task.targets.ndim == 3:
-        values = np.asarray(task.targets, np.float32)
-    elif len(values) >= int(np.prod(task.grid)) and len(task.grid) == 2:  # of edges: those down the columns
+    if name == "fourier":
+        # By the logarithm of their size, frequency 0 in the middle.
+        known = np.zeros((whole, 1), np.float32)
+        size = np.hypot(values[:, :1], values[:, values.shape[1] // 2 :][:, :1])
+        known[np.asarray(task.observe.args[0])] = np.log(np.maximum(size / size.max(), 1e-4)) / np.log(1e4) + 1.05  # type: ignore[attr-defined]
+        return flat(np.fft.fftshift(known.reshape(*task.grid, 1), axes=(0, 1)))
+    if len(task.grid) == 3:
+        # In the voxel in which each lies; inside is white, outside gray.
+        voxels = np.round(np.asarray(task.observe.args[0])).astype(int).clip(0, np.subtract(task.grid, 1))  # type: ignore[attr-defined]
+        known = np.zeros((*task.grid, 1), np.float32)
+        known[tuple(voxels.T)] = 0.35 + 0.65 * values
+        return flat(known)
+    if name == "gradients":  # those down the columns come first
         height, width = task.grid
         values = values[: (height - 1) * width].reshape(height - 1, width, -1)
     else:
-        side = int(np.sqrt(len(values)))
-        values = np.sqrt(np.sqrt(np.abs(values[: side * side, :1]))).reshape(side, side, 1)
+        values = np.asarray(task.targets, np.float32)
     low, high = np.quantile(values, [0.01, 0.99])
     return visible((values - low) / max(high - low, 1e-9))
 
