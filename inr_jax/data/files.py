@@ -87,6 +87,8 @@ def _read_numbers(path: str, value_range: Any, frames: int) -> Picture:
     notes: tuple[str, ...] = ()
     if array.ndim == 4 or (frames != 1 and array.ndim == 3):
         array = array if array.ndim == 4 else array[..., None]
+        if len(array) < frames:
+            raise Refused(f"frames={frames}: it has {len(array)}")
         kept = array[: frames or None]
         array, notes = (kept[0], _first_of(len(array), "frames")) if frames == 1 else (kept, ())
     return to_picture(array, value_range)._replace(notes=notes)
@@ -139,7 +141,9 @@ def read_array(path: str, name: str, kind: str = "array") -> np.ndarray:
         from PIL import Image
 
         with Image.open(path) as picture:
-            return np.asarray(picture.convert("L") if picture.mode == "P" else picture)
+            # Without what is transparent; a palette's colours as gray.
+            kinds = {"P": "L", "PA": "L", "LA": "L", "RGBA": "RGB"}
+            return np.asarray(picture.convert(kinds[picture.mode]) if picture.mode in kinds else picture)
     except Refused:
         raise
     except Exception as error:  # decoders raise many kinds

@@ -58,11 +58,12 @@ def pixel_curve_point(task: Task, colors_of: Callable[[Int[AnyArray, " n"]], Flo
         index = _sample(index)
         if not len(index):
             return jnp.asarray(jnp.nan, jnp.float32)
-        colors = colors_of(index)
-        if task.offset is not None:
-            colors = colors + task.offset(colors, task.colors[index])
-        return metrics.psnr(colors, task.colors[index])
+        return metrics.psnr(colors_of(index), task.colors[index])
 
+    if task.offset is not None:
+        some = _sample(np.arange(math.prod(task.grid)))
+        shift, of_field = task.offset(colors_of(some), task.colors[some]), colors_of
+        colors_of = lambda index: of_field(index) + shift  # noqa: E731
     count = len(metrics.bands(max(task.grid)))
     errors, targets = jnp.zeros(count), jnp.zeros(count)
     for axis, length in enumerate(task.grid):

@@ -176,7 +176,11 @@ def register(name: str = "", **defaults: Any) -> Callable[[Callable[..., Task]],
             for name in given:
                 if name not in known:
                     raise Refused(f"setting {name!r} is not known; {nearest(name, known)}")
-            values = settle(function, given)[1]
+            for setting in declared(function):
+                if setting.about.file and isinstance(given.get(setting.name), str) and given[setting.name]:
+                    raise Refused(f"{setting.name}={given[setting.name]!r} is text; in Python an array is expected")
+            own = {name: value for name, value in defaults.items() if name in known}
+            values = settle(function, own | given)[1]
             image = np.full((UNKNOWN_SIDE, UNKNOWN_SIDE, 1), np.nan, np.float32) if image is None else image
             pixels = image if is_unknown(image) else to_picture(image).pixels
             return bind(function, values)(pixels)

@@ -11,6 +11,7 @@ from inr_jax.data.problem import Data, load_task
 from inr_jax.fit.design import Design, Fit, Hyper, stack
 from inr_jax.fit.encodings import ENCODINGS
 from inr_jax.fit.task import Task
+from inr_jax.kernel.lattice import equations_of
 from inr_jax.kernel.ntk import require_kernel
 from inr_jax.kernel.prediction import predict, validate
 from inr_jax.settings import Refused, catalogue, declared
@@ -84,6 +85,7 @@ def _refusal(design: Design, task: Task) -> str:
     """Why the design has no kernel there; empty if it has."""
     try:
         require_kernel(design, len(task.grid))
+        equations_of(task)
     except Refused as refused:
         return str(refused)
     return ""

@@ -14,7 +14,7 @@ from inr_jax.data.images import as_image, visible
 from inr_jax.fit.curves import picture_of
 from inr_jax.fit.metrics import METRICS
 from inr_jax.report.selection import best_curve, main_axis
-from inr_jax.report.summary import FILE_SETTINGS, criterion, image_settings, varying_settings
+from inr_jax.report.summary import FILE_SETTINGS, TASK_SETTINGS, criterion, image_settings, varying_settings
 from inr_jax.report.text import format_value
 from inr_jax.report.view import RunView
 
@@ -41,7 +41,12 @@ def page_data(view: RunView) -> dict[str, Any]:
     pictures = view.pictures(spread_evenly(fitted, [best, *curve], MOST_PICTURES))
     pictures = {row: as_image(picture) for row, picture in pictures.items()}
     groups = _target_groups(table)[list(pictures)]
-    targets = groups.drop_duplicates()
+    # By the picture, which groups may share; and of each group its picture.
+    targets: dict[str, int] = {}
+    drawn: dict[int, str] = {}
+    for row, group in groups.drop_duplicates().items():
+        drawn[group] = encode_picture(as_image(np.asarray(picture_of(view.target(row)))))
+        targets.setdefault(drawn[group], len(targets))
     settings = [*(name for name in ("label",) if name in table), *varying_settings(table, view.metrics)]
     scores = [name for name in view.metrics if name in table and (name == score or table[name].notna().any())]
     members = []
@@ -56,7 +61,7 @@ def page_data(view: RunView) -> dict[str, Any]:
         }
         if row in pictures:
             member["picture"] = encode_picture(pictures[row])
-            member["target"] = targets.tolist().index(groups[row])
+            member["target"] = targets[drawn[groups[row]]]
         members.append(member)
     metrics = {name: view.metrics[name] for name in scores}
     return {
@@ -68,7 +73,7 @@ def page_data(view: RunView) -> dict[str, Any]:
         "axis": axis or "member",
         "best": best,
         "curve": [row for row in curve if row in pictures],
-        "targets": [encode_picture(as_image(np.asarray(picture_of(view.target(row))))) for row in targets.index],
+        "targets": list(targets),
         "members_in_all": len(table),
     }
 
@@ -85,8 +90,8 @@ def _best_curve(view: RunView) -> tuple[int | None, str, str | None, list[int]]:
 
 
 def _target_groups(table: pd.DataFrame) -> pd.Series:
-    """Return a number for each member, shared by those that are fitted to the same image, whatever its split."""
-    names = [name for name in TARGET_SETTINGS if name in table]
+    """Return a number for each member, shared by those that are fitted to the same image and measure it alike."""
+    names = [name for name in (*TARGET_SETTINGS, *TASK_SETTINGS) if name in table]
     return table.groupby([*names, *image_settings(table)], sort=False, dropna=False).ngroup()
 
 

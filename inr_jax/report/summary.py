@@ -10,15 +10,18 @@ import scipy.stats
 
 from inr_jax.data import images
 from inr_jax.fit.metrics import METRICS, Metric
-from inr_jax.settings import Refused
+from inr_jax.settings import Refused, declared
 from inr_jax.sweep.grid import MEASURED, REMARKS, TOGETHER
+from inr_jax.tasks import TASKS
 
 # Replicates of a setting, over which means are taken; not settings to compare.
 REPLICATES = ("image", "seed", "split_seed")
 # Settings that some kinds of images do not read: blank for the others, which is no difference.
-FILE_SETTINGS = ("resize", "background", "value_range", "channels")
+FILE_SETTINGS = ("resize", "background", "value_range", "channels", "frames")
 # From this many replicates on, ± is the 95 % interval of the mean; of fewer, half the range.
 MIN_FOR_INTERVAL = 4
+# Settings of tasks that change what is measured, other than draws.
+TASK_SETTINGS = ("task", *sorted({s.name for t in TASKS.values() for s in declared(t)} - {"split_seed", "validation"}))
 # A member with one of these statuses is counted, but has no score that may enter a mean.
 EXCLUDED = ("diverged", "failed", "pruned")
 # What a member takes; medians of it.
@@ -169,9 +172,21 @@ def matching_baselines(baselines: pd.DataFrame, table: pd.DataFrame) -> pd.DataF
 
 
 def baseline_means(baselines: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores of each interpolation method, means over images; the index is the method."""
+    """Return the scores of each method, means over images; the index is the method, with what else varies in tasks."""
     scores = [name for name in METRICS if name in baselines]
-    return baselines.groupby("method", sort=False)[scores].mean()
+    varying = [name for name in TASK_SETTINGS if name in baselines and baselines[name].nunique(dropna=False) > 1]
+
+    def named(row: pd.Series) -> str:
+        given = [format_setting(name, row[name]) for name in varying if not pd.isna(row[name])]
+        return f"{row['method']} ({', '.join(given)})" if given else str(row["method"])
+
+    methods = baselines.apply(named, axis=1) if varying else baselines["method"]
+    return baselines.groupby(methods.rename("method"), sort=False)[scores].mean()
+
+
+def format_setting(name: str, value: Any) -> str:
+    """Return a task's setting as text; of a task the name says all."""
+    return str(value) if name == "task" else f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
 def group_by(table: pd.DataFrame, names: list[str]) -> Any:

@@ -62,9 +62,14 @@ def magnify_centre(member: MemberView, side: int) -> list[tuple[str, Float[np.nd
     starts = [max(0, (length - side) // 2) for length in grid]
     ranges = [(start, min(start + side, length)) for start, length in zip(starts, grid, strict=True)]
 
+    task, own = member.task, np.zeros((0, member.task.channels), np.float32)
+    if task.offset is not None:
+        own = member.network.predict(grid).reshape(-1, task.channels)
+
     def predict(times: int) -> np.ndarray:
         part = tuple(slice(times * start, times * stop) for start, stop in ranges)
-        return member.network.predict(tuple(times * length for length in grid), part)
+        image = member.network.predict(tuple(times * length for length in grid), part)
+        return np.asarray(task.align(image.reshape(-1, task.channels), own)).reshape(image.shape)
 
     fourfold = predict(4)
     if member.network.design.domain == "unit":  # the coordinates of a smaller grid are among those of the larger one

@@ -7,11 +7,11 @@ from jaxtyping import Array, Float, Int
 
 from inr_jax.fit.task import Field, Task, measured, pictured, places, register
 from inr_jax.settings import AnyArray
-from inr_jax.tasks.splits import Seed, Validation
+from inr_jax.tasks.splits import Part, Validation
 
 
 @register()
-def gradients(image: Float[np.ndarray, "*grid c"], *, split_seed: Seed = 0, validation: Validation = 0.0) -> Task:
+def gradients(image: Float[np.ndarray, "*grid c"], *, split_seed: Part = 0, validation: Validation = 0.0) -> Task:
     """The measurements are the differences of neighbouring pixels, predicted by derivatives half-way between them.
 
     The mean is not measured: predictions are compared with the truth's (Sitzmann et al. 2020, section 4.1).
@@ -38,7 +38,7 @@ def gradients(image: Float[np.ndarray, "*grid c"], *, split_seed: Seed = 0, vali
 
 
 @register()
-def laplacian(image: Float[np.ndarray, "*grid c"], *, split_seed: Seed = 0, validation: Validation = 0.0) -> Task:
+def laplacian(image: Float[np.ndarray, "*grid c"], *, split_seed: Part = 0, validation: Validation = 0.0) -> Task:
     """The measurements are the five-point Laplacian of the pixels, predicted by second derivatives.
 
     Beyond the border the image goes on as its mirror image, so that its normal derivative there is 0. The mean is not
@@ -91,11 +91,9 @@ def _laplacian(field: Field, task: Task, index: Int[AnyArray, " n"]) -> Float[Ar
 
 
 def _from_gradients(task: Task) -> dict[str, np.ndarray]:
-    """The image whose differences are nearest to those on which it is trained, of least squares."""
+    """The image whose differences these are, of least squares."""
     (height, width), channels = task.grid, task.channels
-    known = np.zeros(len(task.measured), bool)
-    known[np.asarray(task.train)] = True
-    differences = np.where(known[:, None], np.asarray(task.targets, np.float64), 0.0)
+    differences = np.asarray(task.targets, np.float64)
     down = differences[: (height - 1) * width].reshape(height - 1, width, channels)
     right = differences[(height - 1) * width :].reshape(height, width - 1, channels)
     divergence = np.diff(np.pad(down, ((1, 1), (0, 0), (0, 0))), axis=0)
@@ -104,12 +102,8 @@ def _from_gradients(task: Task) -> dict[str, np.ndarray]:
 
 
 def _from_laplacian(task: Task) -> dict[str, np.ndarray]:
-    """The image of this Laplacian, of which what is not trained on counts as 0."""
-    known = np.zeros(task.grid, bool)
-    known.flat[np.asarray(task.train)] = True
-    return {
-        "Poisson": _aligned(task, solve_poisson(np.where(known[..., None], np.asarray(task.targets, np.float64), 0.0)))
-    }
+    """The image of this Laplacian."""
+    return {"Poisson": _aligned(task, solve_poisson(np.asarray(task.targets, np.float64)))}
 
 
 def solve_poisson(values: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:

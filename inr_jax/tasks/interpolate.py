@@ -18,7 +18,9 @@ LEAST, MOST = 5, 1024
 def without_network(task: Task) -> dict[str, Float[np.ndarray, "*grid c"]]:
     """The images that each method makes of the training pixels, by its name."""
     smooth = smoothing_spline(task)
-    found = {method: interpolate(task, method) for method in DEGREES}
+    # Piecewise cubics on tetrahedra are not known here.
+    methods = ("linear", "cubic") if len(task.grid) < 3 or _is_lattice(task) else ("linear",)
+    found = {method: interpolate(task, method) for method in methods}
     return found if smooth is None else found | {"smoothing spline": smooth}
 
 
@@ -74,6 +76,12 @@ def sinc(task: Task) -> Float[np.ndarray, "n c"] | None:
     from scipy.signal import resample
 
     return resample(np.asarray(task.image, np.float64)[known], length).astype(np.float32)
+
+
+def _is_lattice(task: Task) -> bool:
+    """Whether the training pixels are all those of some lines along the axes."""
+    _, where, lines = _known(task)
+    return bool(where[np.ix_(*lines)].all())
 
 
 def _known(task: Task) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:

@@ -1,6 +1,5 @@
 """Images from their line integrals, as of an X-ray scanner with parallel rays."""
 
-import math
 from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
@@ -10,10 +9,12 @@ from jaxtyping import Array, Bool, Float, Int
 from inr_jax.fit.pixels import is_unknown
 from inr_jax.fit.task import Field, Task, measured, register, truth_of
 from inr_jax.settings import AnyArray, Refused, about
-from inr_jax.tasks.splits import Seed, Validation
+from inr_jax.tasks.splits import Part, Validation, without
 
 # Steps of algebraic reconstruction, beyond which more of them fit noise.
 SART_STEPS = 8
+# Along the side: the circle that rays see is a pixel smaller than the image, the phantom fills 92 %.
+LEAST = 40
 # A pixel of a phantom is the mean of so many points along each axis.
 POINTS = 4
 
@@ -48,18 +49,21 @@ SHEPP_LOGAN = (
 def tomography(
     image: Float[np.ndarray, "*grid c"],
     *,
-    angles: Annotated[int, about("directions of the rays, evenly over half a turn", low=1)] = 20,
+    angles: Annotated[
+        int, about("directions of the rays, evenly over half a turn", low=1, when=without("sinogram"))
+    ] = 20,
     phantom: Annotated[
         str,
         about(
             "what is measured: the image's pixels, or the ellipses of Shepp and Logan, whose line integrals are exact",
             choices=("none", "shepp_logan"),
+            when=without("sinogram"),
         ),
     ] = "none",
     sinogram: Annotated[
         Any, about("a file of measured line integrals, (rays, angles), as of skimage.transform.radon", file="array")
     ] = "",
-    split_seed: Seed = 0,
+    split_seed: Part = 0,
     validation: Validation = 0.0,
 ) -> Task:
     """The measurements are means along parallel rays through the circle in the image, one for each pixel of a side.
@@ -73,14 +77,22 @@ def tomography(
         targets = _of_file(sinogram)
         side, angles = targets.shape[:2]
         image = truth_of(image, (side, side, targets.shape[-1]), "sinogram")
+        targets = _scaled(targets, image)
     turns = np.arange(angles) * np.pi / angles
     starts, directions = rays(side, turns)
     if targets is None and phantom != "none":
         if not is_unknown(image):
             raise Refused(f"phantom={phantom!r} is the truth itself; expected image=none")
+        if side < LEAST:
+            raise Refused(
+                f"size={side} is too small for phantom={phantom!r}, which must lie in the circle of rays; "
+                f"expected at least {LEAST}"
+            )
         image, targets = raster(SHEPP_LOGAN, side)[..., None], integrals(SHEPP_LOGAN, side, turns)[..., None]
     elif targets is None:
-        if is_unknown(image) or image.ndim != 3 or image.shape[1] != side:
+        if is_unknown(image):
+            raise Refused("image=none measures nothing; expected an image, a phantom or a sinogram")
+        if image.ndim != 3 or image.shape[1] != side:
             raise Refused(f"tomography needs a square image, not {image.shape[:-1]}; expected resize=crop or stretch")
         inside = in_circle(np.moveaxis(np.indices((side, side), np.float32), 0, -1), (side, side))
         image = np.where(inside[..., None], image, np.float32(0.0))
@@ -179,8 +191,24 @@ def _of_file(array: np.ndarray) -> np.ndarray:
     array = (array[..., None] if array.ndim == 2 else array).astype(np.float64)
     if not np.isfinite(array).all() or not np.ptp(array):
         raise Refused("sinogram: it has values that are not finite, or all the same")
-    # Values of the image near 1: of a disk that fills the circle the longest ray's mean is its value.
-    return array / array.max()
+    return array / len(array)
+
+
+def _scaled(targets: Float[np.ndarray, "n a c"], image: Float[np.ndarray, "n n c"]) -> Float[np.ndarray, "n a c"]:
+    """Measurements of any unit, scaled as those of the truth; where none is known, for an image between 0 and 1.
+
+    Of the latter the filtered back-projection says how bright it is, but for one pixel in a thousand.
+    """
+    side, angles = targets.shape[:2]
+    turns = np.arange(angles) * np.pi / angles
+    if not is_unknown(image):
+        inside = in_circle(np.moveaxis(np.indices((side, side), np.float32), 0, -1), (side, side))
+        wanted = _sums(np.where(inside[..., None], image, 0.0), *rays(side, turns)).reshape(targets.shape)
+        return targets * (np.sum(wanted * targets) / np.sum(np.square(targets)))
+    from skimage.transform import iradon
+
+    found = [iradon(side * each, np.rad2deg(turns), circle=True) for each in np.moveaxis(targets, -1, 0)]
+    return targets / max(float(np.quantile(np.stack(found), 0.999)), 1e-12)
 
 
 def _back_projected(task: Task) -> dict[str, np.ndarray]:
@@ -190,10 +218,7 @@ def _back_projected(task: Task) -> dict[str, np.ndarray]:
     side, angles = task.targets.shape[:2]  # type: ignore[union-attr]
     turns = np.arange(angles) * 180.0 / angles
     sinogram = side * np.asarray(task.targets, np.float64)
-    whole = len(task.train) == math.prod(sinogram.shape[:2])
     found: dict[str, list[np.ndarray]] = {"filtered back-projection": [], "algebraic (SART)": []}
-    if not whole:  # some rays are put away
-        return {}
     for channel in range(sinogram.shape[-1]):
         rays_of = sinogram[..., channel]
         found["filtered back-projection"].append(iradon(rays_of, turns, circle=True))

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from inr_jax.fit.task import Field, Task, measured, pictured, places, register
 from inr_jax.settings import AnyArray, Refused, about
-from inr_jax.tasks.splits import Seed, Validation
+from inr_jax.tasks.splits import Part, Validation
 
 # How far the kernels reach, in pixels of the smaller image.
 REACHES = {"box": 0.5, "linear": 1.0, "bicubic": 2.0}
@@ -23,7 +23,7 @@ def super_resolution(
     downsampling: Annotated[
         str, about("weights of the mean: antialiased bicubic, or equal ones", choices=("bicubic", "box"))
     ] = "bicubic",
-    split_seed: Seed = 0,
+    split_seed: Part = 0,
     validation: Validation = 0.0,
 ) -> Task:
     """The measurements are the pixels of a smaller image, blurred and decimated: D_h f D_wᵀ."""

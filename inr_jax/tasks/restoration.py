@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from inr_jax.fit.task import Field, Task, at_pixels, measured, pictured, register
 from inr_jax.settings import AnyArray, Refused, about
 from inr_jax.tasks.interpolate import without_network
-from inr_jax.tasks.splits import Fraction, Seed, Validation
+from inr_jax.tasks.splits import Fraction, Seed, Validation, without
 
 # Strengths of total variation that are tried, in units of the noise.
 STRENGTHS = np.geomspace(0.1, 10, 21)
@@ -25,7 +25,12 @@ def inpainting(
     image: Float[np.ndarray, "*grid c"],
     *,
     mask: Annotated[
-        str, about("pixels that are missing: a random part, or those under text", choices=("random", "text"))
+        str,
+        about(
+            "pixels that are missing: a random part, or those under text",
+            choices=("random", "text"),
+            when=without("mask_file"),
+        ),
     ] = "random",
     mask_file: Annotated[
         Any, about("a file whose pixels, where not 0, are missing, in the place of mask", file="array")
@@ -99,7 +104,9 @@ def _noisy(spread: Float[AnyArray, ""], field: Field, task: Task, index: Int[Any
 
 def _mask_of(array: np.ndarray, grid: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
     if array.shape[:2] != grid:
-        raise Refused(f"mask_file: it has shape {array.shape}, the image {grid}; both must have the same size")
+        raise Refused(
+            f"mask_file: it has shape {array.shape}, the image {grid}; both must have the same size (size=0: as it is)"
+        )
     missing = np.nan_to_num(array) != 0
     return missing.any(-1) if missing.ndim == 3 else missing
 

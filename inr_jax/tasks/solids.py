@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from inr_jax.fit.pixels import is_unknown
 from inr_jax.fit.task import Field, Task, measured, register
 from inr_jax.settings import AnyArray, Refused, Registry, about, library
-from inr_jax.tasks.splits import Seed, Validation
+from inr_jax.tasks.splits import Seed, Validation, without
 
 Points = Float[np.ndarray, "n 3"]
 Distance = Callable[[Points], Float[np.ndarray, " n"]]
@@ -18,7 +18,9 @@ Distance = Callable[[Points], Float[np.ndarray, " n"]]
 SOLIDS = Registry("solid")
 # Steps towards the surface, and the difference by which slopes are found.
 STEPS, SLOPE = 8, 1e-4
-Solid = Annotated[Any, about("shape in the cube, a function of its signed distance", choices=SOLIDS)]
+Solid = Annotated[
+    Any, about("shape in the cube, a function of its signed distance", choices=SOLIDS, when=without("mesh"))
+]
 Mesh = Annotated[Any, about("a file of triangles, closed, in the place of solid", file="mesh")]
 Count = Annotated[int, about("points that are measured", "points", low=1)]
 Near = Annotated[float, about("part of the points that lie near the surface", low=0.0, high=1.0)]

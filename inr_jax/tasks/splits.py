@@ -1,7 +1,7 @@
 """Pixels that are trained on and others that are held out: of images, of sound and of video."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Annotated, Any
 
@@ -16,23 +16,40 @@ from inr_jax.tasks import interpolate
 from inr_jax.tasks.interpolate import without_network
 
 KINDS = ("all", "quarter", "rows", "checkerboard", "random")
+
+
+def without(name: str) -> Callable[[Mapping[str, Any]], bool]:
+    """When the setting of this name gives no file: what a file decides is no setting."""
+    return lambda settings: isinstance(settings[name], str) and not settings[name]
+
+
+def _random(settings: Mapping[str, Any]) -> bool:
+    """Whether pixels are drawn at random."""
+    return settings.get("split", settings.get("mask")) == "random" and (
+        "mask_file" not in settings or without("mask_file")(settings)
+    )
+
+
 Fraction = Annotated[
     float,
     about(
         "part of the pixels that split=random trains on, or that a random mask leaves",
         above=0.0,
         high=1.0,
-        when=lambda s: s.get("split", s.get("mask")) == "random",
+        when=_random,
     ),
 ]
+DRAWN = "of what is drawn at random: pixels, masks, noise, points, and the validation part"
 Seed = Annotated[
     int,
     about(
-        "of what is drawn at random: pixels, masks, noise, points, and the validation part",
+        DRAWN,
         low=0,
         when=lambda s: s.get("split", "random") == "random" or s["validation"] > 0,
     ),
 ]
+# Of tasks that draw nothing else.
+Part = Annotated[int, about(DRAWN, low=0, when=lambda s: s["validation"] > 0)]
 Validation = Annotated[
     float,
     about(
@@ -106,12 +123,14 @@ def split_task(
 
 
 def _every_second(
-    name: str, meaning: str, classical: Callable[[Task], dict[str, np.ndarray]], **defaults: Any
+    name: str, meaning: str, dims: int, what: str, classical: Callable[[Task], dict[str, np.ndarray]], **defaults: Any
 ) -> Callable[..., Task]:
     """Register a task as `split`, by default along the first axis."""
 
     @wraps(split_task)
     def made(image: Float[np.ndarray, "*grid c"], **given: Any) -> Task:
+        if image.ndim != dims + 1:
+            raise Refused(f"task={name} is of {what}; it is an array of shape {image.shape}")
         return split_task(image, **given)._replace(classical=Partial(classical))
 
     made.__doc__ = meaning
@@ -124,8 +143,21 @@ def _of_signals(task: Task) -> dict[str, np.ndarray]:
     return without_network(task) | ({} if sinc is None else {"sinc": sinc})
 
 
-audio = _every_second("audio", "Every second sample of a signal is trained on, the others are held out.", _of_signals)
-video = _every_second("video", "Every second frame is trained on, the others are held out.", without_network, frames=0)
+audio = _every_second(
+    "audio",
+    "Every second sample of a signal is trained on, the others are held out.",
+    1,
+    "signals (n, c)",
+    _of_signals,
+)
+video = _every_second(
+    "video",
+    "Every second frame is trained on, the others are held out.",
+    3,
+    "frames (t, h, w, c)",
+    without_network,
+    frames=0,
+)
 
 
 def _divide(image: Float[np.ndarray, "*grid c"], kind: str, fraction: float, seed: int, validation: float) -> Task:

@@ -178,11 +178,31 @@ def test_an_ellipse_off_centre_and_turned_has_the_integrals_of_its_points():
 def test_fourier_coefficients_are_numpys_and_as_many_as_asked():
     image = smooth((18, 20), 1)
     task = inr.tasks.fourier(image, sampled=0.25)
-    assert len(task.measured) == 90
+    assert len(task.measured) == round(0.25 * (18 * 20 + 4) / 2)  # one of each pair; four are their own opposites
     waves = np.fft.fft2(image[..., 0], norm="ortho").ravel()[np.asarray(task.observe.args[0])]
     np.testing.assert_allclose(task.targets, np.stack([waves.real, waves.imag], -1), atol=1e-5)
     everything = inr.tasks.fourier(image, sampled=1.0)
     np.testing.assert_allclose(everything.classical(everything)["zero-filled"], image, atol=1e-5)
+
+
+def test_no_opposite_of_a_measured_coefficient_is_measured_or_held_out():
+    task = inr.tasks.fourier(smooth((18, 20), 1), sampled=0.5, validation=0.3)
+    index = np.asarray(task.observe.args[0])
+    rows, columns = np.unravel_index(index, (18, 20))
+    other = np.ravel_multi_index(((-rows) % 18, (-columns) % 20), (18, 20))
+    assert not set(index[other != index]) & set(other[other != index])
+
+
+def test_video_in_python_holds_out_every_second_frame_and_refuses_what_is_none():
+    volume = np.random.default_rng(0).random((5, 6, 7, 1))
+    assert len(inr.tasks.video(volume).train) == 3 * 42
+    assert list(inr.tasks.video(volume, split="random").classical(inr.tasks.video(volume, split="random"))) == [
+        "linear"
+    ]
+    with pytest.raises(inr.Refused, match="frames"):
+        inr.tasks.video(volume[0])
+    with pytest.raises(inr.Refused, match="signals"):
+        inr.tasks.audio(volume[0])
 
 
 def test_low_frequencies_are_measured_more_often_under_a_gaussian_density():
