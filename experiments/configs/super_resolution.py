@@ -4,8 +4,10 @@ Question  NeuroField's protocol (a quarter of the side, antialiased bicubic) at 
           network, with settings that were chosen on other photographs, and by how much?
 Command   python -m experiments.sweep --config=experiments/configs/super_resolution.py:cpu
           Add --config.second.image='kodak/*.png', for example, for other photographs to report on.
-Cost      COST
-Finding   FINDING
+Cost      On two CPU cores: cpu 24 minutes beside other work, quick half a minute.
+Finding   Yes, on all six photographs: SIREN by 1.27 ± 0.92 dB, FINER by 1.23 ± 0.89, real WIRE by 1.16 ± 0.97. Fourier
+          features pass it on five by 0.5 to 2.7 and fall 5 dB below it on the sixth, a field of stars, which was not
+          among the photographs that chose their scale.
 """
 
 from collections.abc import Callable
