@@ -5,9 +5,9 @@ Question  Twenty projections of the Shepp-Logan phantom (Tancik et al. 2020, 6.3
           pixels, and of its ellipses, whose line integrals are exact.
 Command   python -m experiments.sweep --config=experiments/configs/tomography.py:cpu
 Cost      On two CPU cores: cpu 7 minutes of fitting, 15 beside other work; quick one.
-Finding   The paper's order holds: 15.4 dB without an encoding, 21.9 with positional encoding, 22.1 with Gaussian features
-          (exact integrals, settings chosen by held-out rays, means of 3 seeds). SIREN has 25.4, and three of it
-          together 26.4; SART 25.7, filtered back-projection 19.8. On sums of pixels filtered back-projection gains
+Finding   The paper's order holds: 15.4 dB without an encoding, 21.9 with positional encoding, 22.1 with Gaussian
+          features (exact integrals, settings chosen by held-out rays, means of 3 seeds). SIREN has 25.4, and three of
+          it together 26.4; SART 25.7, filtered back-projection 19.8. On sums of pixels filtered back-projection gains
           1.8 dB, SART loses 0.5, and networks lose 0.3 or nothing.
 """
 
