@@ -99,5 +99,9 @@ def known() -> str:
         width = max(map(len, registry))
         lines += [f"  {name:<{width}}  {meaning(row)}" for name, row in registry.items()]
     lines.append("image (or a path, or module:function):")
-    lines += [f"  {', '.join(images.SAMPLES)}", *(f"  synthetic:{name}" for name in SYNTHETIC)]
+    lines += [
+        f"  {', '.join(images.SAMPLES)}",
+        *(f"  synthetic:{name}" for name in SYNTHETIC),
+        "  none  No truth is known.",
+    ]
     return "\n".join(lines)
