@@ -4,12 +4,12 @@ Question  Eleven tasks and four networks, each over the number that decides its 
           and what is there without a network?
 Command   python -m experiments.sweep --config=experiments/configs/tasks.py:cpu
           python -m experiments.analysis.tasks RUN --out=FILE.png, where RUN is the folder that the sweep prints.
-Cost      On two CPU cores: cpu 6 minutes of fitting, 12 beside other work; quick one.
+Cost      On two CPU cores: cpu 12 minutes beside other work, quick one.
 Finding   Little among pictures and solids, far to a sound. The best scale of Fourier features is 2 for missing pixels
           and gradients, 4 for super-resolution, noise, rays and Fourier coefficients, 1 for solids, at least 8 for the
           Laplacian and 16 for the sound. FINER with a first omega of 4 is within 0.7 dB of its best for every picture
-          and solid, SIREN with 12 within 1.3; the sound wants 32 and 100. Trained through the operator SIREN passes
-          bicubic enlargement by 1.8 dB and the zero-filled transform by 10 (oracle: chosen by what is reported), not
+          and solid but for Fourier coefficients (2.0); the sound wants 32. Trained through the operator SIREN passes
+          bicubic enlargement by 1.8 dB and the zero-filled transform by 6.5 (oracle: chosen by what is reported), not
           SART, nor what is exact: Poisson's equation, a band-limited sound.
 """
 
