@@ -74,7 +74,7 @@ def test_a_task_is_swept_resumed_reported_and_rendered_from_its_folder_alone(tas
 
 @pytest.mark.parametrize(
     "task",
-    [pytest.param(t, marks=pytest.mark.slow) for t in ("fourier", "super_resolution")] + ["tomography", "gradients"],
+    [pytest.param(t, marks=pytest.mark.slow) for t in ("fourier", "super_resolution", "tomography")] + ["gradients"],
 )
 def test_members_of_one_program_are_those_of_single_fits(task):
     image = inr.images.load("chelsea", size=16)
@@ -89,6 +89,7 @@ def test_members_of_one_program_are_those_of_single_fits(task):
             assert together.scores[name][row] == pytest.approx(alone.scores[name][0], abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [7, 64])
 @pytest.mark.parametrize("task", ["tomography", "gradients", "super_resolution"])
 def test_gradients_may_be_accumulated_over_blocks_of_measurements(task, block):
