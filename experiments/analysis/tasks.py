@@ -92,10 +92,12 @@ def draw_pictures(record: Record, table: pd.DataFrame) -> Figure:
         fitted = read_member(record, int(row), members)  # type: ignore[call-overload]
         task, picture = fitted.task, np.asarray(fitted.render())
         found = {} if task.classical is None else task.classical(task)
+        scores = {name: float(psnr(image, task.image)) for name, image in found.items()}
+        highest = sorted(found, key=scores.__getitem__)[-1:]
+        network = str(about["network_label"])
+        found[network], scores[network] = picture, float(psnr(picture, task.image))
         shown = [("measured", measurements(str(about["task"]), task))]
-        for name in sorted(found, key=lambda name: float(psnr(found[name], task.image)))[-1:]:
-            shown.append((f"{name}: {float(psnr(found[name], task.image)):.1f} dB", flat(found[name])))
-        shown.append((f"{about['network_label']}: {float(psnr(picture, task.image)):.1f} dB", flat(picture)))
+        shown += [(f"{name}: {scores[name]:.1f} dB", flat(found[name])) for name in [*highest, network]]
         shown.append(("truth", flat(np.asarray(task.image))))
         for panel in axes:
             panel.set_axis_off()

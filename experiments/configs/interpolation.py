@@ -83,9 +83,15 @@ def get_config(variant: str) -> ConfigDict:
 def cases(add: Callable, variant: str) -> None:
     """Add the members to choose from."""
     if variant == "curve":
-        return add()
+        add()
+    else:
+        search(add, MEMBERS[variant])
+
+
+def search(add: Callable, count: int) -> None:
+    """Add so many members of each network to choose from."""
     for label, (settings, ranges) in NETWORKS.items():
-        for point in sobol({**ranges, **NOISE}, MEMBERS[variant]):
+        for point in sobol({**ranges, **NOISE}, count):
             add(label=f"search: {label}", **settings, **point)
 
 

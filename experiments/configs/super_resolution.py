@@ -11,16 +11,11 @@ Finding   Yes, on all six photographs: SIREN by 1.27 Â± 0.92 dB, FINER by 1.23 Â
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from experiments.configs.interpolation import NETWORKS, NOISE, REPORT
+from experiments.configs.interpolation import REPORT, chosen, search  # noqa: F401
 from inr_jax.cli.config import base
-from inr_jax.sweep.sampling import ranked, sobol
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 VARIANTS = {
     "cpu": "four networks, 12 members each on 2 photographs at 128x128 from 32x32; the best on 6 others, 2 seeds",
@@ -45,15 +40,5 @@ def get_config(variant: str) -> ConfigDict:
 
 
 def cases(add: Callable, variant: str) -> None:
-    """Add the members to choose from."""
-    for label, (settings, ranges) in NETWORKS.items():
-        for point in sobol({**ranges, **NOISE}, MEMBERS[variant]):
-            add(label=f"search: {label}", **settings, **point)
-
-
-def chosen(add: Callable, variant: str, results: "pd.DataFrame") -> None:
-    """Add, for other photographs, the member of each network with the highest mean on the first."""
-    for label, (settings, ranges) in NETWORKS.items():
-        tried = results[results["label"] == f"search: {label}"]
-        for best in ranked(tried, [*ranges, *NOISE], "psnr_heldout")[:1]:
-            add(label=label, **settings, **best)
+    """Add the members to choose from; `chosen` is that of interpolation.py."""
+    search(add, MEMBERS[variant])

@@ -39,6 +39,14 @@ TASKS: dict[str, dict[str, Any]] = {
     "occupancy": {"image": "none", "size": 32, "solid": "gyroid", "points": 4096},
     "signed_distance": {"image": "none", "size": 32, "solid": "gyroid", "points": 4096},
 }
+# Of `quick`, where 16x16 is another size or too small.
+SOLID = {"size": 8, "points": 512}
+QUICK: dict[str, dict[str, Any]] = {
+    "tomography": {"size": 40},
+    "audio": {"size": 64},
+    "occupancy": SOLID,
+    "signed_distance": SOLID,
+}
 COORDINATES = {"encoding": "identity", "domain": "signed", "init": "auto"}
 NETWORKS: dict[str, tuple[dict[str, Any], str, tuple]] = {
     "Fourier features": ({"encoding": "gaussian", "network": "relu"}, "scale", (0.5, 1, 2, 4, 8, 16)),
@@ -53,7 +61,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], str, tuple]] = {
 
 
 def get_config(variant: str) -> ConfigDict:
-    """Return the settings that all share: all measurements at each step, a cosine."""
+    """Return the settings that all share: all measurements at each step (of rays 64), a cosine."""
     config = base()
     config.size = 64
     config.design.width, config.design.depth, config.design.output, config.design.frequencies = 128, 3, "linear", 128
@@ -68,9 +76,7 @@ def cases(add: Callable, variant: str) -> None:
     """Add each network at each of its values, for every task."""
     networks = dict(list(NETWORKS.items())[:1]) if variant == "quick" else NETWORKS
     for task, data in TASKS.items():
-        small = {"size": min(data["size"], 64)} if variant == "quick" and "size" in data else {}
-        small |= {"points": 512, "size": 8} if variant == "quick" and "points" in data else {}
-        small |= {"size": 40} if variant == "quick" and "phantom" in data else {}
+        small = QUICK.get(task, {}) if variant == "quick" else {}
         for label, (settings, name, values) in networks.items():
             for value in values[1:3] if variant == "quick" else values:
                 add(label=f"{task}: {label}", task=task, **data | small, **settings, **{name: value})

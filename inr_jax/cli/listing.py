@@ -102,6 +102,6 @@ def known() -> str:
     lines += [
         f"  {', '.join(images.SAMPLES)}",
         *(f"  synthetic:{name}" for name in SYNTHETIC),
-        "  none  No truth is known.",
+        f"  {images.NONE}  No truth is known.",
     ]
     return "\n".join(lines)

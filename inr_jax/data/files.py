@@ -1,5 +1,6 @@
 """Image files: decoded without losing bits, upright, and refused from their headers where they cannot be."""
 
+import itertools
 import math
 import os
 import warnings
@@ -52,8 +53,7 @@ def read(path: str, value_range: Any = "dtype", background: float = 1.0, frames:
     except Refused as refused:
         raise Refused(f"image {path!r}: {refused}") from None
     except Exception as error:  # decoders raise many kinds
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Refused(f"image {path!r} cannot be read: {reason}") from None
+        raise Refused(f"image {path!r} cannot be read: {_reason(error)}") from None
     pixels, levels, notes, _ = picture
     low, high = pixels.min(), pixels.max()
     if low < 0 or high > 1:
@@ -87,8 +87,7 @@ def _read_numbers(path: str, value_range: Any, frames: int) -> Picture:
     notes: tuple[str, ...] = ()
     if array.ndim == 4 or (frames != 1 and array.ndim == 3):
         array = array if array.ndim == 4 else array[..., None]
-        if len(array) < frames:
-            raise Refused(f"frames={frames}: it has {len(array)}")
+        check_frames(frames, len(array))
         kept = array[: frames or None]
         array, notes = (kept[0], _first_of(len(array), "frames")) if frames == 1 else (kept, ())
     return to_picture(array, value_range)._replace(notes=notes)
@@ -104,18 +103,16 @@ def _read_frames(path: str, value_range: Any, frames: int) -> Picture:
         import tifffile
 
         with tifffile.TiffFile(path) as pages:
-            if frames and len(pages.pages) < frames:
-                raise Refused(f"frames={frames}: it has {len(pages.pages)}")
+            check_frames(frames, len(pages.pages))
             stored = np.stack([_decoded(page) for page in pages.pages[: frames or None]])
     else:
         with Image.open(path, formats=FORMATS) as picture:
             count = getattr(picture, "n_frames", 1)
-            if frames and count < frames:
-                raise Refused(f"frames={frames}: it has {count}")
+            check_frames(frames, count)
             _check_size(picture.width, picture.height * (frames or count))
             gray = picture.mode in ("1", "L")
-            parts = [np.asarray(each.convert("L" if gray else "RGB")) for each in ImageSequence.Iterator(picture)]
-        stored = np.stack(parts[: frames or None])
+            some = itertools.islice(ImageSequence.Iterator(picture), frames or None)
+            stored = np.stack([np.asarray(each.convert("L" if gray else "RGB")) for each in some])
     stored = stored[..., None] if stored.ndim == 3 else stored
     return to_picture(stored, value_range)
 
@@ -147,8 +144,7 @@ def read_array(path: str, name: str, kind: str = "array") -> np.ndarray:
     except Refused:
         raise
     except Exception as error:  # decoders raise many kinds
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Refused(f"{name}={path!r} cannot be read: {reason}") from None
+        raise Refused(f"{name}={path!r} cannot be read: {_reason(error)}") from None
 
 
 def _read_portable(path: str, value_range: Any) -> Picture:
@@ -290,6 +286,17 @@ def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
     pixels = pixels.swapaxes(0, 1) if orientation >= 5 else pixels
     pixels = pixels[:, ::-1] if orientation % 4 in (2, 3) else pixels
     return pixels[::-1] if orientation % 4 in (3, 0) else pixels
+
+
+def check_frames(frames: int, count: int) -> None:
+    """Raise Refused where more frames are asked for than there are."""
+    if frames > count:
+        raise Refused(f"frames={frames}: it has {count}")
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a decoder says, or else the kind of its error."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _check_size(width: int, height: int) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from inr_jax.data import files, images
 from inr_jax.fit.pixels import Picture
-from inr_jax.settings import Refused, Registry, about, bind, declared, keyword_parameters
+from inr_jax.settings import Refused, Registry, Setting, about, bind, declared, keyword_parameters
 from inr_jax.tasks import TASKS, Task
 from inr_jax.tasks.splits import extrapolated
 from inr_jax.values import Checked
@@ -96,21 +96,22 @@ class Loaded(NamedTuple):
 
 def load(data: Data) -> Loaded:
     """Load what the settings describe. Raises Refused where there is no such image, or it cannot be read."""
-    return load_stamped(data, tuple(images.stamp(name) for name in (data.image, *task_files(data).values())))
+    paths = [data.image, *(path for _, path in task_files(data))]
+    return load_stamped(data, tuple(map(images.stamp, paths)))
 
 
 @lru_cache(maxsize=8)
 def load_stamped(data: Data, stamps: tuple) -> Loaded:
     """Load what the settings describe, again where the stamp of a file is another."""
     picture = bind(Problem, data)().image()
-    arrays = {name: files.read_array(path, name, kind) for (name, kind), path in task_files(data).items()}
+    arrays = {each.name: files.read_array(path, each.name, each.about.file) for each, path in task_files(data)}
     return Loaded.of(data, picture._replace(files=arrays))
 
 
-def task_files(data: Data) -> dict[tuple[str, str], str]:
-    """The files that the task reads, by the setting that names each, and its kind."""
+def task_files(data: Data) -> list[tuple[Setting, str]]:
+    """The files that the task reads, each after the setting that names it."""
     named = [setting for setting in declared(TASKS.find(data.task)) if setting.about.file and data.get(setting.name)]
-    return {(setting.name, setting.about.file): data[setting.name] for setting in named}
+    return [(setting, data[setting.name]) for setting in named]
 
 
 def load_task(data: Data) -> Task:

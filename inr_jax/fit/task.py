@@ -107,14 +107,15 @@ class Task(NamedTuple):
 
     def picture(self, predict: Callable[..., np.ndarray], size: tuple[int, ...] = ()) -> Float[np.ndarray, "*size c"]:
         """What `predict(grid)` gives of a network on a grid of this size (none: the truth's), as it is compared."""
-        image = own = predict(size or self.grid)
-        if self.offset is not None and size not in ((), self.grid):
-            own = predict(self.grid)
-        scale = np.divide(self.grid, image.shape[:-1])
-        where = (np.indices(image.shape[:-1]).reshape(len(self.grid), -1).T * scale).astype(np.float32)
-        own = own.reshape(-1, self.channels)
-        values = self.align(self.limit(jnp.asarray(image).reshape(-1, self.channels), where), own)
-        return np.asarray(values).reshape(image.shape)
+        image = predict(size or self.grid)
+        if self.support is not None:
+            scale = np.divide(self.grid, image.shape[:-1])
+            where = (np.indices(image.shape[:-1]).reshape(len(self.grid), -1).T * scale).astype(np.float32)
+            image = np.asarray(self.limit(jnp.asarray(image).reshape(-1, self.channels), where)).reshape(image.shape)
+        if self.offset is not None:
+            own = image if image.shape[:-1] == self.grid else predict(self.grid)
+            image = image + np.asarray(self.offset(own.reshape(-1, self.channels), self.colors))
+        return image
 
 
 def measured(
@@ -140,18 +141,14 @@ def measured(
     if not (targets.ndim > 1 and targets.size and np.isfinite(targets).all()):
         raise Refused(f"the measurements have shape {targets.shape}; expected finite numbers (..., k)")
     if peak is None and (targets.min() < -ROUNDING or targets.max() > 1 + ROUNDING):
-        peak = float(np.ptp(targets))
-    count, pixels = math.prod(targets.shape[:-1]), np.arange(math.prod(truth.shape[:-1]), dtype=np.int32)
-    train, unseen = np.arange(count, dtype=np.int32), None
+        peak = span(targets)
+    train, unseen = np.arange(math.prod(targets.shape[:-1]), dtype=np.int32), None
     if validation:
-        part = np.random.default_rng((seed, 1)).permutation(count)[: max(1, round(validation * count))]
-        train, unseen = np.setdiff1d(train, part), np.sort(part).astype(np.int32)
-        if not len(train):
-            raise Refused(f"validation={validation} of {count} measurements leaves none to train on")
+        train, unseen = put_away(train, validation, seed)
     return Task(
         truth,
         train,
-        pixels,
+        np.arange(math.prod(truth.shape[:-1]), dtype=np.int32),
         targets,
         Partial(observe, *map(_single, arrays)),
         unseen,
@@ -160,6 +157,22 @@ def measured(
         None if support is None else Partial(support),
         None if classical is None else Partial(classical),
     )
+
+
+def span(values: Float[AnyArray, "..."]) -> float:
+    """The range of values; 1 where they are all the same."""
+    return float(np.ptp(values)) or 1.0
+
+
+def put_away(numbers: Int[np.ndarray, " n"], part: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers that stay, and about this part of them, one at least, that the seed puts away; both sorted.
+
+    Raises Refused where none stays.
+    """
+    away = np.random.default_rng((seed, 1)).permutation(numbers)[: max(1, round(part * len(numbers)))]
+    if len(away) == len(numbers):
+        raise Refused(f"validation={part} of {len(numbers)} measurements leaves none to train on")
+    return np.setdiff1d(numbers, away).astype(np.int32), np.sort(away).astype(np.int32)
 
 
 def register(name: str = "", **defaults: Any) -> Callable[[Callable[..., Task]], Callable[..., Task]]:
@@ -254,6 +267,8 @@ class Queries(NamedTuple):
 
 def queries_of(task: Task, count: int) -> Queries:
     """How `observe` queries the field for so many measurements; nothing is computed."""
+    if task.pixelwise:
+        return Queries(count, False)
     seen: list[int] = []
     differentiated: list[bool] = []
 
@@ -279,8 +294,6 @@ def cut(task: Task, count: int, most: int) -> int:
 
     All of them where a part would query nearly as many places as all do, such as every pixel for a Fourier transform.
     """
-    if task.pixelwise:
-        return min(count, most)
     whole = queries_of(task, count).places
     part = min(count, max(1, count * most // max(1, whole)))
     return count if queries_of(task, part).places * count > MORE * whole * part else part

@@ -177,16 +177,24 @@ def baseline_means(baselines: pd.DataFrame) -> pd.DataFrame:
     varying = [name for name in TASK_SETTINGS if name in baselines and baselines[name].nunique(dropna=False) > 1]
 
     def named(row: pd.Series) -> str:
-        given = [format_setting(name, row[name]) for name in varying if not pd.isna(row[name])]
+        texts = {name: format_value(row[name]) for name in varying if is_given(row[name])}
+        given = [text if name == "task" else f"{name} {text}" for name, text in texts.items()]
         return f"{row['method']} ({', '.join(given)})" if given else str(row["method"])
 
     methods = baselines.apply(named, axis=1) if varying else baselines["method"]
     return baselines.groupby(methods.rename("method"), sort=False)[scores].mean()
 
 
-def format_setting(name: str, value: Any) -> str:
-    """Return a task's setting as text; of a task the name says all."""
-    return str(value) if name == "task" else f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+def format_value(value: object) -> str:
+    """Return a value as a table shows it: short, a dash if there is none."""
+    if not is_given(value):
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def is_given(value: object) -> bool:
+    """Return whether there is a value."""
+    return not (value is None or (isinstance(value, float) and np.isnan(value)))
 
 
 def group_by(table: pd.DataFrame, names: list[str]) -> Any:

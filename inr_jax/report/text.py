@@ -16,8 +16,10 @@ from inr_jax.report.summary import (
     best_row,
     count_replicates,
     distinguishing_settings,
+    format_value,
     gaps_to_best,
     image_settings,
+    is_given,
     replicate,
     summarize,
 )
@@ -138,7 +140,7 @@ def label_columns(summary: Summary) -> list[str]:
 
 def row_label(row: pd.Series, names: Sequence[str]) -> str:
     """Return a label for a row from these of its columns, such as "scale 4, width 64"."""
-    values = {name: format_value(row[name]) for name in names if _is_given(row[name])}
+    values = {name: format_value(row[name]) for name in names if is_given(row[name])}
     return ", ".join(v if name == "label" else f"{name} {v}" for name, v in values.items()) or "the only setting"
 
 
@@ -166,17 +168,6 @@ def format_spread(mean: float, half: float, digits: int) -> str:
     if np.isnan(mean):
         return "-"
     return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if not np.isnan(half) else "")
-
-
-def format_value(value: object) -> str:
-    """Return a value as a table shows it: short, a dash if there is none."""
-    if not _is_given(value):
-        return "-"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _is_given(value: object) -> bool:
-    return not (value is None or (isinstance(value, float) and np.isnan(value)))
 
 
 def _spreads(table: pd.DataFrame, name: str, digits: int) -> list[str]:

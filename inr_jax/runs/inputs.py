@@ -62,7 +62,7 @@ def picture_name(data: Data) -> str:
     """Return the image and what it is loaded with beside defaults, as text."""
     loader = {each.name: each.default for each in declared(SOURCES.find(data.image))}
     given = [f"{name}={data[name]}" for name, default in loader.items() if data.get(name, default) != default]
-    given += [f"{name}={path!r}" for (name, _), path in task_files(data).items()]
+    given += [f"{setting.name}={path!r}" for setting, path in task_files(data)]
     return " ".join([repr(data.image) if " " in data.image else data.image, *given])
 
 

@@ -73,9 +73,8 @@ def score_names(entries: Any) -> list[str]:
     """Return the names of scores: those of the package's metrics, then custom ones that a finished member has."""
     columns = [about["scores"] for about in {entry.path: entry.about for entry in entries}.values()]
     found = {name for scores in columns for name in scores}
-    rare = {name for name, metric in METRICS.items() if metric.optional}
-    there = {name for name in rare & found if any(np.isfinite(scores.get(name, np.nan)).any() for scores in columns)}
-    package = [name for name in METRICS if name not in rare or name in there]
+    defined = {name for scores in columns for name, values in scores.items() if np.isfinite(values).any()}
+    package = [name for name, metric in METRICS.items() if not metric.optional or name in defined]
     return [*package, *sorted(found - {*METRICS, *MEASURED, "diverged_at"})]
 
 

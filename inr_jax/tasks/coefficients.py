@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
 from inr_jax.fit.pixels import is_unknown
-from inr_jax.fit.task import Field, Task, measured, pictured, places, register, truth_of
+from inr_jax.fit.task import Field, Task, measured, pictured, places, register, span, truth_of
 from inr_jax.settings import AnyArray, Refused, about
 from inr_jax.tasks.splits import Seed, Validation, without
 
@@ -82,7 +82,7 @@ def fourier(
         index,
         validation=validation,
         seed=split_seed,
-        peak=float(np.ptp(targets)) or 1.0,
+        peak=span(targets),
         classical=_zero_filled,
     )
 

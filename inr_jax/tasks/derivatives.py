@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from inr_jax.fit.task import Field, Task, measured, pictured, places, register
+from inr_jax.fit.task import Field, Task, measured, pictured, places, register, span
 from inr_jax.settings import AnyArray
 from inr_jax.tasks.splits import Part, Validation
 
@@ -31,7 +31,7 @@ def gradients(image: Float[np.ndarray, "*grid c"], *, split_seed: Part = 0, vali
         along,
         validation=validation,
         seed=split_seed,
-        peak=float(np.ptp(targets)) or 1.0,
+        peak=span(targets),
         offset=mean_difference,
         classical=_from_gradients,
     )
@@ -52,7 +52,7 @@ def laplacian(image: Float[np.ndarray, "*grid c"], *, split_seed: Part = 0, vali
         _laplacian,
         validation=validation,
         seed=split_seed,
-        peak=float(np.ptp(targets)) or 1.0,
+        peak=span(targets),
         offset=mean_difference,
         classical=_from_laplacian,
     )
@@ -98,12 +98,12 @@ def _from_gradients(task: Task) -> dict[str, np.ndarray]:
     right = differences[(height - 1) * width :].reshape(height, width - 1, channels)
     divergence = np.diff(np.pad(down, ((1, 1), (0, 0), (0, 0))), axis=0)
     divergence += np.diff(np.pad(right, ((0, 0), (1, 1), (0, 0))), axis=1)
-    return {"Poisson": _aligned(task, solve_poisson(divergence))}
+    return _poisson(task, divergence)
 
 
 def _from_laplacian(task: Task) -> dict[str, np.ndarray]:
     """The image of this Laplacian."""
-    return {"Poisson": _aligned(task, solve_poisson(np.asarray(task.targets, np.float64)))}
+    return _poisson(task, np.asarray(task.targets, np.float64))
 
 
 def solve_poisson(values: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:
@@ -118,6 +118,6 @@ def solve_poisson(values: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w 
     return idctn(transform, axes=(0, 1))
 
 
-def _aligned(task: Task, image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:
-    mean = np.asarray(task.image, np.float64).mean((0, 1))
-    return (image - image.mean((0, 1)) + np.where(np.isfinite(mean), mean, 0.5)).astype(np.float32)
+def _poisson(task: Task, laplacian: Float[np.ndarray, "h w c"]) -> dict[str, np.ndarray]:
+    """The image of this Laplacian, with the mean that predictions get too."""
+    return {"Poisson": task.picture(lambda grid: solve_poisson(laplacian).astype(np.float32))}

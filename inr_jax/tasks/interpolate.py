@@ -19,7 +19,7 @@ def without_network(task: Task) -> dict[str, Float[np.ndarray, "*grid c"]]:
     """The images that each method makes of the training pixels, by its name."""
     smooth = smoothing_spline(task)
     # Piecewise cubics on tetrahedra are not known here.
-    methods = ("linear", "cubic") if len(task.grid) < 3 or _is_lattice(task) else ("linear",)
+    methods = ("linear", "cubic") if len(task.grid) < 3 or _known(task)[-1] else ("linear",)
     found = {method: interpolate(task, method) for method in methods}
     return found if smooth is None else found | {"smoothing spline": smooth}
 
@@ -32,8 +32,8 @@ def interpolate(task: Task, method: str) -> Float[np.ndarray, "*grid c"]:
     by their own ends: the nearest value, the last polynomial; a triangulation's outside takes the nearest pixel.
     With fewer than four known lines along an axis, cubic is linear along it.
     """
-    image, where, lines = _known(task)
-    if where[np.ix_(*lines)].all():
+    image, where, lines, lattice = _known(task)
+    if lattice:
         values = image[np.ix_(*lines)]
         for axis, known in enumerate(lines):
             values = _along(known, values, axis, image.shape[axis], DEGREES[method])
@@ -57,9 +57,9 @@ def smoothing_spline(task: Task) -> Float[np.ndarray, "*grid c"] | None:
     Its strengths are chosen by generalised cross-validation on the training pixels (Craven and Wahba 1978). None where
     they are no lattice, or a very small or large one.
     """
-    image, where, lines = _known(task)
+    image, _, lines, lattice = _known(task)
     counts = [len(known) for known in lines]
-    if not where[np.ix_(*lines)].all() or min(counts) < LEAST or max(counts) > MOST:
+    if not lattice or min(counts) < LEAST or max(counts) > MOST:
         return None
     return _smooth(image[np.ix_(*lines)], lines, task.grid).astype(np.float32)
 
@@ -78,19 +78,16 @@ def sinc(task: Task) -> Float[np.ndarray, "n c"] | None:
     return resample(np.asarray(task.image, np.float64)[known], length).astype(np.float32)
 
 
-def _is_lattice(task: Task) -> bool:
-    """Whether the training pixels are all those of some lines along the axes."""
-    _, where, lines = _known(task)
-    return bool(where[np.ix_(*lines)].all())
+def _known(task: Task) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], bool]:
+    """The image, where it is known, along each axis the lines that have known pixels, and whether they are a lattice.
 
-
-def _known(task: Task) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """The image, where it is known, and along each axis the lines that have known pixels."""
+    They are where all pixels at which those lines cross are known.
+    """
     where = np.zeros(task.grid, bool)
     where.flat[np.asarray(task.train)] = True
     axes = range(where.ndim)
     lines = [np.flatnonzero(where.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
-    return np.asarray(task.image, np.float64), where, lines
+    return np.asarray(task.image, np.float64), where, lines, bool(where[np.ix_(*lines)].all())
 
 
 def _smooth(

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from inr_jax.fit.pixels import is_unknown
-from inr_jax.fit.task import Field, Task, measured, register, truth_of
+from inr_jax.fit.task import Field, Task, measured, register, span, truth_of
 from inr_jax.settings import AnyArray, Refused, about
 from inr_jax.tasks.splits import Part, Validation, without
 
@@ -77,9 +77,15 @@ def tomography(
         targets = _of_file(sinogram)
         side, angles = targets.shape[:2]
         image = truth_of(image, (side, side, targets.shape[-1]), "sinogram")
-        targets = _scaled(targets, image)
-    turns = np.arange(angles) * np.pi / angles
+    turns = half_turn(angles)
     starts, directions = rays(side, turns)
+    if targets is not None and is_unknown(image):
+        # As bright as the filtered back-projection, but for one pixel in a thousand.
+        targets = targets / max(float(np.quantile(filtered_back_projection(targets), 0.999)), 1e-12)
+    elif targets is not None:
+        image = _limited(image)
+        wanted = _sums(image, starts, directions).reshape(targets.shape)
+        targets = targets * (np.sum(wanted * targets) / np.sum(np.square(targets)))
     if targets is None and phantom != "none":
         if not is_unknown(image):
             raise Refused(f"phantom={phantom!r} is the truth itself; expected image=none")
@@ -94,8 +100,7 @@ def tomography(
             raise Refused("image=none measures nothing; expected an image, a phantom or a sinogram")
         if image.ndim != 3 or image.shape[1] != side:
             raise Refused(f"tomography needs a square image, not {image.shape[:-1]}; expected resize=crop or stretch")
-        inside = in_circle(np.moveaxis(np.indices((side, side), np.float32), 0, -1), (side, side))
-        image = np.where(inside[..., None], image, np.float32(0.0))
+        image = _limited(image)
         targets = _sums(image, starts, directions).reshape(side, angles, -1)
     return measured(
         image,
@@ -105,10 +110,15 @@ def tomography(
         directions,
         validation=validation,
         seed=split_seed,
-        peak=float(np.ptp(targets)) or 1.0,
+        peak=span(targets),
         support=in_circle,
         classical=_back_projected,
     )
+
+
+def half_turn(angles: int) -> Float[np.ndarray, " a"]:
+    """So many directions, evenly over half a turn, in radians."""
+    return np.arange(angles) * np.pi / angles
 
 
 def rays(side: int, turns: Float[np.ndarray, " a"]) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, "m 2"]]:
@@ -159,6 +169,12 @@ def in_circle(where: Float[AnyArray, "*n 2"], grid: tuple[int, ...]) -> Bool[Any
     return ((where - grid[0] // 2) ** 2).sum(-1) <= (grid[0] // 2 - 1) ** 2
 
 
+def _limited(image: Float[np.ndarray, "n n c"]) -> Float[np.ndarray, "n n c"]:
+    """The image, black beyond the circle."""
+    inside = in_circle(np.moveaxis(np.indices(image.shape[:2], np.float32), 0, -1), image.shape[:2])
+    return np.where(inside[..., None], image, np.float32(0.0))
+
+
 def _sums(
     image: Float[np.ndarray, "n n c"], starts: Float[np.ndarray, "m 2"], steps: Float[np.ndarray, "m 2"]
 ) -> Float[np.ndarray, "m c"]:
@@ -194,36 +210,34 @@ def _of_file(array: np.ndarray) -> np.ndarray:
     return array / len(array)
 
 
-def _scaled(targets: Float[np.ndarray, "n a c"], image: Float[np.ndarray, "n n c"]) -> Float[np.ndarray, "n a c"]:
-    """Measurements of any unit, scaled as those of the truth; where none is known, for an image between 0 and 1.
-
-    Of the latter the filtered back-projection says how bright it is, but for one pixel in a thousand.
-    """
-    side, angles = targets.shape[:2]
-    turns = np.arange(angles) * np.pi / angles
-    if not is_unknown(image):
-        inside = in_circle(np.moveaxis(np.indices((side, side), np.float32), 0, -1), (side, side))
-        wanted = _sums(np.where(inside[..., None], image, 0.0), *rays(side, turns)).reshape(targets.shape)
-        return targets * (np.sum(wanted * targets) / np.sum(np.square(targets)))
+def filtered_back_projection(means: Float[np.ndarray, "n a c"]) -> Float[np.ndarray, "n n c"]:
+    """The image by filtered back-projection, with a ramp filter."""
     from skimage.transform import iradon
 
-    found = [iradon(side * each, np.rad2deg(turns), circle=True) for each in np.moveaxis(targets, -1, 0)]
-    return targets / max(float(np.quantile(np.stack(found), 0.999)), 1e-12)
+    side, angles = means.shape[:2]
+    degrees = np.rad2deg(half_turn(angles))
+    return np.stack([iradon(side * each, degrees, circle=True) for each in np.moveaxis(means, -1, 0)], axis=-1)
+
+
+def algebraic_reconstruction(means: Float[np.ndarray, "n a c"]) -> Float[np.ndarray, "n n c"]:
+    """The image by simultaneous algebraic reconstruction (Andersen and Kak 1984)."""
+    from skimage.transform import iradon_sart
+
+    side, angles = means.shape[:2]
+    degrees, found = np.rad2deg(half_turn(angles)), []
+    for each in np.moveaxis(means, -1, 0):
+        image = iradon_sart(side * each, degrees)
+        for _ in range(SART_STEPS - 1):
+            image = iradon_sart(side * each, degrees, image=image)
+        found.append(image)
+    return np.stack(found, axis=-1)
 
 
 def _back_projected(task: Task) -> dict[str, np.ndarray]:
-    """Filtered back-projection, and simultaneous algebraic reconstruction (Andersen and Kak 1984)."""
-    from skimage.transform import iradon, iradon_sart
-
-    side, angles = task.targets.shape[:2]  # type: ignore[union-attr]
-    turns = np.arange(angles) * 180.0 / angles
-    sinogram = side * np.asarray(task.targets, np.float64)
-    found: dict[str, list[np.ndarray]] = {"filtered back-projection": [], "algebraic (SART)": []}
-    for channel in range(sinogram.shape[-1]):
-        rays_of = sinogram[..., channel]
-        found["filtered back-projection"].append(iradon(rays_of, turns, circle=True))
-        image = iradon_sart(rays_of, turns)
-        for _ in range(SART_STEPS - 1):
-            image = iradon_sart(rays_of, turns, image=image)
-        found["algebraic (SART)"].append(image)
-    return {name: np.stack(parts, -1).astype(np.float32) for name, parts in found.items()}
+    """Filtered back-projection and algebraic reconstruction."""
+    means = np.asarray(task.targets, np.float64)
+    found = {
+        "filtered back-projection": filtered_back_projection(means),
+        "algebraic (SART)": algebraic_reconstruction(means),
+    }
+    return {name: image.astype(np.float32) for name, image in found.items()}

@@ -31,14 +31,13 @@ def super_resolution(
     small = [side // factor for side in image.shape[:2]]
     if min(small) < 1:
         raise Refused(f"factor={factor} is more than the image of {image.shape[:2]} has pixels along a side")
-    rows, columns = (resampling(n, m, downsampling) for n, m in zip(image.shape[:2], small, strict=True))
-    targets = np.einsum("ih,hwc,jw->ijc", rows, image, columns, optimize=True)
+    matrices = [resampling(n, m, downsampling) for n, m in zip(image.shape[:2], small, strict=True)]
     # Bicubic weights are negative in places: a mean may lie beyond black and white.
     return measured(
         image,
-        targets,
+        resampled(image, *matrices),
         _blurred,
-        *(array for matrix in (rows, columns) for array in footprint(matrix)),
+        *(array for matrix in matrices for array in footprint(matrix)),
         validation=validation,
         seed=split_seed,
         peak=1.0,
@@ -67,6 +66,13 @@ def resampling(many: int, few: int, name: str) -> Float[np.ndarray, "few many"]:
     # Half a kernel of a box ends on pixels' centres.
     weights = kernel((np.arange(many) - centres[:, None]) / stretch - 1e-9, name)
     return weights / weights.sum(1, keepdims=True)
+
+
+def resampled(
+    image: Float[np.ndarray, "h w c"], rows: Float[np.ndarray, "i h"], columns: Float[np.ndarray, "j w"]
+) -> Float[np.ndarray, "i j c"]:
+    """The image under the matrices of its two axes."""
+    return np.einsum("ih,hwc,jw->ijc", rows, image, columns, optimize=True)
 
 
 def footprint(matrix: Float[np.ndarray, "m n"]) -> tuple[Int[np.ndarray, "m k"], Float[np.ndarray, "m k"]]:
@@ -104,9 +110,8 @@ def _blurred(
 
 def _enlarged(task: Task) -> dict[str, np.ndarray]:
     """The smaller image enlarged."""
-    small, (height, width) = np.asarray(task.targets, np.float64), task.grid
-    found = {}
+    small, found = np.asarray(task.targets, np.float64), {}
     for name, how in (("nearest", "box"), ("linear", "linear"), ("bicubic", "bicubic")):
-        rows, columns = (resampling(n, m, how) for n, m in zip(small.shape[:2], (height, width), strict=True))
-        found[name] = np.einsum("ih,hwc,jw->ijc", rows, small, columns, optimize=True).astype(np.float32)
+        matrices = [resampling(n, m, how) for n, m in zip(small.shape[:2], task.grid, strict=True)]
+        found[name] = resampled(small, *matrices).astype(np.float32)
     return found

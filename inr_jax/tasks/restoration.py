@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
-from inr_jax.fit.task import Field, Task, at_pixels, measured, pictured, register
+from inr_jax.fit.task import Field, Task, at_pixels, measured, pictured, put_away, register
 from inr_jax.settings import AnyArray, Refused, about
 from inr_jax.tasks.interpolate import without_network
 from inr_jax.tasks.splits import Fraction, Seed, Validation, without
@@ -52,16 +52,14 @@ def inpainting(
     else:
         order = np.random.default_rng(split_seed).permutation(math.prod(grid)).reshape(grid)
         missing = order >= round(fraction * order.size)
-    known = np.flatnonzero(~missing)
+    known, heldout = np.flatnonzero(~missing).astype(np.int32), np.flatnonzero(missing).astype(np.int32)
     if not 0 < len(known) < missing.size:
         raise Refused(
             f"the mask leaves {len(known)} of {missing.size} pixels; expected some, and some that are missing"
         )
-    heldout = np.flatnonzero(missing)
     if validation:
-        part = np.random.default_rng((split_seed, 1)).permutation(known)[: max(1, round(validation * len(known)))]
-        known, heldout = np.setdiff1d(known, part), np.sort(part)
-    return Task(image, known.astype(np.int32), heldout.astype(np.int32), classical=Partial(_without_missing))
+        known, heldout = put_away(known, validation, split_seed)
+    return Task(image, known, heldout, classical=Partial(_without_missing))
 
 
 @register()

@@ -73,71 +73,55 @@ def gyroid(
     return np.maximum(wall, np.sqrt((x - 0.5) ** 2 + (y - 0.5) ** 2 + (z - 0.5) ** 2) - 0.45)
 
 
-@register(image="none", size=64)
-def occupancy(
-    image: Float[np.ndarray, "n *grid c"],
-    *,
-    solid: Solid = "torus",
-    mesh: Mesh = "",
-    points: Count = 2**15,
-    near: Near = 0.5,
-    near_spread: Spread = 0.01,
-    split_seed: Seed = 0,
-    validation: Validation = 0.0,
-) -> Task:
+def _of_solid(name: str, meaning: str, value: Callable[[np.ndarray], np.ndarray]) -> Callable[..., Task]:
+    """Register a task that measures this value of the signed distance, at points near a solid's surface and not."""
+
+    def made(
+        image: Float[np.ndarray, "n *grid c"],
+        *,
+        solid: Solid = "torus",
+        mesh: Mesh = "",
+        points: Count = 2**15,
+        near: Near = 0.5,
+        near_spread: Spread = 0.01,
+        split_seed: Seed = 0,
+        validation: Validation = 0.0,
+    ) -> Task:
+        if not is_unknown(image):
+            raise Refused("this task's truth is its solid, not an image; expected image=none")
+        side, distance, random = len(image), _distance(solid, mesh), np.random.default_rng((split_seed, 3))
+        at = random.random((points, 3))
+        close = round(near * points)
+        at[:close] = onto_surface(at[:close], distance) + near_spread * random.standard_normal((close, 3))
+        at = at.clip(0, 1)
+        middles = (np.indices((side,) * 3).reshape(3, -1).T + 0.5) / side
+        truth = value(distance(middles)).reshape(side, side, side, 1).astype(np.float32)
+        if truth.max() < 0.5:
+            raise Refused("the solid is nowhere in the cube, or thinner than a voxel")
+        targets = value(distance(at))[:, None]
+        places = (at * side - 0.5).astype(np.float32)
+        return measured(truth, targets, at_points, places, validation=validation, seed=split_seed)
+
+    made.__name__, made.__qualname__, made.__doc__ = name, name, meaning
+    return register(image="none", size=64)(made)
+
+
+occupancy = _of_solid(
+    "occupancy",
     """Points of a cube are 1 inside of a solid and 0 outside; the truth is a cube of `size` voxels along a side.
 
     Scores compare the values at the voxels' middles; `iou` counts those above 1/2.
-    """
-    return _of_points(
-        image, _distance(solid, mesh), lambda d: (d < 0) * 1.0, points, near, near_spread, split_seed, validation
-    )
-
-
-@register(image="none", size=64)
-def signed_distance(
-    image: Float[np.ndarray, "n *grid c"],
-    *,
-    solid: Solid = "torus",
-    mesh: Mesh = "",
-    points: Count = 2**15,
-    near: Near = 0.5,
-    near_spread: Spread = 0.01,
-    split_seed: Seed = 0,
-    validation: Validation = 0.0,
-) -> Task:
+    """,
+    lambda distance: (distance < 0) * 1.0,
+)
+signed_distance = _of_solid(
+    "signed_distance",
     """Points of a cube are measured as 1/2 less their signed distance from a solid's surface, clipped to [0, 1].
 
     The surface is where the field is 1/2, and inside it is larger, as for `occupancy`.
-    """
-    value = lambda d: np.clip(0.5 - d, 0.0, 1.0)  # noqa: E731
-    return _of_points(image, _distance(solid, mesh), value, points, near, near_spread, split_seed, validation)
-
-
-def _of_points(
-    image: np.ndarray,
-    distance: Distance,
-    value: Callable[[np.ndarray], np.ndarray],
-    count: int,
-    near: float,
-    spread: float,
-    seed: int,
-    validation: float,
-) -> Task:
-    if not is_unknown(image):
-        raise Refused("this task's truth is its solid, not an image; expected image=none")
-    side, random = len(image), np.random.default_rng((seed, 3))
-    at = random.random((count, 3))
-    close = round(near * count)
-    at[:close] = onto_surface(at[:close], distance) + spread * random.standard_normal((close, 3))
-    at = at.clip(0, 1)
-    middles = (np.indices((side,) * 3).reshape(3, -1).T + 0.5) / side
-    truth = value(distance(middles)).reshape(side, side, side, 1).astype(np.float32)
-    if truth.max() < 0.5:
-        raise Refused("the solid is nowhere in the cube, or thinner than a voxel")
-    targets = value(distance(at))[:, None]
-    places = (at * side - 0.5).astype(np.float32)
-    return measured(truth, targets, at_points, places, validation=validation, seed=seed)
+    """,
+    lambda distance: np.clip(0.5 - distance, 0.0, 1.0),
+)
 
 
 def at_points(
