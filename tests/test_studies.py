@@ -30,6 +30,8 @@ STATIC = {name for name, setting in catalogue(Fit).items() if not setting.traced
 FOR_A_GPU = ("paper", "gpu", "natural", "text", "image", "line", "powers", "fit", "length", "octaves")
 # The others, those of each kind among them, are run by tests/slow/test_every_study.py.
 KINDS = ("scale:quick",)
+# The same networks as networks:quick, which is traced by `make test`, in other sizes.
+LARGER = ("networks:cpu", "networks:gpu", "networks:kodak")
 
 
 def variants() -> list[str]:
@@ -54,7 +56,9 @@ def test_a_study_file_states_question_command_cost_and_finding(path):
 traced: set[tuple] = set()
 
 
-@pytest.mark.parametrize("target", variants())
+@pytest.mark.parametrize(
+    "target", [pytest.param(each, marks=pytest.mark.slow if each in LARGER else ()) for each in variants()]
+)
 def test_every_variant_plans_and_traces_as_it_is(target):
     """Nothing is compiled: the members are made, and a step and the scores of each kind of network are traced."""
     members = members_of(config.load(target).study)
