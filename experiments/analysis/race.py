@@ -19,7 +19,7 @@ from experiments.analysis import races
 from inr_jax.cli.arguments import Command, run
 from inr_jax.report.style import png
 from inr_jax.report.summary import MIN_FOR_INTERVAL
-from inr_jax.report.text import pixel_set
+from inr_jax.report.text import scored_on
 from inr_jax.runs import stores
 from inr_jax.runs.members import restore_members
 from inr_jax.runs.results import open_record, results_curves, results_table
@@ -85,7 +85,7 @@ def _text(summed: pd.DataFrame, lines: Sequence[races.Line], reference: str, on:
     kind = "95 % interval" if images >= MIN_FOR_INTERVAL else "half the range"
     spread = f", ×/÷ {kind} over {images} images" if images > 1 else ""
     return (
-        f"times to a PSNR on {pixel_set(f'psnr_{on}')} pixels, as multiples of those of {reference!r}\n"
+        f"times to a PSNR on {scored_on(f'psnr_{on}')}, as multiples of those of {reference!r}\n"
         f"{races.format_summary(summed, lines)}\n"
         f"(geometric means{spread}, and seconds; 'on 1 of 2': not reached on all images where the reference is)"
     )

@@ -16,7 +16,7 @@ from inr_jax.fit.design import Fit, member_of
 from inr_jax.fit.task import Task
 from inr_jax.report import style
 from inr_jax.report.summary import half_width, summarize
-from inr_jax.report.text import label_columns, pixel_set, row_label
+from inr_jax.report.text import label_columns, row_label, scored_on
 from inr_jax.runs.members import Members
 from inr_jax.settings import Refused, catalogue, nearest
 from inr_jax.sweep.chunks import padded
@@ -272,6 +272,6 @@ def chart(curves: Sequence[Line], on: str = "train") -> Figure:
         axes.plot(seconds[later], psnr[later], dashes, markevery=marks, label=way, **style.marked_line(number, 4))
     style.log_axis(axes)
     axes.set_xlabel("seconds")
-    axes.set_ylabel(f"PSNR on {pixel_set(f'psnr_{on}')} pixels (dB)")
+    axes.set_ylabel(f"PSNR on {scored_on(f'psnr_{on}')} (dB)")
     style.legend_above(figure, axes)
     return figure

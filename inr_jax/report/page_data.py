@@ -14,7 +14,7 @@ from inr_jax.data.images import as_image, visible
 from inr_jax.fit.curves import picture_of
 from inr_jax.fit.metrics import METRICS
 from inr_jax.report.selection import best_curve, main_axis
-from inr_jax.report.summary import FILE_SETTINGS, TASK_SETTINGS, criterion, image_settings, varying_settings
+from inr_jax.report.summary import FILE_SETTINGS, TASK_SETTINGS, criterion, data_settings, varying_settings
 from inr_jax.report.text import format_value
 from inr_jax.report.view import RunView
 
@@ -92,7 +92,7 @@ def _best_curve(view: RunView) -> tuple[int | None, str, str | None, list[int]]:
 def _target_groups(table: pd.DataFrame) -> pd.Series:
     """Return a number for each member, shared by those that are fitted to the same image and measure it alike."""
     names = [name for name in (*TARGET_SETTINGS, *TASK_SETTINGS) if name in table]
-    return table.groupby([*names, *image_settings(table)], sort=False, dropna=False).ngroup()
+    return table.groupby([*names, *data_settings(table)], sort=False, dropna=False).ngroup()
 
 
 def encode_picture(picture: UInt8[np.ndarray, "h w c"]) -> str:

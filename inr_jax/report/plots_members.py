@@ -43,12 +43,12 @@ class Eigenvalues(NamedTuple):
 
 
 def plot_training(members: Sequence[TrainingCurves]) -> Figure:
-    """Plot PSNR over the steps: dotted on training, solid on held-out pixels."""
+    """Plot PSNR over the steps: dotted on what is trained on, solid on what is held out."""
     figure, axes = style.canvas(7.2, 4.0)
     for number, (title, steps, (train, heldout, _), _) in enumerate(members):
-        axes.plot(steps, train, color=style.color(number), label=f"{title}: training pixels", **style.TRAINING_LINE)
+        axes.plot(steps, train, color=style.color(number), label=f"{title}: trained on", **style.TRAINING_LINE)
         if np.isfinite(heldout).any():
-            axes.plot(steps, heldout, color=style.color(number), label=f"{title}: held-out pixels")
+            axes.plot(steps, heldout, color=style.color(number), label=f"{title}: held out")
     _steps_axis(axes, members)
     axes.set_ylabel("PSNR (dB)")
     style.legend_above(figure, axes)

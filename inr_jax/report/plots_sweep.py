@@ -18,15 +18,15 @@ from inr_jax.report.summary import (
     compared_settings,
     count_replicates,
     criterion,
+    data_settings,
     distinguishing_settings,
     group_by,
     half_width,
-    image_settings,
     matching_baselines,
     replicate,
     summarize,
 )
-from inr_jax.report.text import format_value, label_columns, pixel_set, row_label
+from inr_jax.report.text import format_value, label_columns, row_label, scored_on
 from inr_jax.sweep.grid import TOGETHER
 
 # Methods whose names are adjectives.
@@ -52,11 +52,11 @@ def plot_curves(
     for number, members in enumerate(lines[:MOST_LINES]):
         name = _label(members, shown)
         for score in ("psnr_train", "psnr_heldout"):
-            _plot_band(axes, members, axis, score, number, f"{name} {pixel_set(score)} pixels".strip())
+            _plot_band(axes, members, axis, score, number, f"{name} {scored_on(score, table)}".strip())
         if TOGETHER in members and members[TOGETHER].notna().any():
             means = members.groupby(axis)[TOGETHER].mean().dropna()
             score = "psnr_heldout" if members["psnr_heldout"].notna().any() else "psnr_all"
-            label = f"{name} the seeds together, {pixel_set(score)} pixels".strip()
+            label = f"{name} the seeds together, {scored_on(score, table)}".strip()
             axes.plot(means.index, means, color=style.color(number), lw=1, linestyle=(0, (4, 1, 1, 1)), label=label)
         if prediction is not None:
             rows = prediction.loc[prediction.index.intersection(members.index)]
@@ -108,7 +108,7 @@ def plot_frequencies(table: pd.DataFrame, kind: str, baselines: pd.DataFrame) ->
             style.log_axis(axes)
         axes.set_title(_label(panel, others), fontsize=9)
         axes.set_xlabel("rms frequency (cycles per image side)")
-    row[0].set_ylabel(f"PSNR on {pixel_set(score)} pixels (dB)")
+    row[0].set_ylabel(f"PSNR on {scored_on(score, table)} (dB)")
     figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=2 * min(2, len(panels)))
     return figure
 
@@ -137,11 +137,11 @@ def plot_surface(table: pd.DataFrame, x: str, y: str, units: Mapping[str, str] |
     ):
         if which.any():
             axes.plot(rows.loc[which, x], rows.loc[which, y], mark, color=line_color, markersize=5, label=label)
-    best = None if {x, y} & set(image_settings(table)) else best_row(summary)
+    best = None if {x, y} & set(data_settings(table)) else best_row(summary)
     if best:
         row = rows.iloc[best.row]
         axes.plot(row[x], row[y], "*", color="white", markeredgecolor="black", markersize=14, label="best")
-    figure.colorbar(image, ax=axes, label=f"PSNR on {pixel_set(score)} pixels (dB)")
+    figure.colorbar(image, ax=axes, label=f"PSNR on {scored_on(score, table)} (dB)")
     axes.set_xlabel(_axis_label(x, units))
     axes.set_ylabel(_axis_label(y, units))
     if axes.get_legend_handles_labels()[1]:
@@ -167,8 +167,8 @@ def plot_settings(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
         complete = rows[(rows[list(EXCLUDED)] == 0).all(axis=1) & rows[criterion(table)].notna()]
         best = complete.groupby("label")[criterion(table)].idxmax()
     marks = {
-        "psnr_train": ("o", "training pixels"),
-        "psnr_heldout": ("s", "held-out pixels"),
+        "psnr_train": ("o", scored_on("psnr_train", table)),
+        "psnr_heldout": ("s", scored_on("psnr_heldout", table)),
         "psnr_all": ("D", "all pixels"),
     }
     for number, (score, (mark, label)) in enumerate(marks.items()):
@@ -193,7 +193,7 @@ def draw_baselines(axes: Axes, baselines: pd.DataFrame, vertical: bool = False, 
     for method, value in baseline_means(baselines)[score].items():
         draw = axes.axvline if vertical else axes.axhline
         word = " interpolation" if method in INTERPOLATIONS else ""
-        label = f"{method}{word}, {pixel_set(score)} pixels" if labelled else None
+        label = f"{method}{word}, {scored_on(score)}" if labelled else None
         draw(value, color=style.GREY, linewidth=1, linestyle=style.DASHES.get(str(method), "-"), label=label)
 
 

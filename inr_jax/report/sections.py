@@ -127,8 +127,8 @@ def _curves(view: RunView, table: pd.DataFrame, axis: str) -> Section:
     prediction = None if view.prediction is None or view.prediction.empty else view.prediction
     caption = [
         f"{len(table)} members; {describe_bands(table)}.",
-        "Solid: held-out pixels; dotted: training pixels; grey: the same measurements without a network. "
-        "A setting that is good on the training pixels only is overfitted.",
+        "Solid: held out; dotted: trained on; grey: the same measurements without a network. "
+        "A setting that is good only on what it is trained on is overfitted.",
     ]
     lines = len(lines_along(table, axis)[1])
     if lines > MOST_LINES:
@@ -207,8 +207,7 @@ def _training(members: Sequence[TrainingCurves]) -> list[Section]:
             "training",
             "Training curves",
             plot_training(members),
-            "PSNR over training steps, on an even sample of the training pixels and of the held-out pixels; one seed "
-            "each.",
+            "PSNR over training steps, on an even sample of what is trained on and of what is held out; one seed each.",
             f"Line chart of PSNR in dB over training steps for {titles}.",
         ),
         Section(

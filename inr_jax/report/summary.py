@@ -70,13 +70,19 @@ def distinguishing_settings(table: pd.DataFrame, names: list[str]) -> list[str]:
     return needed
 
 
-def image_settings(table: pd.DataFrame) -> list[str]:
-    """Return the settings that differ between members and belong to the images, not to the networks."""
-    names: set[str] = set()
+def data_settings(table: pd.DataFrame) -> list[str]:
+    """Return the settings that differ between members and belong to what is fitted, not to the networks."""
+    names = {*TASK_SETTINGS, "validation"}
     for spec in table["image"].unique():
         with contextlib.suppress(Refused):  # a source that no longer exists
             names |= images.reads(spec)
     return [name for name in varying_settings(table) if name in names]
+
+
+def share_data(table: pd.DataFrame, names: list[str], data: list[str]) -> bool:
+    """Return whether all settings, told apart by `names`, were scored on the same data."""
+    met = table[[*names, *data]].drop_duplicates()
+    return not met.empty and met.groupby(data, dropna=False).ngroups * group_by(met, names).ngroups == len(met)
 
 
 def replicate(table: pd.DataFrame) -> str:

@@ -15,15 +15,16 @@ from inr_jax.report.summary import (
     baseline_means,
     best_row,
     count_replicates,
+    data_settings,
     distinguishing_settings,
     format_value,
     gaps_to_best,
-    image_settings,
     is_given,
     replicate,
+    share_data,
     summarize,
 )
-from inr_jax.sweep.grid import TOGETHER
+from inr_jax.sweep.grid import REMARKS, TOGETHER
 
 
 class Finding(NamedTuple):
@@ -37,15 +38,20 @@ class Finding(NamedTuple):
 def find_best(table: pd.DataFrame, chosen_on: str = "", metrics: Mapping[str, Metric] = METRICS) -> Finding:
     """Summarise the members and name the best setting.
 
-    Where settings of the images vary, the best is that of the mean over them, and no row of the summary. `chosen_on`
-    names the data that chose the settings, if these are not the data of this table.
+    Where settings of the images and tasks vary, the best is that of the mean over them, and no row of the summary;
+    there is none where some settings were tried on other data than others. `chosen_on` names the data that chose the
+    settings, if these are not the data of this table.
     """
-    summary, over = summarize(table, metrics), image_settings(table)
+    summary, over = summarize(table, metrics), data_settings(table)
     settings = table.drop(columns=over)
     averaged = summarize(settings, metrics) if over else summary
-    best = best_row(averaged)
-    if best:
-        text = describe_best(settings, averaged, best, chosen_on) + (f" (mean over {', '.join(over)})" if over else "")
+    names = [*averaged.settings, *(name for name in REMARKS if name in table)]
+    alike = not over or share_data(table, names, over)
+    best = best_row(averaged) if alike else None
+    if not alike:
+        text = f"no best: scores are of different data ({', '.join(over)})"
+    elif best:
+        text = describe_best(table, averaged, best, chosen_on) + (f" (mean over {', '.join(over)})" if over else "")
     elif averaged.table["pruned"].any():
         text = "no best: no setting was fitted to its last step everywhere (run.keep prunes on each image)"
     else:
@@ -63,15 +69,17 @@ def describe_best(table: pd.DataFrame, summary: Summary, best: Best, chosen_on: 
     """Return a line with the best setting, its score, and the data that chose it."""
     row, rivals = summary.table.iloc[best.row], len(summary.table)
     if best.score == "psnr_train":
-        choice = "on the training pixels: none were held out"
+        choice = f"on the {scored_on(best.score, table)}: none were held out"
     elif chosen_on:
         choice = f"settings chosen on {chosen_on}"
-        choice += f"; the best of the {rivals} chosen on the held-out pixels: oracle" if rivals > 1 else ""
+        choice += (
+            f"; the best of the {rivals} chosen on the {scored_on(best.score, table)}: oracle" if rivals > 1 else ""
+        )
     elif (table["validation"] > 0).all():
-        choice = "chosen on the validation pixels that it is reported on"
+        choice = f"chosen on the validation {_kind(best.score, table)} that it is reported on"
     else:
-        choice = "oracle: chosen on the held-out pixels that it is reported on"
-    scores = f"{format_score(row[best.score], best.score)} on {pixel_set(best.score)} pixels"
+        choice = f"oracle: chosen on the {scored_on(best.score, table)} that it is reported on"
+    scores = f"{format_score(row[best.score], best.score)} on {scored_on(best.score, table)}"
     if best.score == "psnr_heldout" and not np.isnan(row["psnr_all"]):
         scores += f", {format_score(row['psnr_all'], 'psnr_all')} over all pixels"
     return f"best: {row_label(row, label_columns(summary))}: {scores} ({choice})"
@@ -144,9 +152,10 @@ def row_label(row: pd.Series, names: Sequence[str]) -> str:
     return ", ".join(v if name == "label" else f"{name} {v}" for name, v in values.items()) or "the only setting"
 
 
-def pixel_set(score: str) -> str:
-    """Return the pixels that a criterion is about, as an adjective."""
-    return {"psnr_heldout": "held-out", "psnr_all": "all"}.get(score, "training")
+def scored_on(score: str, table: pd.DataFrame | None = None) -> str:
+    """Return what a score is of, such as "held-out pixels"; without a table of members pixels are measured."""
+    part = {"psnr_heldout": "held-out", "psnr_all": "all"}.get(score, "training")
+    return f"{part} {_kind(score, table)}"
 
 
 def heading(name: str, metrics: Mapping[str, Metric] = METRICS) -> str:
@@ -168,6 +177,13 @@ def format_spread(mean: float, half: float, digits: int) -> str:
     if np.isnan(mean):
         return "-"
     return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if not np.isnan(half) else "")
+
+
+def _kind(score: str, table: pd.DataFrame | None) -> str:
+    """Pixels, or where tasks measure something else, or may, measurements."""
+    if table is None or score == "psnr_all" or (table["task"] == "split").all():
+        return "pixels"
+    return "pixels" if score == "psnr_heldout" and not (table["validation"] > 0).any() else "measurements"
 
 
 def _spreads(table: pd.DataFrame, name: str, digits: int) -> list[str]:

@@ -15,7 +15,7 @@ from scipy.special import gammaln
 
 from inr_jax.report import style
 from inr_jax.report.summary import EXCLUDED, Summary, baseline_means, criterion, group_by, summarize
-from inr_jax.report.text import pixel_set, row_label
+from inr_jax.report.text import row_label, scored_on
 
 # Settings that a network must have been tried at.
 LEAST = 8
@@ -104,7 +104,7 @@ def plot_risk(tried: list[Tried], score: str, baselines: pd.DataFrame) -> Figure
         margin = 0.05 * (shown.max() - shown.min()) + 0.1
         panels[0, 0].set_ylim(shown.min() - margin, shown.max() + margin)
     figure.supxlabel("settings tried, k", fontsize=9)
-    figure.supylabel(f"best of k, PSNR on {pixel_set(score)} pixels (dB)", fontsize=9)
+    figure.supylabel(f"best of k, PSNR on {scored_on(score)} (dB)", fontsize=9)
     return figure
 
 
@@ -123,7 +123,7 @@ def plot_places(tried: list[Tried]) -> Figure:
             near = place[there[np.argsort(-each.rows[which].to_numpy(float)[there])][:NEAR]]
             y = height + 0.16 - 0.32 * number
             axes.plot([near.min(), near.max()], [y, y], color=style.color(number), linewidth=2.5, alpha=0.35)
-            label = f"best for {pixel_set(which)} pixels" if height == 0 else None
+            label = f"best for {scored_on(which)}" if height == 0 else None
             axes.plot(near[0], y, label=label, linestyle="none", **style.marked_line(number, 5))
         first = height == len(lines) - 1 or lines[len(lines) - 2 - height][0] is not each
         if first and height < len(lines) - 1:

@@ -15,7 +15,7 @@ NONE = pd.DataFrame({"method": [], "psnr_heldout": [], "psnr_all": []})
 def members(**columns) -> pd.DataFrame:
     made = pd.DataFrame({name: value for name, value in columns.items() if name != "image"})
     made = made.assign(image=columns["image"]) if "image" in columns else made
-    same = {"image": "a", "seed": 0, "split_seed": 0, "size": 8, "split": "quarter", "validation": 0.0}
+    same = {"image": "a", "seed": 0, "split_seed": 0, "size": 8, "task": "split", "split": "quarter", "validation": 0.0}
     outcome = {"status": "ok", "diverged_at": np.nan, "seconds": 1.0, "ssim": 0.5}
     scores = {name: made["psnr_heldout"] for name in ("psnr_train", "psnr_all")}
     defaults = {"scale": 1.0, "family": "gaussian", "learn_frequencies": False, "rms_frequency": made.get("scale", 1.0)}

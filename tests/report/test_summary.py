@@ -8,16 +8,16 @@ import scipy.stats
 from inr_jax.fit.metrics import METRICS
 from inr_jax.report.summary import (
     best_row,
+    data_settings,
     distinguishing_settings,
-    image_settings,
     matching_baselines,
     replicate,
     summarize,
     varying_settings,
 )
-from inr_jax.report.text import describe_spread, find_best, format_table, heading
+from inr_jax.report.text import describe_spread, find_best, format_table, heading, scored_on
 
-SETTINGS = {"size": 8, "split": "quarter", "validation": 0.0, "split_seed": 0}
+SETTINGS = {"task": "split", "size": 8, "split": "quarter", "validation": 0.0, "split_seed": 0}
 
 
 def table(rows) -> pd.DataFrame:
@@ -130,9 +130,34 @@ def test_what_is_fitted_is_no_setting_to_be_best_the_best_is_that_of_the_mean_ov
     members = table(rows).assign(angle=[0.0, 0.0, 45.0, 45.0])
     members.loc[2, "psnr_heldout"] = 27.0
     found = find_best(members)
-    assert found.best is None and len(found.summary.table) == 4 and image_settings(members) == ["angle"]
+    assert found.best is None and len(found.summary.table) == 4 and data_settings(members) == ["angle"]
     assert "best: scale 4: 24.00 dB" in found.text and "(mean over angle)" in found.text.replace("  ", " ")
     assert find_best(members[members["angle"] == 45.0]).text.startswith("best: scale 1: 27.00")
+
+
+def test_scores_of_different_data_are_not_ranked_against_each_other():
+    members = drawn(1, 1)
+    validated = members.assign(validation=[0.0, 0.25])  # one setting by pixels, the other by measurements put away
+    assert find_best(validated).best is None and find_best(validated).text.startswith(
+        "no best: scores are of different"
+    )
+    easier = members.assign(task="denoising", sigma=[0.1, 0.2])
+    assert "different data (sigma)" in find_best(easier).text
+    every = pd.concat([members.assign(validation=part, psnr_heldout=[20.0 + part, 21.0]) for part in (0.0, 0.25)])
+    assert find_best(every).text.startswith("best: scale 4: 21.00 dB")
+    assert "(mean over validation)" in find_best(every).text
+
+
+def test_what_was_scored_is_called_pixels_only_where_it_is_pixels():
+    members = drawn(1, 1)
+    assert (scored_on("psnr_train", members), scored_on("psnr_heldout", members)) == (
+        "training pixels",
+        "held-out pixels",
+    )
+    rays = members.assign(task="tomography")
+    assert scored_on("psnr_train", rays) == "training measurements" and scored_on("psnr_all", rays) == "all pixels"
+    assert scored_on("psnr_heldout", rays) == "held-out pixels"  # of the truth
+    assert scored_on("psnr_heldout", rays.assign(validation=0.1)) == "held-out measurements"
 
 
 def test_a_setting_that_follows_from_others_is_not_needed_to_tell_members_apart():
