@@ -19,8 +19,8 @@ def main(argv: Sequence[str]) -> int:
     request = command().parse(argv)
     from inr_jax.runs.members import restore_members
     from inr_jax.runs.outputs import finish_outputs, write_outputs
-    from inr_jax.runs.record import PATIENCE
-    from inr_jax.runs.results import digest_results, open_record
+    from inr_jax.runs.record import PATIENCE, digest_results
+    from inr_jax.runs.results import open_record
     from inr_jax.runs.study import count_lacking
 
     record = open_record(request.run)

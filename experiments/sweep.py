@@ -40,7 +40,6 @@ def main(argv: Sequence[str]) -> int:
     engine = [("run.engine", request.engine)] if request.engine else []
     loaded = configuration.load(request.config, request.fields + engine)
     from inr_jax.runs import engines, environment, study
-    from inr_jax.runs.view import results_text
 
     shard = engines.Shard(*request.shard)
     engines.check_options(loaded.study.run, shard, request.ray_address, request.distributed)
@@ -54,6 +53,8 @@ def main(argv: Sequence[str]) -> int:
     if status.lacking:
         print(_share(status, *shard))
     else:
+        from inr_jax.runs.view import results_text
+
         print(f"{results_text(status.record)}\nreport: {status.record.directory / 'report.html'}")
     for line in status.failed:
         print(f"failed: {line}", file=sys.stderr)

@@ -107,3 +107,24 @@ def test_help_and_lists_import_nothing_slow():
     code = f"import sys; from experiments import {', '.join(commands)}; from inr_jax.cli.arguments import exit_status\n"
     code += "".join(f"assert exit_status({command}.main, ['--help']) == 0\n" for command in commands)
     assert imported_after(code + "assert exit_status(sweep.main, ['--list']) == 0") == "imported:"
+
+
+def test_a_sweep_imports_what_its_report_needs_only_after_the_last_step(tmp_path):
+    code = f"""
+import sys
+from experiments import sweep
+from inr_jax.sweep import ensemble
+
+class Stepped(Exception): pass
+
+def stop(*_):
+    raise Stepped
+
+ensemble._segment = stop
+small = "--config.image=synthetic:wave --config.size=8 --config.design.width=4 --config.design.frequencies=2"
+try:
+    sweep.main(["--config=scale:quick", *small.split(), "--out={tmp_path}/run"])
+except Stepped:
+    print("stepped")
+"""
+    assert imported_after(code) == "imported: tqdm"  # the progress

@@ -203,5 +203,6 @@ def l1(predictions: Float[Array, "n c"], targets: Float[Array, "n c"]) -> Float[
 
 def update(rule: Rule, gradient: Any, opt_state: Any, params: Any, loss: Float[Array, ""]) -> tuple[Any, Any]:
     """The parameters after an update, and the optimizer's state."""
-    updates, opt_state = optax.with_extra_args_support(rule).update(gradient, opt_state, params, value=loss)
+    with jax.default_matmul_precision("highest"):  # muon multiplies matrices, on GPUs with less of them by default
+        updates, opt_state = optax.with_extra_args_support(rule).update(gradient, opt_state, params, value=loss)
     return optax.apply_updates(params, updates), opt_state

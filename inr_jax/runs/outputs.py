@@ -11,9 +11,8 @@ from inr_jax.kernel.of_study import forecast
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.report.page import render_report
 from inr_jax.runs.members import Members
-from inr_jax.runs.record import Record
+from inr_jax.runs.record import Record, digest_results
 from inr_jax.runs.results import (
-    digest_results,
     results_curves,
     results_dataset,
     results_table,

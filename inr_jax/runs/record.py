@@ -27,6 +27,8 @@ from inr_jax.sweep.fits import Checkpoint, Outcome
 # Seconds to wait for another process that writes run.json, or the results.
 PATIENCE = 3600.0
 MEASURED = ("rms_frequency", "diverged_at")
+# The files that are made from the members, but for figures.
+RESULTS = ("results.csv", "results.nc", "baselines.csv", "together.csv", "report.html")
 
 
 class Entry(NamedTuple):
@@ -292,6 +294,12 @@ class Record:
 def chunk_name(keys: Sequence[str]) -> str:
     """Return the file of a chunk of members, in its run's folder."""
     return f"members/{hashlib.sha256(''.join(keys).encode()).hexdigest()[:24]}.npz"
+
+
+def digest_results(record: Record) -> dict[str, str]:
+    """Return a digest of each file of the results that exists."""
+    paths = [record.directory / name for name in RESULTS]
+    return {path.name: hashlib.sha256(stores.read(path)).hexdigest() for path in paths if path.exists()}
 
 
 def by_file(entries: Mapping[str, Entry]) -> dict[Place, list[tuple[str, Entry]]]:

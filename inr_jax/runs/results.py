@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import hashlib
 import json
 import math
 import tempfile
@@ -33,8 +32,6 @@ CURVE_DIMENSIONS = {
     "history_heldout": ("member", "step"),
     "history_bands": ("member", "step", "octave"),
 }
-# The files that are made from the members, but for figures.
-RESULTS = ("results.csv", "results.nc", "baselines.csv", "together.csv", "report.html")
 # The settings that every reader looks for are the first columns, in this order; all others follow.
 FIRST = (
     *("image", "size", "split", "encoding", "frequencies", "scale", "network"),
@@ -153,12 +150,6 @@ def write_dataset(record: Record, dataset: xr.Dataset) -> None:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "results.nc"
         dataset.to_netcdf(path, engine="h5netcdf")
         write(record.directory / "results.nc", path.read_bytes())
-
-
-def digest_results(record: Record) -> dict[str, str]:
-    """Return a digest of each file of the results that exists."""
-    paths = [record.directory / name for name in RESULTS]
-    return {path.name: hashlib.sha256(stores.read(path)).hexdigest() for path in paths if path.exists()}
 
 
 def total_seconds(record: Record) -> dict[str, float]:

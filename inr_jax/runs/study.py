@@ -1,4 +1,8 @@
-"""A study from start to end: its members are fitted chunk by chunk and reported; a second run may follow from them."""
+"""A study from start to end: its members are fitted chunk by chunk and reported; a second run may follow from them.
+
+What makes tables, figures and predictions is imported when it is needed: that takes as long as all else before the
+first step.
+"""
 
 import dataclasses
 import math
@@ -11,8 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from inr_jax.data.problem import load_task
-from inr_jax.kernel.of_study import problem
-from inr_jax.kernel.scale_curves import best_scale
 from inr_jax.runs import engines, stores
 from inr_jax.runs.engines import Shard
 from inr_jax.runs.environment import provenance
@@ -22,9 +24,7 @@ from inr_jax.runs.format import LAYOUT, RunFile, describe_study
 from inr_jax.runs.identity import SEARCH, fingerprint, identify, identify_second, refuse_other
 from inr_jax.runs.inputs import refuse_changed
 from inr_jax.runs.members import Members, members_of
-from inr_jax.runs.outputs import finish_outputs
-from inr_jax.runs.record import PATIENCE, Entry, Record
-from inr_jax.runs.results import digest_results, results_table
+from inr_jax.runs.record import PATIENCE, Entry, Record, digest_results
 from inr_jax.runs.stores import Place
 from inr_jax.runs.trackers import Trackers, tracker_names
 from inr_jax.runs.work import Failures, Work
@@ -140,6 +140,8 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
     if status.lacking and shard.of == 1:
         problem = f"{record.directory} lacks {status.lacking} members that were fitted"
         raise OSError(f"{problem}: do all machines reach the same folder?")
+    from inr_jax.runs.results import results_table
+
     trackers.close(lambda: results_table(record, members), sorted((record.directory / "figures").glob("*.png")))
     return status
 
@@ -153,6 +155,8 @@ def conclude(request: Request, record: Record, failed: Failures) -> Status:
     record.update_run(failures=failures, members=len(members.keys))
     lacking = count_lacking(record, study, members, failures)
     if not lacking and not is_finished(record, request):
+        from inr_jax.runs.outputs import finish_outputs
+
         finish_outputs(record, members, study)
     return Status(record, list((failed if lacking else failures).values()), lacking)
 
@@ -225,6 +229,9 @@ def centre_scales(study: Study) -> Study:
         return study
     if "scale" not in study.axes:
         raise Refused("run.centre=True needs axes.scale: multiples of the scale that the kernel chooses")
+    from inr_jax.kernel.of_study import problem
+    from inr_jax.kernel.scale_curves import best_scale
+
     problems = dict.fromkeys(problem(kind.like) for kind in grid(study).kinds)
     chosen = [best_scale(design, load_task(data)).scale for data, design in problems]
     centre = float(f"{np.exp(np.mean(np.log(chosen))):.3g}")
@@ -235,6 +242,8 @@ def centre_scales(study: Study) -> Study:
 
 def choose(experiment: Experiment, first: Request, identity: dict[str, Any], record: Record) -> Request:
     """Return the second run, whose cases the study reads off the table of the first. Raises Refused where it cannot."""
+    from inr_jax.runs.results import results_table
+
     assert experiment.second is not None
     variant = first.study.variant
     try:

@@ -9,16 +9,18 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pandas as pd
 from jaxtyping import UInt8
 
 from inr_jax.data.images import visible
 from inr_jax.runs.events import ChunkFinished, Event, FinishedMember
 from inr_jax.runs.stores import Place
 from inr_jax.settings import Refused, imported, library, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A sweep's run of a tracker shows the pictures of so many members, the best, and the curves of the first so many.
 MOST_PICTURES, MOST_CURVES = 16, 256
@@ -34,7 +36,7 @@ class Sink(Protocol):
     def members(self, finished: Sequence[FinishedMember]) -> None:
         """Report members that were fitted just now."""
 
-    def close(self, table: pd.DataFrame, figures: Mapping[str, Path]) -> None:
+    def close(self, table: "pd.DataFrame", figures: Mapping[str, Path]) -> None:
         """Report the table of all members, and the figures by name, and end."""
 
 
@@ -78,7 +80,7 @@ class Wandb:
                 named = {f"{name}/member {each.row}": value for name, value in values.items()}
                 self.run.log({"step": step, **named})
 
-    def close(self, table: pd.DataFrame, figures: Mapping[str, Path]) -> None:
+    def close(self, table: "pd.DataFrame", figures: Mapping[str, Path]) -> None:
         """Log the table, the figures and the pictures of the best, and end."""
         self.run.log(
             {"members table": self.wandb.Table(dataframe=table.astype(object).where(table.notna(), None))}
@@ -115,7 +117,7 @@ class TensorBoard:
                 for name, value in scores.items():
                     writer.add_scalar(name, value, int(each.steps[-1]))
 
-    def close(self, table: pd.DataFrame, figures: Mapping[str, Path]) -> None:
+    def close(self, table: "pd.DataFrame", figures: Mapping[str, Path]) -> None:
         """Do nothing: the event files are complete."""
 
 
@@ -175,7 +177,7 @@ class Trackers:
                 with self._guard(name):
                     sink.members(members)
 
-    def close(self, table: Callable[[], pd.DataFrame], figures: Iterable[Place]) -> None:
+    def close(self, table: "Callable[[], pd.DataFrame]", figures: Iterable[Place]) -> None:
         """Pass the table and the figures on and close the trackers; the table is made only if one is open."""
         if not self.open:
             return

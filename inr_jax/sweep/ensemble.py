@@ -80,7 +80,9 @@ def advance(
     run, task = programs(design, plan, hypers, task, metrics or metric_names()), _placed(task, plan)
 
     def look(state: State) -> Curves:
-        return jax.tree.map(lambda part: np.asarray(part)[:, None], run.curve_point(hypers, task, state))
+        return jax.tree.map(
+            lambda part: np.asarray(part)[:, None], run.curve_point(hypers, task, _placed_members(state, plan))
+        )
 
     if start is None:
         state = run.init(hypers, task)

@@ -76,6 +76,20 @@ def _compiled(
     where: tuple,
 ) -> Programs:
     release_programs()
+    hypers, task = jax.tree.unflatten(tree, leaves)
+    # One after another: XLA itself keeps two cores busy, and side by side they are no sooner ready.
+    parts = uncompiled(design, block, precompute, tile, devices, metrics, hypers, task)
+    start, steps, points, scores = made = [function.lower(*shapes).compile() for function, *shapes in parts]
+    return Programs(start, steps, points, scores, max(map(_bytes, made)))
+
+
+def uncompiled(
+    design: Design, block: int, precompute: bool, tile: int, devices: int, metrics: tuple, hypers: Hyper, task: Task
+) -> list[tuple]:
+    """What is compiled for members and a task of these shapes: functions, each with the shapes of its arguments.
+
+    In the order of `Programs`.
+    """
 
     def jitted(function: Callable, *axes: int | None) -> Any:
         return jax.jit(over_members(function, axes, devices))
@@ -90,13 +104,15 @@ def _compiled(
         return member.evaluate(task, member.field(design, hyper, task, state), tile, metrics)
 
     init = jitted(partial(member.init, design), 0, None)
-    hypers, task = jax.tree.unflatten(tree, leaves)
     members, shared = (partial(_shape, where=lay(devices, *axes)) for axes in ((MEMBERS,), ()))
     state = jax.tree.map(members, jax.eval_shape(init, hypers, task))
     hypers, (task, step) = jax.tree.map(members, hypers), jax.tree.map(shared, (task, np.int32(0)))
-    steps = jitted(advance, 0, None, 0, None, None).lower(hypers, task, state, step, step).compile()
-    scores = jitted(evaluate, 0, None, 0).lower(hypers, task, state).compile()
-    return Programs(init, steps, jitted(look, 0, None, 0), scores, max(_bytes(steps), _bytes(scores)))
+    return [
+        (init, hypers, task),
+        (jitted(advance, 0, None, 0, None, None), hypers, task, state, step, step),
+        (jitted(look, 0, None, 0), hypers, task, state),
+        (jitted(evaluate, 0, None, 0), hypers, task, state),
+    ]
 
 
 def mesh(devices: int) -> Mesh:

@@ -17,8 +17,7 @@ import pytest
 from experiments import report, sweep
 from inr_jax.cli.arguments import exit_status
 from inr_jax.runs import stores
-from inr_jax.runs.record import Record
-from inr_jax.runs.results import digest_results
+from inr_jax.runs.record import Record, digest_results
 from inr_jax.sweep import plan as planner
 
 QUICK = "--config=experiments/configs/scale.py:quick"

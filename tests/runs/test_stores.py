@@ -16,8 +16,7 @@ import inr_jax as inr
 from experiments import export, render, report, sweep
 from inr_jax.cli.arguments import exit_status
 from inr_jax.runs import stores
-from inr_jax.runs.record import Record
-from inr_jax.runs.results import RESULTS
+from inr_jax.runs.record import RESULTS, Record
 from tests.comparison import members, same
 
 pytest.importorskip("upath")
