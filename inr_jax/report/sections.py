@@ -71,7 +71,8 @@ def make_sections(view: RunView) -> list[Section]:
     """Return the sections of a study: its scores, then training curves and images of members that represent it."""
     # The figures are of the package's own metrics.
     table = view.table.drop(columns=[name for name in view.metrics if name not in METRICS])
-    scores = [_scores(view, table), *_frequencies(view, table), *_tuning(view, table)]
+    # A chart of a single member would be one dot: its scores are in the table.
+    scores = [*([_scores(view, table)] if len(table) > 1 else []), *_frequencies(view, table), *_tuning(view, table)]
     shown = representative_rows(table, MOST_SHOWN)
     if not shown:
         return scores
@@ -285,9 +286,9 @@ def _images(members: Sequence[Prediction]) -> list[Section]:
     sections = []
     if images:
         caption = (
-            "One member per row: the target, the prediction, the signed error (red: too bright; mean over channels), "
-            "and the power at each frequency on a logarithmic scale, zero frequency in the centre. Of "
-            "volumes the middle slice."
+            "One member per row: the target, the prediction with its PSNR over all pixels, the signed error (red: too "
+            "bright; mean over channels), and the power at each frequency on a logarithmic scale, zero frequency in "
+            "the centre. Of volumes the middle slice."
         )
         sections.append(Section("gallery", "Gallery", plot_gallery(images), caption, _image_titles(images)))
     if unknown:

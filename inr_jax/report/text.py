@@ -13,18 +13,16 @@ from inr_jax.report.summary import (
     Best,
     Summary,
     baseline_means,
-    best_row,
     count_replicates,
-    data_settings,
     distinguishing_settings,
     format_value,
     gaps_to_best,
     is_given,
+    rank,
     replicate,
-    share_data,
     summarize,
 )
-from inr_jax.sweep.grid import REMARKS, TOGETHER
+from inr_jax.sweep.grid import TOGETHER
 
 
 class Finding(NamedTuple):
@@ -42,12 +40,8 @@ def find_best(table: pd.DataFrame, chosen_on: str = "", metrics: Mapping[str, Me
     there is none where some settings were tried on other data than others. `chosen_on` names the data that chose the
     settings, if these are not the data of this table.
     """
-    summary, over = summarize(table, metrics), data_settings(table)
-    settings = table.drop(columns=over)
-    averaged = summarize(settings, metrics) if over else summary
-    names = [*averaged.settings, *(name for name in REMARKS if name in table)]
-    alike = not over or share_data(table, names, over)
-    best = best_row(averaged) if alike else None
+    averaged, best, _, over, alike = rank(table, metrics)
+    summary = summarize(table, metrics) if over else averaged
     if not alike:
         text = f"no best: scores are of different data ({', '.join(over)})"
     elif best:
@@ -78,11 +72,11 @@ def describe_best(table: pd.DataFrame, summary: Summary, best: Best, chosen_on: 
     elif (table["validation"] > 0).all():
         choice = f"chosen on the validation {_kind(best.score, table)} that it is reported on"
     else:
-        choice = f"oracle: chosen on the {scored_on(best.score, table)} that it is reported on"
+        choice = f"oracle: chosen on the {scored_on(best.score, table)} that it is reported on" if rivals > 1 else ""
     scores = f"{format_score(row[best.score], best.score)} on {scored_on(best.score, table)}"
     if best.score == "psnr_heldout" and not np.isnan(row["psnr_all"]):
         scores += f", {format_score(row['psnr_all'], 'psnr_all')} over all pixels"
-    return f"best: {row_label(row, label_columns(summary))}: {scores} ({choice})"
+    return f"best: {row_label(row, label_columns(summary))}: {scores}" + (f" ({choice})" if choice else "")
 
 
 def format_table(summary: Summary, best: Best | None) -> str:
