@@ -203,10 +203,18 @@ def plot_settings(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     return figure
 
 
+def has_few_methods(baselines: pd.DataFrame) -> bool:
+    """Return whether the methods without a network are few enough to be drawn as lines."""
+    return len(baseline_means(baselines)) <= MOST_LINES
+
+
 def draw_baselines(axes: Axes, baselines: pd.DataFrame, vertical: bool = False, labelled: bool = True) -> None:
-    """Draw the PSNR of what needs no network, means over images, as grey lines: on held-out pixels, vertical on all."""
+    """Draw the PSNR of what needs no network, means over images, as grey lines: on held-out pixels, vertical on all.
+
+    None where there are too many to be told apart, such as those of several tasks.
+    """
     score = "psnr_all" if vertical else "psnr_heldout"
-    for method, value in baseline_means(baselines)[score].items():
+    for method, value in (baseline_means(baselines)[score] if has_few_methods(baselines) else {}).items():
         draw = axes.axvline if vertical else axes.axhline
         word = " interpolation" if method in INTERPOLATIONS else ""
         label = f"{method}{word}, {scored_on(score)}" if labelled else None

@@ -31,6 +31,7 @@ from inr_jax.report.plots_sweep import (
     MOST_PANELS,
     MOST_ROWS,
     describe_bands,
+    has_few_methods,
     plot_curves,
     plot_frequencies,
     plot_settings,
@@ -53,6 +54,7 @@ from inr_jax.settings import Refused
 
 # Members in the gallery, and in figures that compare some: of a curve its ends and its best point.
 MOST_SHOWN, MOST_COMPARED = 6, 3
+GREY_LINES = "Grey: the same measurements without a network."
 # The part of an image that is enlarged, in pixels along each side.
 ENLARGED = 48
 
@@ -113,13 +115,14 @@ def _scores(view: RunView, table: pd.DataFrame) -> Section:
         )
     if axis:
         return _curves(view, table, axis)
+    shared = f"Of more than {MOST_ROWS} settings those of a label share a row, in which the best is marked."
     return Section(
         "psnr_compared",
         "PSNR of each setting",
         plot_settings(table, view.baselines),
         f"{len(table)} members; {describe_spread(table)}. "
-        f"Of more than {MOST_ROWS} settings those of a label share a row, in which the best is marked. "
-        "Grey: the same measurements without a network.",
+        + (f"{shared} " if len(summarize(table).table) > MOST_ROWS else "")
+        + (GREY_LINES if has_few_methods(view.baselines) else ""),
         "Dot chart of PSNR in dB of each setting; the values are those of the table below.",
     )
 
@@ -128,7 +131,8 @@ def _curves(view: RunView, table: pd.DataFrame, axis: str) -> Section:
     prediction = None if view.prediction is None or view.prediction.empty else view.prediction
     caption = [
         f"{len(table)} members; {describe_bands(table)}.",
-        "Solid: held out; dotted: trained on; grey: the same measurements without a network. "
+        "Solid: held out; dotted: trained on.",
+        *([GREY_LINES] if has_few_methods(view.baselines) else []),
         "A setting that is good only on what it is trained on is overfitted.",
     ]
     lines = len(lines_along(table, axis)[1])
