@@ -204,7 +204,7 @@ def test_the_points_are_walked_through_by_the_keyboard(finished_run, tmp_path, s
 
 
 @browser.needed
-@pytest.mark.parametrize("side", [390, 1280])
+@pytest.mark.parametrize("side", [320, 390, 1280])
 def test_nothing_overflows_the_page_on_a_phone_or_a_desk(finished_run, tmp_path, side):
     script = """
       const beyond = [...document.querySelectorAll("body *")].filter((node) =>
@@ -214,7 +214,7 @@ def test_nothing_overflows_the_page_on_a_phone_or_a_desk(finished_run, tmp_path,
       return { width, inner: innerWidth, body, figures, beyond: beyond.map((node) => node.outerHTML.slice(0, 80)) };"""
     found = dumped(finished_run, tmp_path, script, side)
     assert found["inner"] == side and found["beyond"] == [] and found["width"] <= found["inner"]
-    assert len(found["figures"]) >= 5 and all(300 < width <= found["body"] for width in found["figures"])
+    assert len(found["figures"]) >= 5 and all(250 < width <= found["body"] for width in found["figures"])
 
 
 @browser.needed
