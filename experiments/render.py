@@ -1,7 +1,8 @@
 """Draw any member of a run at any size.
 
-ROW is the member's row in results.csv, from 0; `best` is the member with the highest score. `mean:ROW` is the mean of
-the members that differ from that one in their seed alone, `mean` that with the highest score. FILE.png has 8 bits,
+ROW is the member's row in results.csv, from 0; `best` is the single member with the highest score, which the best mean
+over seeds need not have. `mean:ROW` is the mean of the members that differ from that one in their seed alone, `mean`
+that with the highest score. A size is WxH on the command line, (h, w) in Python. FILE.png has 8 bits,
 clipped; FILE.npy and FILE.tif are float32, (h, w, c), unclipped. With --values=original they have the values and the
 type of the image that was fitted. Of a signal the size is its number of samples, and the file an .npy, (n, c), or a
 .wav with the values, the type and the duration of the sound that was fitted. Of a volume the size is WxHxT, and the
@@ -33,7 +34,11 @@ def command() -> Command:
         "--member", metavar="ROW", required=True, type=_row, help="row in results.csv, best, mean, or mean:ROW"
     )
     command.add_argument(
-        "--size", metavar="WxH", default=(), type=_grid, help="in pixels (N, WxHxT); by default its own"
+        "--size",
+        metavar="WxH",
+        default=(),
+        type=_grid,
+        help="width x height in pixels (N, WxHxT); its own if none",
     )
     command.add_argument("--out", metavar="FILE", required=True, type=Path, help=f"FILE{', '.join(ENDINGS)}")
     command.add_argument("--values", metavar="|".join(VALUES), default="unit", help="black 0 and white 1, or as fitted")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from inr_jax.cli import config as configuration
 from inr_jax.cli import listing
-from inr_jax.cli.arguments import Command, Print, console, run, shard
+from inr_jax.cli.arguments import Command, Print, console, run, shard, typed
 
 if TYPE_CHECKING:
     from inr_jax.runs import study
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     if request.dry_run:
         print(study.dry_run(loaded, request.out))
         return 0
-    command_line = ["python", "-m", "experiments.sweep", *argv]
+    command_line = [*typed("experiments.sweep"), *argv]
     status = study.run(loaded, request.out, command_line, shard, request.ray_address)
     if status.lacking:
         print(_share(status, *shard))
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _share(status: "study.Status", index: int, count: int) -> str:
     """What is left for other shards."""
-    report = shlex.join(["python", "-m", "experiments.report", str(status.record.directory)])
+    report = shlex.join([*typed("experiments.report"), str(status.record.directory)])
     return (
         f"shard {index} of {count} is done; {status.lacking} members are left to the others. The last to "
         f"finish writes the results; then, and at any time: {report}"

@@ -16,7 +16,7 @@ from experiments.analysis import choices
 from inr_jax.cli.arguments import Command, console, run
 from inr_jax.kernel.regression import NotConverged
 from inr_jax.report import style
-from inr_jax.report.text import format_baselines
+from inr_jax.report.text import fold_table, format_baselines
 from inr_jax.runs import stores
 from inr_jax.runs.members import restore_members
 from inr_jax.runs.record import Record
@@ -73,7 +73,8 @@ def _text(summed: pd.DataFrame, baselines: pd.DataFrame) -> str:
     for steps, group in summed.groupby("steps", sort=True):
         shown = group.set_index("chooser")[list(HEADINGS)].rename(columns=HEADINGS)
         parts.append(f"after {steps} steps, {group['problems'].max()} problems (dB, held-out pixels):")
-        parts.append(shown.map(lambda value: "" if pd.isna(value) else f"{value:.2f}").to_string())
+        texts = shown.map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
+        parts.append(fold_table({"chooser": list(texts.index), **texts.to_dict("list")}, ["chooser"]))
         parts.append(choices.verdict(group))
     return "\n".join([*parts, format_baselines(baselines[baselines["validation"] == 0])])
 

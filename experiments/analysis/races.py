@@ -16,7 +16,7 @@ from inr_jax.fit.design import Fit, member_of
 from inr_jax.fit.task import Task
 from inr_jax.report import style
 from inr_jax.report.summary import half_width, summarize
-from inr_jax.report.text import label_columns, row_label, scored_on
+from inr_jax.report.text import fold_table, label_columns, row_label, scored_on
 from inr_jax.runs.members import Members
 from inr_jax.settings import Refused, catalogue, nearest
 from inr_jax.sweep.chunks import padded
@@ -245,7 +245,8 @@ def format_summary(summed: pd.DataFrame, curves: Sequence[Line]) -> str:
         whole = np.median([line.seconds[-1] for line in curves if line.way == way])
         shown[way] = {f"{name} ({row['psnr']:.1f} dB)": _cell(row) for name, row in mine.iterrows()}
         shown[way] |= {"a fit (s)": f"{whole:.3g}"}
-    return pd.DataFrame.from_dict(shown, orient="index").fillna("-").to_string()
+    table = pd.DataFrame.from_dict(shown, orient="index").fillna("-")
+    return fold_table({"": list(table.index), **table.to_dict("list")}, [""])
 
 
 def _cell(row: pd.Series) -> str:

@@ -5,25 +5,30 @@ An invalid request ends with one line on stderr and exit status 2.
 
 import argparse
 import contextlib
+import os
 import re
+import select
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 from inr_jax.runs import environment, signals
 from inr_jax.settings import Refused, check_text, nearest
 
 FIELD = "--config.FIELD"
+# The status of a program whose reader has gone, as of one that SIGPIPE ends.
+CLOSED = 128 + 13
 
 
 class Command(argparse.ArgumentParser):
     """The arguments of a command, `--name=value` or `--name value`. Every error is Refused, in one line."""
 
     def __init__(self, module: str, about: str, listing: str = "") -> None:
-        """Describe the command `python -m module`; `--help` prints `about`, the options and the `listing`."""
+        """Describe the command of this module; `--help` prints `about`, the options and the `listing`."""
         formatter = argparse.RawDescriptionHelpFormatter
-        super().__init__(f"python -m {module}", None, about, listing, formatter_class=formatter, allow_abbrev=False)
+        super().__init__(shlex.join(typed(module)), None, about, listing, formatter_class=formatter, allow_abbrev=False)
 
     def add_study(self) -> None:
         """Add `--config`, which names a study, and `--config.FIELD`, whose values become pairs (FIELD, text)."""
@@ -109,14 +114,28 @@ def console(main: Callable[[Sequence[str]], int]) -> NoReturn:
     run(main)
 
 
+def typed(module: str) -> list[str]:
+    """Return how the command of this module is typed: `inr-NAME` if this process is such a command."""
+    installed = Path(sys.argv[0]).stem.startswith("inr-")
+    return [f"inr-{module.rpartition('.')[2]}"] if installed else ["python", "-m", module]
+
+
 def exit_status(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
-    """Run a command and return its exit status; unless it is 0, one line on stderr says why."""
+    """Run a command and return its exit status; unless it is 0, one line on stderr says why.
+
+    There is none where the reader of stdout has closed it, as `head` does; the status is then `CLOSED`.
+    """
     try:
         with signals.catch_signals():
-            return main(argv)
-    except SystemExit as end:  # after --help
-        return int(end.code or 0)
+            try:
+                status = main(argv)
+            except SystemExit as end:  # after --help
+                status = int(end.code or 0)
+            sys.stdout.flush()
+            return status
     except (Refused, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError) and _is_closed(sys.stdout):
+            return CLOSED
         print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
         return 2 if isinstance(error, Refused) else 1
     except (signals.Stopped, Exception):
@@ -127,6 +146,16 @@ def exit_status(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> in
             raise
         # Any exception may follow from the signal: compiled code between here and the handler may replace ours.
         spec = sys.modules["__main__"].__spec__ if main.__module__ == "__main__" else None
-        command = shlex.join(["python", "-m", spec.name if spec else main.__module__, *argv])
+        command = shlex.join([*typed(spec.name if spec else main.__module__), *argv])
         print(f"stopped; what is finished is kept. To go on: {command}", file=sys.stderr)
         return 128 + signals.received()
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Whether the stream is a pipe without a reader; what is left to write is then dropped, or the exit would fail."""
+    errors = select.poll()
+    errors.register(stream, 0)
+    closed = bool(errors.poll(0))
+    if closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return closed

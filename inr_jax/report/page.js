@@ -25,7 +25,7 @@ document.querySelectorAll("table.sortable th").forEach((heading) => {
   const byRow = new Map(data.members.map((member) => [member.row, member]));
   const pictured = data.members.filter((member) => member.picture);
   const first = byRow.get(data.best) || pictured[0] || data.members[0];
-  const state = { score: data.score, filter: "", side: "left", left: first, right: null, sort: null, down: true };
+  const state = { x: data.axis, y: data.score, color: data.color, filter: "", side: "left", left: first, right: null, sort: null, down: true };
 
   const valueOf = (member, name) => {
     if (name === "member") return member.row;
@@ -34,11 +34,14 @@ document.querySelectorAll("table.sortable th").forEach((heading) => {
     return score >= 0 ? member.scores[score] : member.settings[data.settings.indexOf(name)];
   };
   const formatScore = (name, value) => (value === null ? "" : value.toFixed(data.metrics[name].digits));
-  const settingsOf = (member) => data.settings.map((name, place) => `${name} ${member.settings[place] ?? "-"}`).join(", ");
+  // Without the settings that the member does not read.
+  const settingsOf = (member) => data.settings.map((name, place) => [name, member.settings[place]]).filter(([, value]) => value !== null).map(([name, value]) => (name === "label" ? value : `${name} ${value}`)).join(", ");
   const describe = (member) => {
-    const score = valueOf(member, state.score), metric = data.metrics[state.score];
-    const result = score === null ? member.status : `${formatScore(state.score, score)} ${metric.unit || metric.label}`;
-    return `member ${member.row}${data.settings.length ? ": " + settingsOf(member) : ""}; ${result}`;
+    const shown = [state.y, data.score].find((name) => data.scores.includes(name));
+    const score = valueOf(member, shown), metric = data.metrics[shown];
+    const result = score === null ? member.status : `${formatScore(shown, score)} ${metric.unit || metric.label}`;
+    const settings = settingsOf(member);
+    return `member ${member.row}${settings ? ": " + settings : ""}; ${result}`;
   };
 
   const sideOf = (member) => (member === state.left ? ", shown on the left" : "") + (member === state.right ? ", shown on the right" : "");
@@ -68,7 +71,6 @@ document.querySelectorAll("table.sortable th").forEach((heading) => {
   };
 
   // ---- the chart
-  const wide = 640, high = 280;
   const make = (name, attributes, parent, text) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", name);
     for (const key in attributes) node.setAttribute(key, attributes[key]);
@@ -76,11 +78,13 @@ document.querySelectorAll("table.sortable th").forEach((heading) => {
     parent.append(node);
     return node;
   };
-  const ticksOf = (low, high, logarithmic, most = 1000) => {
+  const neat = (number) => String(Number(number.toPrecision(6)));
+  const cut = (text, most) => (text.length > most ? text.slice(0, most - 1) + "\u2026" : text);
+  const ticksOf = (low, high, logarithmic) => {
     if (logarithmic) {
       const all = [];
       for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
-        for (const digit of high / low < most ? [1, 2, 5] : [1]) all.push(digit * 10 ** power);
+        for (const digit of high / low < 1000 ? [1, 2, 5] : [1]) all.push(digit * 10 ** power);
       return all.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
     }
     const rough = (high - low || 1) / 5, power = 10 ** Math.floor(Math.log10(rough));
@@ -89,37 +93,94 @@ document.querySelectorAll("table.sortable th").forEach((heading) => {
     for (let tick = Math.ceil(low / step) * step; tick <= high + step / 1e6; tick += step) all.push(tick);
     return all;
   };
-  const drawChart = (shown) => {
-    const svg = find("svg"), stretch = wide / (svg.clientWidth || wide);
-    const larger = Math.min(2, Math.max(1, stretch)); // legible on a phone
-    const margin = { left: 48 * larger, right: 12, top: 10, bottom: 40 * larger };
-    svg.style.setProperty("--text", `${12 * larger}px`);
-    const focused = svg.contains(document.activeElement);
-    svg.replaceChildren();
-    const points = shown
-      .filter((member) => member.x !== null && valueOf(member, state.score) !== null)
-      .sort((a, b) => a.x - b.x || valueOf(a, state.score) - valueOf(b, state.score));
-    svg.setAttribute("aria-label", `${state.score} of ${points.length} members against ${data.axis}; the table below has the same numbers`);
-    if (!points.length) return;
-    const xs = points.map((member) => member.x), ys = points.map((member) => valueOf(member, state.score));
-    const [lowX, highX, lowY, highY] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-    const logarithmic = lowX > 0 && highX / lowX > 8 && data.axis !== "member";
-    const bend = logarithmic ? Math.log : (value) => value;
-    const interpolate = (value, low, high, from, to) => (high === low ? (from + to) / 2 : from + ((value - low) / (high - low)) * (to - from));
-    const x = (value) => interpolate(bend(value), bend(lowX), bend(highX), margin.left + 10, wide - margin.right - 10);
-    const y = (value) => interpolate(value, lowY, highY, high - margin.bottom - 8, margin.top + 8);
-    const neat = (tick) => String(Number(tick.toPrecision(6)));
-    for (const tick of ticksOf(lowX, highX, logarithmic, larger > 1.3 ? 30 : 1000)) make("text", { x: x(tick), y: high - margin.bottom + 18 * larger, "text-anchor": "middle" }, svg, neat(tick));
-    for (const tick of ticksOf(lowY, highY, false)) {
-      make("line", { x1: margin.left, x2: wide - margin.right, y1: y(tick), y2: y(tick), class: "rule" }, svg);
-      make("text", { x: margin.left - 6, y: y(tick) + 4, "text-anchor": "end" }, svg, neat(tick));
+  // Where a column's values lie between 0 and 1, and its ticks: numbers by their size, names in order of appearance.
+  const scaleOf = (name, members) => {
+    const given = (some) => [...new Set(some.map((member) => valueOf(member, name)).filter((value) => value !== null))];
+    const values = given(members), label = data.labels[name] || name;
+    if (!given(data.members).every((value) => value !== "" && isFinite(value))) {
+      const names = given(data.members);
+      const place = (value) => (names.length > 1 ? names.indexOf(value) / (names.length - 1) : 0.5);
+      return { label, names, place, ticks: names.map((each) => [place(each), String(each)]) };
     }
-    make("text", { x: (wide + margin.left) / 2, y: high - 4, "text-anchor": "middle" }, svg, data.axis);
+    const numbers = values.map(Number).sort((a, b) => a - b), low = numbers[0], high = numbers[numbers.length - 1];
+    const scored = data.scores.includes(name) || name === "member", logarithmic = !scored && low > 0 && high / low > 8;
+    const bend = logarithmic ? Math.log : (value) => value;
+    const place = (value) => (high === low ? 0.5 : (bend(Number(value)) - bend(low)) / (bend(high) - bend(low)));
+    const ticks = !scored && numbers.length < 8 ? numbers : ticksOf(low, high, logarithmic);
+    const whole = ticks.filter((tick) => name !== "member" || Number.isInteger(tick));
+    return { label, low, high, place, count: numbers.length, ticks: whole.map((tick) => [place(tick), neat(tick)]) };
+  };
+  const MOST_COLORS = 7; // --c0 to --c6
+  // The colour of each member and the legend's entries; of many numbers a ramp between two colours.
+  const colorsOf = (name, members) => {
+    if (!name) return { of: () => "", entries: [] };
+    const scale = scaleOf(name, members), mixed = (part) => `color-mix(in oklab, var(--c4) ${(100 * part).toFixed(0)}%, var(--c0))`;
+    if (scale.count > MOST_COLORS) {
+      const ramp = "linear-gradient(to right in oklab, var(--c0), var(--c4))";
+      const of = (member) => (valueOf(member, name) === null ? "var(--soft)" : mixed(scale.place(valueOf(member, name))));
+      return { of, entries: [[ramp, `${scale.label} ${neat(scale.low)} to ${neat(scale.high)}`]] };
+    }
+    // Of all members: a value keeps its colour whatever the filter.
+    const values = [...new Set(data.members.map((member) => valueOf(member, name)))];
+    if (scale.count) values.sort((a, b) => (a === null) - (b === null) || a - b);
+    const colorAt = (place) => (place < MOST_COLORS ? `var(--c${place})` : "var(--soft)");
+    const entries = values.slice(0, MOST_COLORS).map((value, place) => [colorAt(place), value === null ? `no ${name}` : `${name} ${value}`]);
+    if (values.length > MOST_COLORS) entries.push(["var(--soft)", `${values.length - MOST_COLORS} others`]);
+    return { of: (member) => colorAt(values.indexOf(valueOf(member, name))), entries };
+  };
+  const drawLegend = (entries) =>
+    find(".legend").replaceChildren(
+      ...entries.map(([color, text]) => {
+        const item = document.createElement("li"), swatch = document.createElement("i");
+        swatch.style.background = color;
+        swatch.className = color.startsWith("linear") ? "ramp" : "";
+        item.append(swatch, text);
+        return item;
+      }),
+    );
+  const drawChart = (shown) => {
+    const svg = find("svg"), focused = svg.contains(document.activeElement), wide = svg.clientWidth || 640, letter = 7.2;
+    const points = shown.filter((member) => valueOf(member, state.x) !== null && valueOf(member, state.y) !== null);
+    svg.replaceChildren();
+    const without = shown.length - points.length;
+    setText(find(".without"), without ? `${without} of the members have no ${state.x} or no ${state.y}.` : "");
+    const colors = colorsOf(state.color, shown);
+    drawLegend(points.length ? colors.entries : []);
+    const across = scaleOf(state.x, points), up = scaleOf(state.y, points);
+    svg.setAttribute("aria-label", `${up.label} of ${points.length} members against ${across.label}; the table below has the same numbers`);
+    if (!points.length) return;
+    const atX = (member) => across.place(valueOf(member, state.x)), atY = (member) => up.place(valueOf(member, state.y));
+    points.sort((a, b) => atX(a) - atX(b) || atY(a) - atY(b));
+    const most = wide < 500 ? 14 : 28, longest = (scale) => Math.max(...scale.ticks.map(([, text]) => cut(text, most).length), 1) * letter;
+    const right = 16, top = 14, room = (wide - longest(up) - 56) / Math.max(1, across.ticks.length - 1);
+    const turned = across.names && longest(across) + 10 > room; // names that would overlap are turned
+    const left = Math.max(longest(up) + 40, turned ? 0.77 * longest(across) : 0);
+    const bottom = 46 + (turned ? 0.64 * longest(across) : 0), high = (wide < 500 ? 260 : 320) + bottom;
+    svg.setAttribute("viewBox", `0 0 ${wide} ${high}`);
+    svg.setAttribute("height", high);
+    const x = (place) => left + 12 + place * (wide - left - right - 24), y = (place) => high - bottom - 10 - place * (high - bottom - top - 20);
+    let free = -Infinity;
+    const ordered = [...across.ticks].sort((a, b) => a[0] - b[0]);
+    for (const [place, text] of ordered) {
+      const size = turned ? 16 : text.length * letter + 8, at = x(place), under = high - bottom + 20;
+      if (at - size / 2 < free) continue;
+      free = at + size / 2;
+      const options = turned ? { "text-anchor": "end", transform: `rotate(-40 ${at} ${under})` } : { "text-anchor": "middle" };
+      make("text", { x: at, y: under, class: "tick-x", ...options }, svg, cut(text, most));
+    }
+    for (const [place, text] of up.ticks) {
+      make("line", { x1: left, x2: wide - right, y1: y(place), y2: y(place), class: "rule" }, svg);
+      make("text", { x: left - 8, y: y(place) + 4, class: "tick-y", "text-anchor": "end" }, svg, cut(text, most));
+    }
+    make("text", { x: (wide + left) / 2, y: high - 6, class: "label x", "text-anchor": "middle" }, svg, across.label);
+    const middle = (high - bottom + top) / 2;
+    make("text", { x: 14, y: middle, class: "label y", "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }, svg, up.label);
     const tabbed = points.includes(state[state.side]) ? state[state.side] : points[0];
-    const radius = Math.min(11, Math.max(6, 5 * stretch));
     points.forEach((member, number) => {
       const kind = [member.picture || !pictured.length ? "" : "bare", member.status, member === state.left ? "left" : "", member === state.right ? "right" : ""];
-      const point = make("circle", { cx: x(member.x), cy: y(ys[number]), r: radius, class: kind.join(" "), role: "button", tabindex: member === tabbed ? 0 : -1 }, svg);
+      const radius = (wide < 500 ? 7 : 6) + (member === state.left || member === state.right ? 2 : 0);
+      const point = make("circle", { cx: x(atX(member)), cy: y(atY(member)), r: radius, class: kind.join(" "), role: "button", tabindex: member === tabbed ? 0 : -1 }, svg);
+      point.style.fill = colors.of(member);
       point.setAttribute("aria-label", describe(member) + sideOf(member));
       point.setAttribute("aria-pressed", member === state.left || member === state.right);
       make("title", {}, point, describe(member));
@@ -131,8 +192,10 @@ document.querySelectorAll("table.sortable th").forEach((heading) => {
         else return;
         event.preventDefault();
       });
-      if (member === tabbed && focused) point.focus();
     });
+    // Those that are shown lie above the others.
+    for (const point of svg.querySelectorAll("circle.left, circle.right")) svg.append(point);
+    if (focused) svg.querySelector("circle[tabindex='0']").focus();
   };
 
   // ---- the pictures
@@ -161,6 +224,7 @@ document.querySelectorAll("table.sortable th").forEach((heading) => {
   const drawZoom = () => {
     const frame = find(".frame"), zoom = Number(find(".zoom input").value), wipe = find(".wipe input").value;
     for (const image of frame.querySelectorAll("img")) {
+      if (image.naturalWidth) frame.style.setProperty("--aspect", image.naturalWidth / image.naturalHeight);
       image.style.transform = `scale(${zoom})`;
       image.style.transformOrigin = `${state.panX ?? 50}% ${state.panY ?? 50}%`;
       image.style.imageRendering = frame.clientWidth * zoom > 1.5 * image.naturalWidth ? "pixelated" : "auto";
@@ -231,9 +295,9 @@ document.querySelectorAll("table.sortable th").forEach((heading) => {
     drawTable(shown);
   };
 
-  for (const input of root.querySelectorAll("input[name=score]")) {
-    input.checked = input.value === state.score;
-    input.addEventListener("change", () => ((state.score = input.value), draw()));
+  for (const select of root.querySelectorAll("select")) {
+    select.value = state[select.name];
+    select.addEventListener("change", () => ((state[select.name] = select.value), draw()));
   }
   for (const input of root.querySelectorAll("input[name=side]")) input.addEventListener("change", () => ((state.side = input.value), draw()));
   find(".filter input").addEventListener("input", (event) => ((state.filter = event.target.value), draw()));

@@ -1,7 +1,7 @@
 """The report as files: one self-contained HTML page, and its figures as PNG and SVG."""
 
-import base64
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -13,7 +13,8 @@ import pandas as pd
 from inr_jax.fit.metrics import METRICS
 from inr_jax.report.page_data import page_data
 from inr_jax.report.sections import Section, make_sections
-from inr_jax.report.style import png, svg
+from inr_jax.report.selection import main_axis
+from inr_jax.report.style import COLORS, GREY, png, svg
 from inr_jax.report.summary import COSTS, EXCLUDED, REPLICATES, baseline_means
 from inr_jax.report.text import (
     Finding,
@@ -27,8 +28,18 @@ from inr_jax.report.text import (
 from inr_jax.report.view import RunView
 from inr_jax.sweep.grid import TOGETHER
 
-PNG_DPI = 130
+PNG_DPI = 170
 MOST_NOTES = 8
+# A figure is at most so many CSS pixels an inch: a third larger than in print.
+LARGEST = 130
+# The page's variables in the place of the colours of figures, which so follow its dark mode.
+VARIABLES = {
+    **{color.lower(): f"--c{number}" for number, color in enumerate(COLORS)},
+    "#000000": "--ink",
+    "#ffffff": "--paper",
+    **dict.fromkeys(("#dddddd", "#cccccc"), "--line"),
+    GREY: "--soft",
+}
 HEADINGS = {
     "gap": "to the best (dB)",
     TOGETHER: "seeds together (dB)",
@@ -40,15 +51,16 @@ HEADINGS = {
 def render_report(view: RunView) -> Iterator[tuple[str, bytes]]:
     """Yield the report's files by name: figures/NAME.png and .svg for each figure, then report.html."""
     sections = make_sections(view)
-    pictures = {section.name: png(section.figure, PNG_DPI) for section in sections}
+    drawings = {}
     for section in sections:
-        yield f"figures/{section.name}.png", pictures[section.name]
-        yield f"figures/{section.name}.svg", svg(section.figure)
-    page = Template(_read("page.html")).substitute(_parts(view, sections, pictures) | _explorer_parts(view))
+        yield f"figures/{section.name}.png", png(section.figure, PNG_DPI)
+        drawings[section.name] = svg(section.figure, section.name, PNG_DPI)
+        yield f"figures/{section.name}.svg", drawings[section.name]
+    page = Template(_read("page.html")).substitute(_parts(view, sections, drawings) | _explorer_parts(view))
     yield "report.html", page.encode()
 
 
-def _parts(view: RunView, sections: Sequence[Section], pictures: Mapping[str, bytes]) -> dict[str, str]:
+def _parts(view: RunView, sections: Sequence[Section], drawings: Mapping[str, bytes]) -> dict[str, str]:
     """Return the parts of the page's template that show the results."""
     table, finding = view.table, find_best(view.table, view.chosen_on, view.metrics)
     excluded = ", ".join(f"{n} {status}" for status, n in table["status"].value_counts().items() if status != "ok")
@@ -59,7 +71,8 @@ def _parts(view: RunView, sections: Sequence[Section], pictures: Mapping[str, by
         "lead": escape(lead),
         "finding": escape(finding.text) or "Nothing could be fitted.",
         "notes": _notes_html(view.notes),
-        "figures": "\n".join(_section_html(section, pictures[section.name]) for section in sections),
+        "contents": _contents_html(view, sections),
+        "figures": "\n".join(_section_html(section, drawings[section.name]) for section in sections),
         "table_note": escape(_table_note(table, finding)),
         "table": _table_html(finding, view),
         "baselines": _baselines_html(view.baselines),
@@ -73,32 +86,70 @@ def _explorer_parts(view: RunView) -> dict[str, str]:
     data = page_data(view)
     columns = zip(*(member["scores"] for member in data["members"]), strict=True)
     scores = [name for name, column in zip(data["scores"], columns, strict=True) if set(column) != {None}]
-    radios = "".join(
-        f'<label><input type="radio" name="score" value="{name}"> {escape(heading(name, view.metrics))}</label>'
-        for name in scores
+    options = "".join(
+        f'<option value="{escape(name)}">{escape(data["labels"].get(name, name))}</option>'
+        for name in (*data["settings"], *scores, "member")
     )
-    example = "member<10" if data["axis"] == "member" else f"{data['axis']}>4"
+    axis = main_axis(view.table)
+    example = f"{axis}>4" if axis else "member<10"
     # The text must not end the script's element.
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
     return {
-        "scores": radios,
-        "axis": escape(data["axis"]),
+        "columns": options,
+        "explore": _explore_heading(view),
+        "kind": "single" if len(view.table) == 1 else "",
+        "shown": escape(_describe_shown(data)),
+        "axis": escape(axis or "member"),
         "example": escape(f"{example} status=ok"),
         "data": text,
         "script": _read("page.js"),
     }
 
 
+def _explore_heading(view: RunView) -> str:
+    return "Picture" if len(view.table) == 1 else "Explore"
+
+
+def _describe_shown(data: Mapping[str, Any]) -> str:
+    """Return which member is shown first, and how the highest score differs from the best setting's."""
+    best, highest = data["best"], data["highest"]
+    if best is None:
+        return ""
+    if best == highest:
+        return f"Member {best}, shown first, has the highest score."
+    return (
+        f"Member {best}, shown first, has the highest score of the best setting. Member {highest} has the highest of "
+        "all, but settings are ranked by their means."
+    )
+
+
 def _read(name: str) -> str:
     return files("inr_jax.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _section_html(section: Section, picture: bytes) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+def _contents_html(view: RunView, sections: Sequence[Section]) -> str:
+    """Return links to the headings as the items of a list."""
+    headings = {"explore": _explore_heading(view), **{section.name: section.heading for section in sections}}
+    headings |= {"table": "Table", "how": "How it was run"}
+    return "".join(f'<li><a href="#{name}">{escape(text)}</a></li>' for name, text in headings.items())
+
+
+def _section_html(section: Section, drawing: bytes) -> str:
     return (
-        f'<h2>{escape(section.heading)}</h2><figure><div class="scroll"><img src="{source}" '
-        f'alt="{escape(section.alternative)}"></div><figcaption>{escape(section.caption)}</figcaption></figure>'
+        f'<h2 id="{section.name}">{escape(section.heading)}</h2><figure>{_inline(section, drawing)}'
+        f"<figcaption>{escape(section.caption)}</figcaption></figure>"
     )
+
+
+def _inline(section: Section, drawing: bytes) -> str:
+    """Return the figure as an element of the page that has the page's width, up to a point, and its colours."""
+    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", drawing.decode(), flags=re.S)
+    text = re.sub(r'(<g) id="[^"]*"', r"\1", text).replace("DejaVuSans", f"{section.name}-glyph")  # ids stay unique
+    for color, variable in VARIABLES.items():
+        text = text.replace(f": {color}", f": var({variable})")
+    width, view_box = section.figure.get_figwidth(), re.search(r'viewBox="[^"]*"', text)
+    head = f'<svg {view_box[0]} style="max-width: {width * LARGEST:.0f}px" role="img"' if view_box else "<svg"
+    return f'{head} aria-label="{escape(section.alternative)}">{text.partition("<svg")[2].partition(">")[2]}'
 
 
 def _table_note(table: pd.DataFrame, finding: Finding) -> str:
@@ -159,7 +210,7 @@ def _baselines_html(baselines: pd.DataFrame) -> str:
         for method, scores in means.iterrows()
     )
     table = f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f"<h3>Without a network</h3>{table}"
+    return f'<h3>Without a network</h3><div class="scroll">{table}</div>'
 
 
 def _notes_html(notes: Sequence[str]) -> str:

@@ -14,12 +14,28 @@ from inr_jax.data.images import as_image, visible
 from inr_jax.fit.curves import picture_of
 from inr_jax.fit.metrics import METRICS
 from inr_jax.report.selection import best_curve, main_axis
-from inr_jax.report.summary import FILE_SETTINGS, TASK_SETTINGS, criterion, data_settings, varying_settings
-from inr_jax.report.text import format_value
+from inr_jax.report.summary import (
+    FILE_SETTINGS,
+    TASK_SETTINGS,
+    best_member,
+    compared_settings,
+    criterion,
+    data_settings,
+    distinguishing_settings,
+    varying_settings,
+)
+from inr_jax.report.text import format_value, heading
 from inr_jax.report.view import RunView
 
 # The page holds at most so many members, and pictures of so many; results.csv has all.
 MOST_MEMBERS, MOST_PICTURES = 2000, 64
+# Colours that the chart distinguishes.
+MOST_COLORS = 7
+# What members take, as columns of the page.
+COSTS = {
+    "parameter_count": METRICS["ssim"]._replace(label="parameters", digits=0),
+    "seconds": METRICS["ssim"]._replace(label="seconds", digits=2),
+}
 # A picture that takes more bytes without loss is WebP of this quality: 25 kB for a photograph of 256x256.
 MOST_BYTES, QUALITY = 40_000, 92
 # The settings that decide what a member is fitted to, besides those of generated images.
@@ -30,12 +46,14 @@ FITTED = ("ok", "diverged", "pruned")
 def page_data(view: RunView) -> dict[str, Any]:
     """Return the members and what the script needs to know of them.
 
-    `members` have their row, settings that vary, scores, status, place `x` on the axis, a picture if the page holds
-    one, and the number of its target; `metrics` the label, unit and digits of each score; `curve` the rows with a
-    picture that differ from the best only along the axis, in its order.
+    `members` have their row, settings that vary, scores, status, a picture if the page holds one, and the number of its
+    target; `metrics` the label, unit and digits of each score, what members take among them. `axis`, `score` and
+    `color` are the columns that the chart begins with, `best` is the member of the best setting with the highest score,
+    `highest` that of all; `curve` are the rows with a picture that differ from the best only along the axis, in its
+    order.
     """
     table = view.table
-    best, score, axis, curve = _best_curve(view)
+    best, highest, score, axis, curve = _best_curve(view)
     rows = spread_evenly(table.index.tolist(), [best, *curve], MOST_MEMBERS)
     fitted = [row for row in rows if table["status"][row] in FITTED]
     pictures = view.pictures(spread_evenly(fitted, [best, *curve], MOST_PICTURES))
@@ -49,6 +67,7 @@ def page_data(view: RunView) -> dict[str, Any]:
         targets.setdefault(drawn[group], len(targets))
     settings = [*(name for name in ("label",) if name in table), *varying_settings(table, view.metrics)]
     scores = [name for name in view.metrics if name in table and (name == score or table[name].notna().any())]
+    scores += [name for name in COSTS if name in table and table[name].nunique() > 1]
     members = []
     for row in rows:
         values = table.loc[row]
@@ -57,36 +76,56 @@ def page_data(view: RunView) -> dict[str, Any]:
             "settings": [None if pd.isna(values[name]) else format_value(values[name]) for name in settings],
             "scores": [_finite(values[name]) for name in scores],
             "status": values["status"],
-            "x": _finite(values[axis] if axis else row),
         }
         if row in pictures:
             member["picture"] = encode_picture(pictures[row])
             member["target"] = targets[drawn[groups[row]]]
         members.append(member)
-    metrics = {name: view.metrics[name] for name in scores}
+    metrics = {name: COSTS.get(name) or view.metrics[name] for name in scores}
+    x, color = _chart_settings(table, axis)
     return {
         "members": members,
         "settings": settings,
         "scores": scores,
         "metrics": {n: {"label": m.label or n, "unit": m.unit, "digits": m.digits} for n, m in metrics.items()},
         "score": score,
-        "axis": axis or "member",
+        "axis": x,
+        "color": color,
+        "labels": {name: _label(name, view) for name in (*settings, *scores)},
         "best": best,
+        "highest": highest,
         "curve": [row for row in curve if row in pictures],
         "targets": list(targets),
         "members_in_all": len(table),
     }
 
 
-def _best_curve(view: RunView) -> tuple[int | None, str, str | None, list[int]]:
-    """Return the best member, the score that chose it, the main axis, and the members along it through the best."""
+def _label(name: str, view: RunView) -> str:
+    """Return the name of a column with its unit, as an axis of the chart shows it."""
+    kind = "PSNR " if name.startswith("psnr_") else ""
+    unit = view.units.get(name)
+    return kind + (f"{name} ({unit})" if unit else heading(name, {**view.metrics, **COSTS}))
+
+
+def _chart_settings(table: pd.DataFrame, axis: str | None) -> tuple[str, str]:
+    """Return the columns for the horizontal axis and the colour that the chart begins with; "" for one colour."""
+    names = distinguishing_settings(table, [*(n for n in ("label",) if n in table), *compared_settings(table)])
+    counts = {name: table[name].nunique(dropna=False) for name in names}
+    x = axis or max(names, key=lambda name: counts[name], default="member")
+    return x, next((name for name in names if name != x and counts[name] <= MOST_COLORS), "")
+
+
+def _best_curve(view: RunView) -> tuple[int | None, int | None, str, str | None, list[int]]:
+    """Return the best member, that with the highest score, the score, the main axis, and the members along it."""
     table = view.table.drop(columns=[name for name in view.metrics if name not in METRICS])
     good = table[table["status"] == "ok"]
     if good.empty:
-        return None, "psnr_train", None, []
-    score, axis = criterion(good), main_axis(good)
-    best = int(good[score].idxmax()) if good[score].notna().any() else None
-    return best, score, axis, best_curve(good, axis).index.tolist() if axis else []
+        return None, None, "psnr_train", None, []
+    score, axis, best = criterion(good), main_axis(good), best_member(table)
+    if best is None:
+        return None, None, score, axis, []
+    curve = best_curve(good, axis, best).index.tolist() if axis else []
+    return best, int(good[score].idxmax()), score, axis, curve
 
 
 def _target_groups(table: pd.DataFrame) -> pd.Series:

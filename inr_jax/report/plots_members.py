@@ -44,7 +44,7 @@ class Eigenvalues(NamedTuple):
 
 def plot_training(members: Sequence[TrainingCurves]) -> Figure:
     """Plot PSNR over the steps: dotted on what is trained on, solid on what is held out."""
-    figure, axes = style.canvas(7.2, 4.0)
+    figure, axes = style.canvas(6.0, 3.6)
     for number, (title, steps, (train, heldout, _), _) in enumerate(members):
         axes.plot(steps, train, color=style.color(number), label=f"{title}: trained on", **style.TRAINING_LINE)
         if np.isfinite(heldout).any():
@@ -57,7 +57,7 @@ def plot_training(members: Sequence[TrainingCurves]) -> Figure:
 
 def plot_predicted_training(members: Sequence[TrainingCurves]) -> Figure:
     """Plot PSNR over the steps, on training and on held-out pixels: markers as observed, dashed lines as predicted."""
-    figure = Figure(figsize=(8.6, 3.8), layout="constrained")
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, field, pixels in zip(panels, Curves._fields, ("training", "held-out"), strict=False):
         style.light_axes(axes)
@@ -74,7 +74,7 @@ def plot_predicted_training(members: Sequence[TrainingCurves]) -> Figure:
 
 def plot_eigenvalues(kernels: Sequence[Eigenvalues]) -> Figure:
     """Plot eigenvalues over the frequency, a line for each kernel."""
-    figure, axes = style.canvas(7.2, 4.2)
+    figure, axes = style.canvas(6.0, 3.8)
     for number, (title, frequencies, values) in enumerate(kernels):
         axes.plot(frequencies, values, markevery=0.1, label=title, **style.marked_line(number, 4))
     axes.set_yscale("log")
@@ -91,7 +91,7 @@ def plot_bands(members: Sequence[TrainingCurves]) -> Figure:
     """
     columns = min(3, len(members))
     rows = -(-len(members) // columns)
-    figure = Figure(figsize=(1.6 + 3.0 * columns, 0.4 + 3.2 * rows), layout="constrained")
+    figure = Figure(figsize=(1.6 + 1.9 * columns, 0.4 + 2.6 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for empty in panels[len(members) :]:
         empty.set_axis_off()
@@ -103,9 +103,9 @@ def plot_bands(members: Sequence[TrainingCurves]) -> Figure:
         axes.set_yscale("log")
         axes.axhline(1.0, color=style.GREY, linewidth=1)
         _steps_axis(axes, members)
-        axes.set_title(member.title, fontsize=9)
+        axes.set_title(style.folded(member.title, 26), fontsize=8)
     for axes in panels[::columns]:
-        axes.set_ylabel("power of the error / of the target")
+        axes.set_ylabel("power of the error / of the target", fontsize=8)
     if np.isfinite(widest.curves.history_bands).any():  # a flat target has no bands
         figure.legend(title="cycles per image side", fontsize=8, frameon=False, loc="outside right upper")
     return figure
@@ -113,7 +113,7 @@ def plot_bands(members: Sequence[TrainingCurves]) -> Figure:
 
 def plot_gallery(members: Sequence[Prediction]) -> Figure:
     """Show for each member target, prediction, signed error (mean of the channels), and the spectra of both."""
-    figure, grid = style.image_rows([member.target.shape for member in members], 5, width=11.0)
+    figure, grid = style.image_rows([member.target.shape for member in members], 5, width=7.2)
     errors = [member.prediction.clip(0, 1) - member.target for member in members]
     limit = float(max(np.quantile(np.abs(error.mean(-1)), 0.99) for error in errors)) or 1.0
     spectra = [[metrics.spectrum(image) for image in (m.target, m.prediction.clip(0, 1))] for m in members]
@@ -122,7 +122,7 @@ def plot_gallery(members: Sequence[Prediction]) -> Figure:
         psnr = float(metrics.psnr(member.prediction, member.target))
         for panel, title, image in (
             (axes[0], "target", member.target),
-            (axes[1], f"{psnr:.2f} dB over all pixels", member.prediction),
+            (axes[1], f"{psnr:.2f} dB", member.prediction),
         ):
             _show_image(panel, image)
             style.image_axes(panel, title)
@@ -131,13 +131,13 @@ def plot_gallery(members: Sequence[Prediction]) -> Figure:
         for panel, title, spectrum in zip(axes[3:], ("target's spectrum", "prediction's spectrum"), pair, strict=True):
             panel.imshow(spectrum, cmap="magma", vmin=low, vmax=high)
             style.image_axes(panel, title)
-        axes[0].set_ylabel(member.title, fontsize=9)
+        axes[0].set_ylabel(style.folded(member.title, 22), fontsize=8)
     return figure
 
 
 def plot_reconstructions(members: Sequence[Prediction]) -> Figure:
     """Show the prediction of each member."""
-    figure, grid = style.image_rows([members[0].prediction.shape], len(members), width=2.6 * len(members))
+    figure, grid = style.image_rows([members[0].prediction.shape], len(members), width=1.8 * len(members))
     for axes, member in zip(grid[0], members, strict=True):
         _show_image(axes, member.prediction)
         style.image_axes(axes, member.title)
@@ -147,18 +147,18 @@ def plot_reconstructions(members: Sequence[Prediction]) -> Figure:
 def plot_enlarged(members: Sequence[tuple[str, Sequence[tuple[str, Float[np.ndarray, "..."]]]]]) -> Figure:
     """Show for each member, given by its title and images with titles, the same part of the image at several sizes."""
     count = max(len(images) for _, images in members)
-    figure, grid = style.image_rows([images[0][1].shape for _, images in members], count, width=2.6 * count)
+    figure, grid = style.image_rows([images[0][1].shape for _, images in members], count, width=1.8 * count)
     for axes, (title, images) in zip(grid, members, strict=True):
         for panel, (size, image) in zip(axes, images, strict=True):
             _show_image(panel, image, interpolation="nearest")
             style.image_axes(panel, size)
-        axes[0].set_ylabel(title, fontsize=9)
+        axes[0].set_ylabel(style.folded(title, 22), fontsize=8)
     return figure
 
 
 def plot_signals(members: Sequence[Prediction]) -> Figure:
     """Show in a panel for each member the signal, the prediction, and the training samples."""
-    figure = Figure(figsize=(8.6, 1.9 * len(members) + 0.4), layout="constrained")
+    figure = Figure(figsize=(6.0, 1.7 * len(members) + 0.4), layout="constrained")
     for axes, member in zip(figure.subplots(len(members), 1, squeeze=False)[:, 0], members, strict=True):
         style.light_axes(axes)
         target = member.target.mean(-1)
@@ -176,7 +176,7 @@ def plot_signals(members: Sequence[Prediction]) -> Figure:
 
 def plot_spectra(members: Sequence[Prediction]) -> Figure:
     """Plot the radially averaged power of the target, and of each prediction (solid) and its error (dotted)."""
-    figure, axes = style.canvas(7.2, 4.2)
+    figure, axes = style.canvas(6.0, 3.8)
     axes.plot(*metrics.radial_power(members[0].target), color="black", linewidth=2.5, alpha=0.5, label="target")
     for number, member in enumerate(members):
         image = member.prediction.clip(0, 1)

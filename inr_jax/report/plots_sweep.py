@@ -32,6 +32,8 @@ from inr_jax.sweep.grid import TOGETHER
 # Methods whose names are adjectives.
 INTERPOLATIONS = ("nearest", "linear", "cubic", "bicubic", "sinc")
 MOST_LINES, MOST_PANELS, MOST_ROWS = 6, 4, 60
+# More marks than this are pixels in an SVG file, which would be large.
+MOST_MARKS = 2000
 EXCLUDED_MARKERS = {"diverged": "x", "failed": "1", "pruned": "."}
 
 
@@ -46,7 +48,7 @@ def plot_curves(
 
     `prediction`: scores of kernel regression by member number. `units`: those of settings.
     """
-    figure, axes = style.canvas(7.2, 4.4)
+    figure, axes = style.canvas(6.0, 3.8)
     others, lines = lines_along(table, axis)
     shown = distinguishing_settings(table, others)
     for number, members in enumerate(lines[:MOST_LINES]):
@@ -93,13 +95,17 @@ def plot_frequencies(table: pd.DataFrame, kind: str, baselines: pd.DataFrame) ->
     others = [name for name in compared_settings(good) if name not in ("scale", kind)]
     panels = [panel for _, panel in group_by(good, others)][:MOST_PANELS]
     kinds, labelled = good[kind].unique().tolist(), set()
-    figure = Figure(figsize=(1.4 + 3.4 * len(panels), 4.2), layout="constrained")
+    figure = Figure(figsize=(1.4 + 2.4 * len(panels), 3.8), layout="constrained")
     row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, panel in zip(row, panels, strict=True):
         style.light_axes(axes)
         for value, members in panel.groupby(kind, sort=False):
             number = kinds.index(value)
-            options = style.marked_line(number, 4) | {"linestyle": "none", "alpha": 0.7}
+            options = style.marked_line(number, 4) | {
+                "linestyle": "none",
+                "alpha": 0.7,
+                "rasterized": len(good) > MOST_MARKS,
+            }
             label = "" if value in labelled else f"{kind} {format_value(value)}"
             labelled.add(value)
             axes.plot(members["rms_frequency"], members[score], label=label, **options)
@@ -122,12 +128,14 @@ def plot_surface(table: pd.DataFrame, x: str, y: str, units: Mapping[str, str] |
     rows = summary.table
     cells = rows.pivot(index=y, columns=x, values=score)
     wrong, pruned = (rows["diverged"] + rows["failed"]) > 0, rows["pruned"] > 0
-    figure, axes = style.canvas(7.2, 5.0)
+    figure, axes = style.canvas(6.0, 4.4)
     axes.grid(False)
     values = cells.to_numpy(float)
     # Outliers far below the rest would take all the colours.
     low = np.nanquantile(values, 0.02) if np.isfinite(values).any() else 0.0
-    image = axes.pcolormesh(_edges(cells.columns), _edges(cells.index), values, cmap="viridis", vmin=low)
+    image = axes.pcolormesh(
+        _edges(cells.columns), _edges(cells.index), values, cmap="viridis", vmin=low, rasterized=True
+    )
     for name, set_scale in ((x, axes.set_xscale), (y, axes.set_yscale)):
         if _is_wide(table[name]):
             set_scale("log")
@@ -159,7 +167,7 @@ def plot_settings(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     columns = ["label"] if shared else label_columns(summary)
     labels = [style.literal(row_label(row, columns)) for _, row in rows.iterrows()]
     names = list(dict.fromkeys(labels)) if shared else labels
-    figure, axes = style.canvas(7.2, 1.2 + 0.36 * len(names))
+    figure, axes = style.canvas(6.0, 1.2 + 0.36 * len(names))
     heights = np.arange(len(names))[::-1]
     places = heights[[names.index(label) for label in labels]] if shared else heights
     best = rows.index
@@ -176,7 +184,15 @@ def plot_settings(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
             options: dict[str, Any] = {"color": style.color(number), "label": label, "markersize": 6, "alpha": 0.9}
             axes.plot(rows[score][best], places[best], mark, **options)
             if shared:
-                axes.plot(rows[score], places, ".", color=style.color(number), markersize=4, alpha=0.35)
+                axes.plot(
+                    rows[score],
+                    places,
+                    ".",
+                    color=style.color(number),
+                    markersize=4,
+                    alpha=0.35,
+                    rasterized=len(rows) > MOST_MARKS,
+                )
     if "published" in rows and rows["published"].notna().any():
         options = {"color": "black", "label": "published", "markersize": 16, "markeredgewidth": 2}
         axes.plot(rows["published"], places, "|", **options)
@@ -187,10 +203,18 @@ def plot_settings(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     return figure
 
 
+def has_few_methods(baselines: pd.DataFrame) -> bool:
+    """Return whether the methods without a network are few enough to be drawn as lines."""
+    return len(baseline_means(baselines)) <= MOST_LINES
+
+
 def draw_baselines(axes: Axes, baselines: pd.DataFrame, vertical: bool = False, labelled: bool = True) -> None:
-    """Draw the PSNR of what needs no network, means over images, as grey lines: on held-out pixels, vertical on all."""
+    """Draw the PSNR of what needs no network, means over images, as grey lines: on held-out pixels, vertical on all.
+
+    None where there are too many to be told apart, such as those of several tasks.
+    """
     score = "psnr_all" if vertical else "psnr_heldout"
-    for method, value in baseline_means(baselines)[score].items():
+    for method, value in (baseline_means(baselines)[score] if has_few_methods(baselines) else {}).items():
         draw = axes.axvline if vertical else axes.axhline
         word = " interpolation" if method in INTERPOLATIONS else ""
         label = f"{method}{word}, {scored_on(score)}" if labelled else None

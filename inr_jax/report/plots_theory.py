@@ -14,7 +14,7 @@ LABELS = {"psnr_heldout": "held-out pixels", "psnr_validated": "half of the trai
 
 def plot_predicted_scores(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     """Plot predicted PSNR over the scale on held-out pixels, and on half of the training pixels from the other half."""
-    figure, axes = style.canvas(7.2, 4.4)
+    figure, axes = style.canvas(6.0, 3.8)
     others = [name for name in varying_columns(table) if name not in (*KERNEL_SETTINGS, *TRAINING_SETTINGS)]
     for number, (_, group) in zip(range(MOST_LINES), group_by(table, others), strict=False):
         name = style.literal(row_label(group.iloc[0], others)) if others else ""

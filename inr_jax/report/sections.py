@@ -31,6 +31,7 @@ from inr_jax.report.plots_sweep import (
     MOST_PANELS,
     MOST_ROWS,
     describe_bands,
+    has_few_methods,
     plot_curves,
     plot_frequencies,
     plot_settings,
@@ -53,6 +54,7 @@ from inr_jax.settings import Refused
 
 # Members in the gallery, and in figures that compare some: of a curve its ends and its best point.
 MOST_SHOWN, MOST_COMPARED = 6, 3
+GREY_LINES = "Grey: the same measurements without a network."
 # The part of an image that is enlarged, in pixels along each side.
 ENLARGED = 48
 
@@ -71,7 +73,8 @@ def make_sections(view: RunView) -> list[Section]:
     """Return the sections of a study: its scores, then training curves and images of members that represent it."""
     # The figures are of the package's own metrics.
     table = view.table.drop(columns=[name for name in view.metrics if name not in METRICS])
-    scores = [_scores(view, table), *_frequencies(view, table), *_tuning(view, table)]
+    # A chart of a single member would be one dot: its scores are in the table.
+    scores = [*([_scores(view, table)] if len(table) > 1 else []), *_frequencies(view, table), *_tuning(view, table)]
     shown = representative_rows(table, MOST_SHOWN)
     if not shown:
         return scores
@@ -112,13 +115,14 @@ def _scores(view: RunView, table: pd.DataFrame) -> Section:
         )
     if axis:
         return _curves(view, table, axis)
+    shared = f"Of more than {MOST_ROWS} settings those of a label share a row, in which the best is marked."
     return Section(
         "psnr_compared",
         "PSNR of each setting",
         plot_settings(table, view.baselines),
         f"{len(table)} members; {describe_spread(table)}. "
-        f"Of more than {MOST_ROWS} settings those of a label share a row, in which the best is marked. "
-        "Grey: the same measurements without a network.",
+        + (f"{shared} " if len(summarize(table).table) > MOST_ROWS else "")
+        + (GREY_LINES if has_few_methods(view.baselines) else ""),
         "Dot chart of PSNR in dB of each setting; the values are those of the table below.",
     )
 
@@ -127,7 +131,8 @@ def _curves(view: RunView, table: pd.DataFrame, axis: str) -> Section:
     prediction = None if view.prediction is None or view.prediction.empty else view.prediction
     caption = [
         f"{len(table)} members; {describe_bands(table)}.",
-        "Solid: held out; dotted: trained on; grey: the same measurements without a network. "
+        "Solid: held out; dotted: trained on.",
+        *([GREY_LINES] if has_few_methods(view.baselines) else []),
         "A setting that is good only on what it is trained on is overfitted.",
     ]
     lines = len(lines_along(table, axis)[1])
@@ -285,9 +290,9 @@ def _images(members: Sequence[Prediction]) -> list[Section]:
     sections = []
     if images:
         caption = (
-            "One member per row: the target, the prediction, the signed error (red: too bright; mean over channels), "
-            "and the power at each frequency on a logarithmic scale, zero frequency in the centre. Of "
-            "volumes the middle slice."
+            "One member per row: the target, the prediction with its PSNR over all pixels, the signed error (red: too "
+            "bright; mean over channels), and the power at each frequency on a logarithmic scale, zero frequency in "
+            "the centre. Of volumes the middle slice."
         )
         sections.append(Section("gallery", "Gallery", plot_gallery(images), caption, _image_titles(images)))
     if unknown:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from inr_jax.report.summary import REPLICATES, compared_settings, criterion, group_by
+from inr_jax.report.summary import REPLICATES, best_member, compared_settings, criterion, group_by
 
 # A surface needs at least this many values along each of its axes, a curve fewer.
 MIN_SURFACE_VALUES, MIN_CURVE_VALUES = 5, 3
@@ -58,19 +58,18 @@ def representative_rows(table: pd.DataFrame, most: int) -> list[int]:
     good = table[table["status"] == "ok"]
     if good.empty:
         return []
-    axis = main_axis(good)
-    if axis is None:
+    axis, best = main_axis(good), best_member(table)
+    if axis is None or best is None:
         names = [*compared_settings(table), *(name for name in ("label",) if name in good)]
         return (good.drop_duplicates(names) if names else good).index.tolist()[: most if names else 1]
-    curve = best_curve(good, axis)
-    best = curve.index.get_loc(good[criterion(good)].idxmax())
+    curve = best_curve(good, axis, best)
     even = np.linspace(0, len(curve) - 1, most - 1).round().astype(int)
-    return curve.index[np.unique([*even, best])].tolist()
+    return curve.index[np.unique([*even, curve.index.get_loc(best)])].tolist()
 
 
-def best_curve(good: pd.DataFrame, axis: str) -> pd.DataFrame:
+def best_curve(good: pd.DataFrame, axis: str, best: int) -> pd.DataFrame:
     """Return the members that differ from the best one only along the axis, in its order."""
-    winner = good.loc[good[criterion(good)].idxmax()]
+    winner = good.loc[best]
     names = [name for name in (*compared_settings(good), *REPLICATES) if name != axis]
     same = [(good[name] == winner[name]) | (good[name].isna() & pd.isna(winner[name])) for name in names]
     return good[np.all(same, axis=0)].sort_values(axis)

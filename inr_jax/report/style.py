@@ -1,10 +1,12 @@
 """The style of all figures: colours and markers that stay distinct in grey, light axes, legends above them."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -15,6 +17,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#777777"
 # Height over width from which an image is drawn narrower than its column.
 TALLEST = 1.5
+# Letters of a legend in an inch.
+LETTERS = 17
 # Lines of scores on training pixels, whatever their colour.
 TRAINING_LINE: dict[str, Any] = {"linestyle": ":", "alpha": 0.9}
 
@@ -35,6 +39,11 @@ def marked_line(number: int, size: int) -> dict[str, Any]:
 def literal(text: str) -> str:
     """Escape a text for matplotlib, where a dollar sign would begin a formula."""
     return text.replace("$", r"\$")
+
+
+def folded(text: str, letters: int) -> str:
+    """Return a text in lines of about this many letters, for the title of a panel or a row."""
+    return "\n".join(textwrap.wrap(text, letters, break_long_words=False))
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
@@ -74,8 +83,11 @@ def log_axis(axes: Axes) -> None:
 
 
 def legend_above(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """Draw the legend above the axes, in a figure that grows by as much."""
-    lines = -(-len(axes.get_legend_handles_labels()[1]) // columns)
+    """Draw the legend above the axes, in a figure that grows by as much; in fewer columns if its labels are long."""
+    labels = axes.get_legend_handles_labels()[1]
+    longest = max(map(len, labels), default=1)
+    columns = max(1, min(columns, int(figure.get_figwidth() * LETTERS / (longest + 6))))
+    lines = -(-len(labels) // columns)
     figure.set_figheight(figure.get_figheight() + 0.19 * lines)
     figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=columns)
 
@@ -87,9 +99,13 @@ def png(figure: Figure, dpi: int = 150) -> bytes:
     return buffer.getvalue()
 
 
-def svg(figure: Figure) -> bytes:
-    """Return the figure as an SVG file, laid out as it last was for a PNG."""
+def svg(figure: Figure, name: str, dpi: int = 150) -> bytes:
+    """Return the figure as an SVG file, laid out as it last was for a PNG; images in it have this resolution.
+
+    Its ids follow from `name`: the same figure gives the same file, and figures of other names can share a page.
+    """
     buffer = io.BytesIO()
     figure.set_layout_engine("none")
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", dpi=dpi, metadata={"Date": None})
     return buffer.getvalue()

@@ -50,6 +50,20 @@ class Best(NamedTuple):
     score: str
 
 
+class Ranking(NamedTuple):
+    """The settings with their means over all that they were fitted to, and the best of them, None if there is none.
+
+    `names` are the columns that distinguish settings, `over` the settings of images and tasks that means are over.
+    `alike` is whether all settings were scored on the same data: only then is one the best.
+    """
+
+    summary: Summary
+    best: Best | None
+    names: list[str]
+    over: list[str]
+    alike: bool
+
+
 def varying_settings(table: pd.DataFrame, metrics: Mapping[str, Metric] = METRICS) -> list[str]:
     """Return the settings that differ between members, in the table's order; `metrics` are those of its scores."""
     settings = [name for name in table.columns if name not in (*metrics, *OUTCOMES, *REMARKS)]
@@ -118,7 +132,7 @@ def summarize(table: pd.DataFrame, metrics: Mapping[str, Metric] = METRICS) -> S
         scored = group_by(scored, [*names, "image"])[[*metrics]].mean().reset_index()
     units = group_by(scored, names)
     for score in metrics:
-        columns |= {score: units[score].mean(), f"{score}_half": units[score].agg(half_width)}
+        columns |= {score: units[score].mean(), f"{score}_half": half_widths(units[score])}
     columns |= {name: members[name].median() for name in COSTS if name in table}
     columns |= {"members": members.size()} | {status: members[status].sum() for status in EXCLUDED}
     return Summary(pd.DataFrame(columns).reset_index(drop=not names), settings, metrics)
@@ -138,17 +152,20 @@ def gaps_to_best(table: pd.DataFrame, summary: Summary, best: Best) -> pd.DataFr
     return pd.DataFrame({"gap": [gap.mean() for gap in gaps], "gap_half": [half_width(gap) for gap in gaps]})
 
 
-def half_width(scores: pd.Series) -> float:
-    """Return half of the 95 % interval of the mean (Student's t), of few scores half the range.
+def half_widths(groups: Any) -> pd.Series:
+    """Return for each group of scores half of the 95 % interval of the mean (Student's t), of few half the range.
 
     NaN for a single score, and if one is infinite.
     """
-    scores = scores.dropna()
-    if len(scores) < 2 or np.isinf(scores).any():
-        return float("nan")
-    if len(scores) < MIN_FOR_INTERVAL:
-        return float(scores.max() - scores.min()) / 2
-    return float(scipy.stats.t.ppf(0.975, len(scores) - 1) * scores.sem())
+    count, low, high = groups.count(), groups.min(), groups.max()
+    interval = scipy.stats.t.ppf(0.975, (count - 1).clip(lower=1)) * groups.sem()
+    half = interval.where(count >= MIN_FOR_INTERVAL, (high - low) / 2)
+    return half.where((count > 1) & np.isfinite(low) & np.isfinite(high))
+
+
+def half_width(scores: pd.Series) -> float:
+    """Return `half_widths` of a single group."""
+    return float(half_widths(scores.groupby(np.zeros(len(scores)))).iloc[0]) if len(scores) else float("nan")
 
 
 def criterion(table: pd.DataFrame) -> str:
@@ -166,6 +183,28 @@ def best_row(summary: Summary) -> Best | None:
     complete = (rows[list(EXCLUDED)] == 0).all(axis=1)
     rows = rows[complete] if complete.any() else rows[rows["pruned"] == 0]
     return Best(int(rows[score].idxmax()), score) if rows[score].notna().any() else None
+
+
+def rank(table: pd.DataFrame, metrics: Mapping[str, Metric] = METRICS) -> Ranking:
+    """Return the settings with their means over all that they were fitted to, and the best of them."""
+    over = data_settings(table)
+    summary = summarize(table.drop(columns=over), metrics)
+    names = [*summary.settings, *(name for name in REMARKS if name in table)]
+    alike = not over or share_data(table, names, over)
+    return Ranking(summary, best_row(summary) if alike else None, names, over, alike)
+
+
+def best_member(table: pd.DataFrame) -> int | None:
+    """Return the member with the highest score of the best setting; where no setting is the best, of all.
+
+    None if no member was fitted to its end.
+    """
+    good = table[table["status"] == "ok"]
+    score, ranking = criterion(good), rank(table)
+    if ranking.best:
+        setting = group_by(table, ranking.names).ngroup()
+        good, score = good[setting[good.index] == ranking.best.row], ranking.best.score
+    return int(good[score].idxmax()) if good[score].notna().any() else None
 
 
 def matching_baselines(baselines: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Results in words: the line that names the best setting and what chose it, tables for a terminal, numbers with ±."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,18 +14,19 @@ from inr_jax.report.summary import (
     Best,
     Summary,
     baseline_means,
-    best_row,
     count_replicates,
-    data_settings,
     distinguishing_settings,
     format_value,
     gaps_to_best,
     is_given,
+    rank,
     replicate,
-    share_data,
     summarize,
 )
-from inr_jax.sweep.grid import REMARKS, TOGETHER
+from inr_jax.sweep.grid import TOGETHER
+
+# Scores that a table for a terminal leaves out if it is too wide, the first ones first.
+WIDE_ONLY = (TOGETHER, "ssim", "psnr_all")
 
 
 class Finding(NamedTuple):
@@ -42,12 +44,8 @@ def find_best(table: pd.DataFrame, chosen_on: str = "", metrics: Mapping[str, Me
     there is none where some settings were tried on other data than others. `chosen_on` names the data that chose the
     settings, if these are not the data of this table.
     """
-    summary, over = summarize(table, metrics), data_settings(table)
-    settings = table.drop(columns=over)
-    averaged = summarize(settings, metrics) if over else summary
-    names = [*averaged.settings, *(name for name in REMARKS if name in table)]
-    alike = not over or share_data(table, names, over)
-    best = best_row(averaged) if alike else None
+    averaged, best, _, over, alike = rank(table, metrics)
+    summary = summarize(table, metrics) if over else averaged
     if not alike:
         text = f"no best: scores are of different data ({', '.join(over)})"
     elif best:
@@ -78,43 +76,84 @@ def describe_best(table: pd.DataFrame, summary: Summary, best: Best, chosen_on: 
     elif (table["validation"] > 0).all():
         choice = f"chosen on the validation {_kind(best.score, table)} that it is reported on"
     else:
-        choice = f"oracle: chosen on the {scored_on(best.score, table)} that it is reported on"
+        choice = f"oracle: chosen on the {scored_on(best.score, table)} that it is reported on" if rivals > 1 else ""
     scores = f"{format_score(row[best.score], best.score)} on {scored_on(best.score, table)}"
     if best.score == "psnr_heldout" and not np.isnan(row["psnr_all"]):
         scores += f", {format_score(row['psnr_all'], 'psnr_all')} over all pixels"
-    return f"best: {row_label(row, label_columns(summary))}: {scores} ({choice})"
+    return f"best: {row_label(row, label_columns(summary))}: {scores}" + (f" ({choice})" if choice else "")
 
 
-def format_table(summary: Summary, best: Best | None) -> str:
+def format_table(summary: Summary, best: Best | None, width: int = 0) -> str:
     """Return the summary as a table for a terminal: settings, scores with ±, the best row marked.
 
-    Settings that a label stands for are in results.csv only.
+    Settings that a label stands for are in results.csv only, as are, with a line that says so, the scores of
+    `WIDE_ONLY` that do not fit the width, by default the terminal's.
     """
-    table = summary.table
-    columns = {name: [format_value(value) for value in table[name]] for name in label_columns(summary)}
+    table, width = summary.table, width or terminal_width()
+    keys = label_columns(summary)
+    columns = {name: [format_value(value) for value in table[name]] for name in keys}
     for score, metric in summary.metrics.items():
         if table[score].notna().any():
             columns[score] = _spreads(table, score, metric.digits)
     if "gap" in table:
-        columns["to the best"] = _spreads(table, "gap", METRICS["psnr_all"].digits)
+        gaps = _spreads(table, "gap", METRICS["psnr_all"].digits)
+        columns["to the best"] = ["" if best and row == best.row else gap for row, gap in enumerate(gaps)]
     if TOGETHER in table and table[TOGETHER].notna().any():
-        columns["seeds together"] = _spreads(table, TOGETHER, METRICS["psnr_all"].digits)
+        columns[TOGETHER] = _spreads(table, TOGETHER, METRICS["psnr_all"].digits)
     if "published" in table:
         columns["published"] = [format_value(value) for value in table["published"]]
     for status in EXCLUDED:
         if table[status].any():
             columns[status] = [f"{n} of {all_}" for n, all_ in zip(table[status], table["members"], strict=True)]
-    columns[""] = ["<- best" if best and row == best.row else "" for row in range(len(table))]
-    return pd.DataFrame(columns).to_string(index=False)
+    if best:
+        columns[""] = ["best" if row == best.row else "" for row in range(len(table))]
+    dropped = []
+    for name in WIDE_ONLY:
+        if name in columns and sum(_widths(columns).values()) - 1 > width:
+            del columns[name]
+            dropped.append(name)
+    note = f"\n({width} columns have no room for {', '.join(dropped)}: see results.csv)" if dropped else ""
+    return fold_table(columns, keys, width) + note
 
 
-def format_baselines(baselines: pd.DataFrame) -> str:
-    """Return the baselines as a line for a terminal; empty if nothing was held out."""
+def terminal_width() -> int:
+    """Return the columns of the terminal; 80 where the output goes elsewhere."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def fold_table(columns: Mapping[str, Sequence[str]], keys: Sequence[str], width: int = 0) -> str:
+    """Return columns of text as a table of at most this width, by default the terminal's; nothing is cut.
+
+    A wider one is folded into parts, one below the other, that each begin with the columns `keys`, or if these take
+    more than half of the width, with the number of the row.
+    """
+    width, widths = width or terminal_width(), _widths(columns)
+    if sum(widths.values()) - 1 > width and sum(widths[name] for name in keys) > width // 2:
+        rows = [str(row) for row in range(len(next(iter(columns.values()))))]
+        columns, keys = {"#": rows, **columns}, ["#"]
+        widths = _widths(columns)
+    parts = [list(keys)]
+    for name in columns:
+        if name not in keys:
+            if len(parts[-1]) > len(keys) and sum(widths[each] for each in (*parts[-1], name)) - 1 > width:
+                parts.append(list(keys))
+            parts[-1].append(name)
+    return "\n\n".join(pd.DataFrame({name: columns[name] for name in part}).to_string(index=False) for part in parts)
+
+
+def _widths(columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Return the width of each column, with the space after it."""
+    return {name: max(map(len, (name, *cells))) + 1 for name, cells in columns.items()}
+
+
+def format_baselines(baselines: pd.DataFrame, width: int = 0) -> str:
+    """Return the baselines for a terminal, in a line, or if it is too long a line each; empty if none were scored."""
     rows = [
         f"{method} " + ", ".join(f"{value:.{METRICS[n].digits}f} {METRICS[n].label}" for n, value in scores.items())
         for method, scores in baseline_means(baselines).iterrows()
     ]
-    return f"without a network (dB): {'; '.join(rows)}" if rows else ""
+    line = f"without a network (dB): {'; '.join(rows)}" if rows else ""
+    return line if len(line) <= (width or terminal_width()) else "\n  ".join(["without a network (dB):", *rows])
 
 
 def describe_images(table: pd.DataFrame) -> str:

@@ -76,7 +76,7 @@ def plot_risk(tried: list[Tried], score: str, baselines: pd.DataFrame) -> Figure
     Grey lines are the other networks' medians.
     """
     rows = math.ceil(len(tried) / COLUMNS)
-    figure = Figure(figsize=(9.0, 0.6 + 1.9 * rows), layout="constrained")
+    figure = Figure(figsize=(7.2, 0.6 + 1.7 * rows), layout="constrained")
     panels = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
     lines = [_quantiles(each.scores) for each in tried]
     shown = np.concatenate([line[2] for line in lines])
@@ -114,7 +114,7 @@ def plot_places(tried: list[Tried]) -> Figure:
     A row for each number of each network; bars span the best `NEAR` settings.
     """
     lines = [(each, name) for each in tried if np.isfinite(each.scores).any() for name in each.varying]
-    figure, axes = style.canvas(8.4, 1.0 + 0.2 * len(lines))
+    figure, axes = style.canvas(7.2, 1.0 + 0.2 * len(lines))
     for height, (each, name) in enumerate(reversed(lines)):
         values = each.rows[name].to_numpy(float)
         place = _places(values)

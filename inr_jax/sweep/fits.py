@@ -17,7 +17,7 @@ from inr_jax.fit.member import State
 from inr_jax.fit.metrics import metric_names
 from inr_jax.fit.pinned import pinned
 from inr_jax.fit.task import Task, pixel_coordinates
-from inr_jax.settings import AnyArray, Refused
+from inr_jax.settings import AnyArray, Refused, nearest
 from inr_jax.sweep.together import Together, numbered, score_together
 
 
@@ -71,12 +71,27 @@ class Fits:
     curves: Curves
 
     def __getattr__(self, name: str) -> Any:
-        """A score or a curve by its name."""
-        if name.startswith("__") or name in ("scores", "curves"):  # while it is being made
+        """A score or a curve by its name. Raises AttributeError with the closest match."""
+        if name.startswith("_") or name in ("scores", "curves"):  # while it is being made, and what notebooks ask for
             raise AttributeError(name)
         if name in self.scores:
             return self.scores[name]
-        return getattr(self.curves, name)
+        if name in self.curves._fields:
+            return getattr(self.curves, name)
+        known = [*(field.name for field in dataclasses.fields(self)), *self.scores, *self.curves._fields]
+        raise AttributeError(f"Fits has no {name!r}; {nearest(name, known)}")
+
+    def __repr__(self) -> str:
+        """What was fitted, in a line: members, steps, the design's main choices, and the best score."""
+        design, steps, diverged = self.design, self.steps, int(np.sum(self.diverged_at >= 0))
+        count = f"{steps.min()}" if steps.min() == steps.max() else f"{steps.min()} to {steps.max()}"
+        parts = [f"{len(steps)} members, {count} steps", f"encoding {design.encoding}, network {design.network}"]
+        heldout = np.isfinite(self.scores["psnr_heldout"]).any()
+        name = "psnr_heldout" if heldout else "psnr_train"
+        scores = np.where(self.diverged_at < 0, self.scores[name], np.nan)
+        if not np.isnan(scores).all():
+            parts.append(f"best {name} {np.nanmax(scores):.2f} dB, of member {np.nanargmax(scores)}")
+        return f"Fits({'; '.join([*parts, *([f'{diverged} diverged'] if diverged else [])])})"
 
     def network(self, row: SupportsIndex) -> "Network":
         """The member of this row by itself."""
@@ -87,7 +102,8 @@ class Fits:
     def predict(self, row: SupportsIndex | Sequence[int], grid: tuple[int, ...]) -> Float[np.ndarray, "*grid c"]:
         """The image of the member of this row, or the mean of those of several, on a grid of any size, unclipped.
 
-        Raises Refused for no row, or a grid of other dimensions.
+        `grid` is (h, w) in pixels, height first, of signals (n,), of volumes (t, h, w). Raises Refused for no row, or
+        a grid of other dimensions.
         """
         rows = np.ravel(np.asarray(row)).tolist()
         if not rows:
@@ -129,11 +145,13 @@ class Network(NamedTuple):
     ) -> Float[np.ndarray, "*part c"]:
         """The image on a grid of any size, or a part of it, unclipped.
 
+        `grid` is (h, w) in pixels, height first, of signals (n,), of volumes (t, h, w); `part` has a slice for each.
         In tiles: beyond the image, memory does not grow with it. Raises Refused for a grid of other dimensions.
         """
         sides = grid if isinstance(grid, tuple | list) else ()
         if len(sides) != self.dims or not all(isinstance(n, int | np.integer) and n > 0 for n in sides):
-            raise Refused(f"grid={grid!r} is none of this network: {self.dims} lengths in pixels are needed")
+            order = {1: ", (n,)", 2: ", (h, w)", 3: ", (t, h, w)"}.get(self.dims, "")
+            raise Refused(f"grid={grid!r} does not fit this network; expected {self.dims} lengths in pixels{order}")
         ranges = [range(size)[cut] for size, cut in zip(grid, part or [slice(None)] * len(grid), strict=True)]
         shape = tuple(map(len, ranges))
         pixels = int(np.prod(shape))

@@ -1,16 +1,19 @@
 """What helps at the command line: lists, progress, and no colours where they are not wanted."""
 
 import importlib
+import os
+import signal
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from experiments import sweep
 from inr_jax.cli import listing, studies
-from inr_jax.cli.arguments import exit_status
+from inr_jax.cli.arguments import CLOSED, exit_status, typed
 from inr_jax.data import images
 from inr_jax.data.synthetic import SYNTHETIC
 from inr_jax.fit import encodings as features
@@ -114,3 +117,36 @@ def test_steps_of_a_process_before_this_one_do_not_make_the_time_left_shorter(mo
         now[0] += 16.0
         shown(Advanced(4, 90))
     assert capsys.readouterr().err == "0/4 members, 360/400 member-steps, about 00:16 left\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_gone_ends_a_command_without_a_word(unbuffered):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "experiments.sweep", "--list"]
+    there = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=300, env=there)
+    os.close(writing)
+    assert done.returncode == CLOSED and done.stderr == ""
+
+
+def test_another_pipe_that_breaks_is_an_error(capfd):
+    def broken(argv):
+        raise BrokenPipeError("a tracker has gone")
+
+    assert exit_status(broken, []) == 1 and capfd.readouterr().err == "error: a tracker has gone\n"
+
+
+def test_how_to_resume_repeats_the_command_as_it_was_typed(monkeypatch, capsys):
+    def stopped(argv):
+        os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            pass
+
+    stopped.__module__ = "experiments.sweep"
+    for script, command in (("/bin/inr-sweep", "inr-sweep"), ("sweep.py", "python -m experiments.sweep")):
+        monkeypatch.setattr(sys, "argv", [script])
+        assert exit_status(stopped, ["--config=a b"]) == 128 + signal.SIGTERM
+        assert f"To go on: {command} '--config=a b'\n" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["/bin/inr-sweep"])
+    assert typed("experiments.report") == ["inr-report"] and sweep.command().prog == "inr-sweep"

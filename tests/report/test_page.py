@@ -79,15 +79,13 @@ class Parts(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.images, self.fields, self.sources, self.stack = [], [], [], []
+        self.fields, self.sources, self.stack = [], [], []
 
     def handle_starttag(self, tag, attributes):
         found = dict(attributes)
         self.stack += [tag]
-        self.sources += [found[name] for name in ("src", "href") if found.get(name)]
-        if tag == "img":
-            self.images.append(found)
-        if tag in ("input", "svg", "button"):
+        self.sources += [found[name] for name in ("src", "href", "xlink:href") if found.get(name)]
+        if tag in ("input", "select", "svg", "button"):
             self.fields.append((tag, found, "label" in self.stack))
         if tag in ("input", "img", "meta"):
             self.stack.pop()
@@ -100,17 +98,23 @@ class Parts(HTMLParser):
 def test_every_picture_and_control_has_a_name_and_nothing_is_loaded_from_a_network(finished_run):
     page = Parts()
     page.feed((finished_run / "report.html").read_text())
-    figures = [image for image in page.images if image.get("class") not in ("left", "right")]
-    assert figures and all(len(image["alt"]) > 10 for image in figures)
+    figures = [found for tag, found, _ in page.fields if tag == "svg" and found.get("role") == "img"]
+    assert len(figures) >= 5 and all(len(figure["aria-label"]) > 10 for figure in figures)
     for tag, found, labelled in page.fields:
         assert tag == "button" or labelled or found.get("aria-label"), found
     assert all(source.startswith(("data:", "#")) for source in page.sources)
     assert "url(" not in (finished_run / "report.html").read_text().partition("</style>")[0]
 
 
-def dumped(finished_run, tmp_path, script: str, *flags: str) -> dict:
+def best_of_the_best_setting(table: pd.DataFrame) -> int:
+    means = table.groupby("scale")["psnr_heldout"].mean()
+    return table[table["scale"] == means.idxmax()]["psnr_heldout"].idxmax()
+
+
+def dumped(finished_run, tmp_path, script: str, width: int = 0) -> dict:
     """What a script finds in a copy of the run's page."""
-    return browser.found(Path(shutil.copy(finished_run / "report.html", tmp_path / "page.html")), script, *flags)
+    page = Path(shutil.copy(finished_run / "report.html", tmp_path / "page.html"))
+    return browser.found(page, script, width=width)
 
 
 BEFORE = """
@@ -119,6 +123,9 @@ const rows = () => all("table.members tbody tr").map((row) => row.cells[0].textC
 const text = (selector) => all(selector)[0].textContent;
 const type = (selector, value) => {
   const input = all(selector)[0]; input.value = value; input.dispatchEvent(new Event("input", { bubbles: true }));
+};
+const pick = (name, value) => {
+  const select = all(`select[name=${name}]`)[0]; select.value = value; select.dispatchEvent(new Event("change"));
 };
 const click = (node) => node.dispatchEvent(new MouseEvent("click", { bubbles: true }));
 const press = (node, key) => node.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
@@ -147,7 +154,7 @@ def test_members_are_selected_compared_sorted_filtered_and_enlarged(finished_run
       type(".filter input", "nothing-such"); found.none = rows().length;
       type(".filter input", "");
       const before = all("circle").map((point) => point.getAttribute("cy"));
-      const train = all("input[value=psnr_train]")[0]; train.checked = true; train.dispatchEvent(new Event("change"));
+      pick("y", "psnr_train");
       found.moved = all("circle").some((point, place) => point.getAttribute("cy") !== before[place]);
       type(".zoom input", "4"); found.zoom = all("img.left")[0].style.transform;
       type(".wipe input", "25"); found.wipe = all(".frame")[0].style.getPropertyValue("--wipe");
@@ -156,7 +163,7 @@ def test_members_are_selected_compared_sorted_filtered_and_enlarged(finished_run
     found = dumped(finished_run, tmp_path, script)
     table = pd.read_csv(finished_run / "results.csv")
     by_train = table["psnr_train"].sort_values()
-    best = table["psnr_heldout"].idxmax()
+    best = best_of_the_best_setting(table)
     assert found["points"] == 6 and found["rows"] == [str(row) for row in range(6)]
     assert found["best"].startswith(f"member {best}: ") and found["right"] == "the target"
     assert f"{table['psnr_heldout'][best]:.2f} dB" in found["best"]
@@ -197,15 +204,102 @@ def test_the_points_are_walked_through_by_the_keyboard(finished_run, tmp_path, s
 
 
 @browser.needed
-@pytest.mark.parametrize("side", [375, 1200])
+@pytest.mark.parametrize("side", [320, 390, 1280])
 def test_nothing_overflows_the_page_on_a_phone_or_a_desk(finished_run, tmp_path, side):
     script = """
       const beyond = [...document.querySelectorAll("body *")].filter((node) =>
         !node.closest(".scroll") && !node.closest(".frame") && node.getBoundingClientRect().right > innerWidth + 1);
-      const width = document.documentElement.scrollWidth;
-      return { width, inner: innerWidth, beyond: beyond.map((node) => node.outerHTML.slice(0, 80)) };"""
-    found = dumped(finished_run, tmp_path, script, f"--window-size={side},800")
-    assert found["beyond"] == [] and found["width"] <= found["inner"]
+      const width = document.documentElement.scrollWidth, body = document.body.clientWidth;
+      const figures = [...document.querySelectorAll("figure svg")].map((node) => node.getBoundingClientRect().width);
+      return { width, inner: innerWidth, body, figures, beyond: beyond.map((node) => node.outerHTML.slice(0, 80)) };"""
+    found = dumped(finished_run, tmp_path, script, side)
+    assert found["inner"] == side and found["beyond"] == [] and found["width"] <= found["inner"]
+    assert len(found["figures"]) >= 5 and all(250 < width <= found["body"] for width in found["figures"])
+
+
+@browser.needed
+def test_the_reader_chooses_what_the_chart_shows(finished_run, tmp_path):
+    script = (
+        BEFORE
+        + """
+      const labels = () => all("svg text.label").map((text) => text.textContent);
+      const fills = () => [...new Set(all("circle").map((point) => getComputedStyle(point).fill))];
+      const places = (name) => all("circle").map((point) => Number(point.getAttribute(name)));
+      const found = { labels: [labels()], fills: [fills().length], places: [places("cx")] };
+      found.options = all("select[name=x] option").map((option) => option.value);
+      pick("x", "psnr_all"); pick("y", "ssim"); found.labels.push(labels()); found.places.push(places("cx"));
+      pick("color", "seed"); found.fills.push(fills().length); found.legend = text(".legend");
+      pick("color", "psnr_train"); found.fills.push(fills().length);
+      return found;"""
+    )
+    found = dumped(finished_run, tmp_path, script)
+    assert found["labels"][0] == ["scale (cycles per image side)", "PSNR held out (dB)"]
+    assert found["labels"][1] == ["PSNR all pixels (dB)", "SSIM"]
+    assert {"scale", "seed", "psnr_train", "member"} <= set(found["options"])
+    assert len(set(found["places"][0])) == 3 and len(set(found["places"][1])) == 6
+    assert found["fills"][:2] == [1, 2] and found["legend"] == "seed 0seed 1"
+
+
+@browser.needed
+def test_names_are_the_ticks_of_an_axis_and_a_member_has_only_its_own_settings(tmp_path):
+    view = make_view({"photo": images.load("astronaut", 16)}, network=["relu", "siren", "finer"])
+    view = replace(view, table=view.table.assign(omega_0=[None, 30.0, 20.0]))
+    page = tmp_path / "page.html"
+    page.write_text(page_of(view))
+    script = (
+        BEFORE
+        + """
+      const ticks = () => all("svg text.tick-x").map((text) => text.textContent);
+      const found = { x: ticks(), left: text("output.left") };
+      pick("y", "network"); pick("x", "psnr_train");
+      found.y = all("svg text.tick-y").map((text) => text.textContent);
+      pick("x", "omega_0"); found.without = text(".without"); found.points = all("circle").length;
+      return found;"""
+    )
+    found = browser.found(page, script, width=390)
+    assert found["x"] == found["y"] == ["relu", "siren", "finer"]
+    assert found["left"] == "member 0: network relu; 30.00 dB"
+    assert found["points"] == 2 and found["without"] == "1 of the members have no omega_0 or no network."
+
+
+def test_the_member_shown_first_has_the_best_setting_that_the_page_names():
+    view = make_view({"photo": images.load("astronaut", 16)}, scale=[1.0, 2.0, 4.0], seed=[0, 1])
+    view = replace(view, table=view.table.assign(psnr_heldout=[30.0, 10.0, 25.0, 26.0, 9.0, 9.0]))
+    page = page_of(view)
+    found = data(page)
+    assert "best: scale 2: 25.50 dB" in page and (found["best"], found["highest"]) == (3, 0)
+    assert "Member 3, shown first, has the highest score of the best setting. Member 0 has the highest of all" in page
+    assert found["curve"] == [1, 3, 5]
+
+
+def test_the_contents_lead_to_every_heading(finished_run):
+    page = (finished_run / "report.html").read_text()
+    links = re.findall(r'<li><a href="#([\w-]+)">', page)
+    ids = re.findall(r'<(?:h2|section) id="([\w-]+)"', page)
+    assert links == [each for each in ids if each != "explore-title"] and len(links) > 5
+
+
+def test_a_figure_has_ids_that_no_other_has(finished_run):
+    ids = re.findall(r' id="([^"]+)"', (finished_run / "report.html").read_text())
+    assert len(ids) == len(set(ids))
+
+
+@browser.needed
+def test_the_page_of_a_single_fit_begins_with_its_picture(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(page_of(make_view({"photo": images.load("astronaut", 16)})))
+    script = (
+        BEFORE
+        + """
+      const seen = (selector) => all(selector).filter((node) => node.getClientRects().length).length;
+      const top = all(".frame")[0].getBoundingClientRect().top;
+      const other = document.querySelector("figure svg").getBoundingClientRect().top;
+      return { first: top < other, chart: seen("svg"), table: seen("table"),
+        left: document.body.clientWidth - all(".frame")[0].clientWidth };"""
+    )
+    found = browser.found(page, script, width=390)
+    assert found == {"first": True, "chart": 0, "table": 0, "left": 32}
+    assert "PSNR of each setting" not in page.read_text() and "oracle" not in page.read_text()
 
 
 @browser.needed
@@ -213,11 +307,12 @@ def test_a_browser_draws_the_page_light_and_dark(finished_run, tmp_path):
     for flags, dark in (([], False), (["--force-dark-mode", "--blink-settings=preferredColorScheme=0"], True)):
         picture = tmp_path / f"{dark}.png"
         page = Path(shutil.copy(finished_run / "report.html", tmp_path / "page.html"))
-        browser.drawn(page, picture, "900,1400", *flags)
+        browser.drawn(page, picture, "900,4000", *flags)
         shown = iio.imread(picture)[..., :3].astype(float)
         assert (shown.mean() < 110) == dark and shown.std() > 20
-        # Points of the chart, in the colour of members.
-        assert (np.abs(shown - (0, 0x72, 0xB2)).max(-1) < 8).sum() > 150
+        # Points of the chart, in the colour of members, and figures of the page's own background.
+        assert (np.abs(shown - ((0x4A, 0xA8, 0xE0) if dark else (0, 0x72, 0xB2))).max(-1) < 8).sum() > 150
+        assert (shown.min(-1) > 250).mean() < 0.1 or not dark
 
 
 @pytest.mark.slow
@@ -290,13 +385,13 @@ def test_a_run_of_signals_has_a_chart_a_table_and_their_curves_as_pictures():
     page = page_of(view)
     found = data(page)
     assert len(found["members"]) == 4 and all("picture" in each for each in found["members"])
-    assert "<h2>Signals</h2>" in page and "<h2>Gallery</h2>" not in page
+    assert ">Signals</h2>" in page and ">Gallery</h2>" not in page
 
 
 def test_a_volume_is_shown_by_its_slices():
     view = make_view({"volume": np.random.default_rng(0).random((5, 12, 10, 1), np.float32)}, scale=[1.0, 4.0])
     page = page_of(view)
-    assert "<h2>Gallery</h2>" in page and all("picture" in each for each in data(page)["members"])
+    assert ">Gallery</h2>" in page and all("picture" in each for each in data(page)["members"])
 
 
 def test_a_further_metric_is_on_the_page_and_in_its_script():
@@ -304,7 +399,7 @@ def test_a_further_metric_is_on_the_page_and_in_its_script():
     metric = METRICS["ssim"]._replace(unit="nats", digits=3, label="LPIPS")
     table = view.table.assign(lpips=np.linspace(0.1, 0.6, len(view.table)))
     page = page_of(replace(view, table=table, metrics={**view.metrics, "lpips": metric}))
-    assert "<button>LPIPS (nats)</button>" in page and 'value="lpips"> LPIPS (nats)' in page
+    assert "<button>LPIPS (nats)</button>" in page and '<option value="lpips">LPIPS (nats)</option>' in page
     found = data(page)
     assert found["metrics"]["lpips"] == {"label": "LPIPS", "unit": "nats", "digits": 3}
     assert [each["scores"][-1] for each in found["members"]] == pytest.approx(table["lpips"].tolist())

@@ -7,6 +7,7 @@ import scipy.stats
 
 from inr_jax.fit.metrics import METRICS
 from inr_jax.report.summary import (
+    best_member,
     best_row,
     data_settings,
     distinguishing_settings,
@@ -15,7 +16,15 @@ from inr_jax.report.summary import (
     summarize,
     varying_settings,
 )
-from inr_jax.report.text import describe_spread, find_best, format_table, heading, scored_on
+from inr_jax.report.text import (
+    describe_spread,
+    find_best,
+    fold_table,
+    format_baselines,
+    format_table,
+    heading,
+    scored_on,
+)
 
 SETTINGS = {"task": "split", "size": 8, "split": "quarter", "validation": 0.0, "split_seed": 0}
 
@@ -204,3 +213,47 @@ def test_seeds_together_are_a_mean_over_every_image_or_none():
     table.loc[0, "status"] = "diverged"
     found = summarize(table).table["together"]
     assert np.isnan(found[0]) and found[1] == 26.0
+
+
+def test_a_table_is_no_wider_than_the_terminal_and_names_the_scores_that_it_leaves_out(monkeypatch):
+    members = drawn(1, 2).assign(together=22.0)
+    found = find_best(members)
+    monkeypatch.setenv("COLUMNS", "70")
+    narrow = format_table(found.summary, found.best)
+    assert max(map(len, narrow.splitlines())) <= 70 and "no room for together, ssim: see results.csv" in narrow
+    assert "22.00" not in narrow and "± " in narrow and " best\n" in narrow
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = format_table(found.summary, found.best)
+    assert "22.00" in wide and "results.csv" not in wide
+
+
+@pytest.mark.parametrize("width", [30, 50])
+def test_a_table_that_is_too_wide_is_folded_and_every_cell_is_left_whole(width):
+    columns = {f"setting_{name}": [f"{name}{row}.125" for row in range(3)] for name in "abcdef"}
+    for keys in (["setting_a"], list(columns)[:4]):
+        parts = [part.splitlines() for part in fold_table(columns, keys, width).split("\n\n")]
+        assert len(parts) > 1 and all(len(line) <= width and len(part) == 4 for part in parts for line in part)
+        first = {part[2].split()[0] for part in parts}
+        assert first == ({"a1.125"} if len(keys) == 1 else {"1"})
+        cells = {cell for part in parts for line in part for cell in line.split()}
+        assert cells >= {*columns, *(cell for column in columns.values() for cell in column)}
+
+
+def test_baselines_that_are_too_long_for_a_line_have_a_line_each():
+    baselines = pd.DataFrame({"method": ["linear", "cubic"], "psnr_heldout": [20.0, 21.0], "psnr_all": [23.0, 24.0]})
+    assert format_baselines(baselines, 200).count("\n") == 0
+    assert format_baselines(baselines, 80).splitlines()[1:] == [
+        "  linear 20.00 held out, 23.00 all pixels",
+        "  cubic 21.00 held out, 24.00 all pixels",
+    ]
+
+
+def test_a_single_setting_was_not_chosen():
+    assert find_best(drawn(1, 1)[:1]).text.endswith("over all pixels")
+
+
+def test_the_best_member_has_the_best_setting_though_another_has_the_highest_score():
+    rows = [(1.0, "a", 0, 30.0, "ok"), (1.0, "a", 1, 10.0, "ok"), (4.0, "a", 0, 25.0, "ok"), (4.0, "a", 1, 26.0, "ok")]
+    assert best_member(table(rows)) == 3
+    assert best_member(table([*rows[:3], (4.0, "a", 1, 26.0, "diverged")])) == 0
+    assert best_member(table([(1.0, "a", 0, np.nan, "failed")])) is None

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,20 @@ def opened(page: Path, *flags: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
 
 
-def found(page: Path, script: str, *flags: str) -> Any:
-    """What a script finds that runs when the page is loaded; it is the body of a function."""
-    answer = f"document.body.dataset.found = JSON.stringify((() => {{ {script} }})());"
+def found(page: Path, script: str, *flags: str, width: int = 0) -> Any:
+    """What a script finds that runs when the page is loaded; it is the body of a function.
+
+    With a width the page is in a frame that wide: Chromium's window is no narrower than 500 pixels.
+    """
+    answer = f"parent.document.body.dataset.found = JSON.stringify((() => {{ {script} }})());"
     copy = page.with_name("asked.html")
     ending = f'<script>addEventListener("load", () => {{ {answer} }});</script></body>'
-    copy.write_text(page.read_text().replace("</body>", ending))
+    text = page.read_text().replace("</body>", ending)
+    if width:
+        text = (
+            f'<body><iframe style="border: 0; width: {width}px; height: 844px" srcdoc="{escape(text)}"></iframe></body>'
+        )
+    copy.write_text(text)
     done = opened(copy, "--virtual-time-budget=5000", "--dump-dom", *flags)
     text = re.search(r'data-found="(.*?)"', done.stdout, re.S)
     assert text, done.stderr
