@@ -9,7 +9,7 @@ BIN := .venv/bin
 # Modules are compiled as they are imported: of the installed ones most never are.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable
 
-.PHONY: demo test test-slow check faults cluster-faults overhead halving million bench docs notebooks clean
+.PHONY: demo test test-slow check faults cluster-faults overhead halving million bench gpu docs notebooks clean
 
 demo: $(READY)
 	$(BIN)/python -m experiments.sweep --config=experiments/configs/scale.py:quick
@@ -40,6 +40,11 @@ million: $(TESTING_ALL)
 bench: $(READY)
 	$(INSTALL) '.[torch]'
 	$(BIN)/python -m experiments.bench
+
+# On a machine with a GPU; stops after nine minutes, and goes on when it is called again.
+gpu: $(TESTING)
+	$(INSTALL) '.[torch,cuda]'
+	$(BIN)/python -m experiments.bench.gpu
 
 docs: $(READY)
 	$(INSTALL) '.[docs]'

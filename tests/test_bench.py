@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.bench import __main__ as bench
+from experiments.bench import gpu, pytorch
 from experiments.bench import problem as problems
-from experiments.bench import pytorch
 from experiments.bench import report as bench_report
 from experiments.bench.here import Here
 from experiments.bench.plain_jax import JaxLoop
@@ -109,3 +109,58 @@ def test_a_wrong_argument_is_refused_in_one_line(asked, said, capsys):
     assert exit_status(bench.main, [asked]) == 2
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_what_a_gpu_is_measured_by_runs_in_small_here_and_is_measured_once(tmp_path, capsys):
+    assert exit_status(gpu.main, ["--short", f"--out={tmp_path}"]) == 0
+    said = capsys.readouterr().out
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert list(found["pieces"]) == ["tests", "speed 256x64", "chunks", "precision", "scatter", "study"]
+    assert found["pieces"]["tests"]["failed"] == [] and found["pieces"]["tests"]["passed"] > 0
+    assert [row["chunk"] for row in found["pieces"]["chunks"]["rows"]] == [1, 2]
+    assert [row["way"] for row in found["table"]] == ["here", "jax-vmap"] and all(
+        "rate" in row for row in found["table"]
+    )
+    assert found["pieces"]["study"]["members"] == 4
+    for heading in ("members at once", "times as fast", "hash grid", "the scale study"):
+        assert heading in said
+    before = (tmp_path / "gpu.json").read_bytes()
+    assert exit_status(gpu.main, ["--short", f"--out={tmp_path}"]) == 0
+    assert (tmp_path / "gpu.json").read_bytes() == before and capsys.readouterr().out == said
+
+
+def test_a_gpu_is_measured_piece_by_piece_and_what_is_measured_stays(tmp_path, monkeypatch, capsys):
+    done = []
+
+    def pieces(extent, out, found):
+        def first(left):
+            done.append("first")
+            return {"value": 1}
+
+        def second(left):
+            done.append("second")
+            if len(done) == 2:
+                raise gpu.Stopped
+            return {"value": 2}
+
+        return {"first": first, "second": second}
+
+    monkeypatch.setattr(gpu, "pieces", pieces)
+    monkeypatch.setattr(gpu, "tables", lambda found: [f"{found['first']['value']} and {found['second']['value']}"])
+    assert exit_status(gpu.main, ["--short", f"--out={tmp_path}"]) == 0
+    assert "1 pieces are measured; the same command goes on" in capsys.readouterr().err
+    assert exit_status(gpu.main, ["--short", f"--out={tmp_path}"]) == 0
+    assert done == ["first", "second", "second"] and "1 and 2" in capsys.readouterr().out
+
+
+def test_without_a_gpu_nothing_is_measured_and_a_line_says_so(tmp_path, capsys):
+    assert exit_status(gpu.main, [f"--out={tmp_path / 'out'}"]) == 2
+    assert "--short" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_best_chunk_is_the_smallest_that_is_nearly_as_fast_as_any():
+    rates = {1: 10.0, 4: 97.5, 16: 100.0, 64: 60.0}
+    rows = [{"size": "a", "chunk": chunk, "rate": rate, "step_flops": 1e9} for chunk, rate in rates.items()]
+    rows += [{"size": "b", "chunk": chunk, "rate": float(chunk), "step_flops": 1e7} for chunk in rates]
+    assert gpu.best_chunks(rows) == [(1e9, 4), (1e7, 64)]

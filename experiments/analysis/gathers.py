@@ -25,19 +25,24 @@ def main(argv: Sequence[str]) -> int:
     declared.add_argument("--pixels", metavar="N", type=positive, default=16384, help="pixels of a step")
     declared.add_argument("--repeats", metavar="N", type=positive, default=15, help="repeats of each part")
     request = declared.parse(argv)
-    works = parts(request.pixels)
+    print(f"{LEVELS} levels of {2**ENTRIES:,} entries of {FEATURES}, {request.pixels:,} pixels")
+    for name, milliseconds in timed(request.pixels, request.repeats).items():
+        print(f"{name:58} {milliseconds:6.1f} ms")
+    return 0
+
+
+def timed(pixels: int, repeats: int) -> dict[str, float]:
+    """Return the milliseconds of each part, medians of interleaved repeats, compile time apart."""
+    works = parts(pixels)
     for function, inputs in works.values():
         jax.block_until_ready(function(*inputs))
     took: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(request.repeats):
+    for _ in range(repeats):
         for name, (function, inputs) in works.items():
             start = time.perf_counter()
             jax.block_until_ready(function(*inputs))
-            took[name].append(time.perf_counter() - start)
-    print(f"{LEVELS} levels of {2**ENTRIES:,} entries of {FEATURES}, {request.pixels:,} pixels")
-    for name, seconds in took.items():
-        print(f"{name:58} {1e3 * np.median(seconds):6.1f} ms")
-    return 0
+            took[name].append(1e3 * (time.perf_counter() - start))
+    return {name: float(np.median(each)) for name, each in took.items()}
 
 
 def parts(pixels: int) -> dict[str, tuple[Callable, tuple]]:

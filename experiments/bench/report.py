@@ -59,18 +59,18 @@ def tables(found: dict[str, Any]) -> list[str]:
         rows.append([*cells, peak])
     said = ", ".join(f"{name}: {np.median(values):.4g}" for name, values in found["products"].items())
     where = f"{found['processor']}, {found['device']}, {found['threads']} threads"
-    parts = [_markdown(rows), f"{where}. Matrix products, medians in GFLOP/s: {said}."]
+    parts = [markdown(rows), f"{where}. Matrix products, medians in GFLOP/s: {said}."]
     if "overheads" in found:
         each = found["overheads"]
         names = list(each[0]["parts"])
         body = [[e["size"], str(e["members"]), str(e["steps"]), *_shares(e["parts"])] for e in each]
-        parts.append(_markdown([["a sweep's seconds at", "members", "steps", *names], *body]))
+        parts.append(markdown([["a sweep's seconds at", "members", "steps", *names], *body]))
     if "scaling" in found:
         body = [
             [str(r["members"]), f"{r['first']:.2f}", f"{r['again']:.2f}", f"{r['peak_bytes'] / 2**20:.0f}"]
             for r in found["scaling"]["rows"]
         ]
-        parts.append(_markdown([["members", "seconds", "again (s)", "peak memory (MiB)"], *body]))
+        parts.append(markdown([["members", "seconds", "again (s)", "peak memory (MiB)"], *body]))
         law = "{size}, {steps} steps: fixed {fixed:.2f} s, then as members^{exponent:.2f}"
         parts.append(law.format(**found["scaling"]))
     return parts
@@ -113,7 +113,8 @@ def _shares(parts: dict[str, float]) -> list[str]:
     return [f"{seconds:.2f} ({seconds / whole:.1%})" for seconds in parts.values()]
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells, the first one headings, as a Markdown table."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from inr_jax import cache
 from inr_jax._version import __version__
 from inr_jax.runs import signals
 from inr_jax.settings import Refused
@@ -121,8 +122,7 @@ def cache_programs() -> None:
     """Keep compiled programs from one command to the next in the user's cache folder, unless JAX has another."""
     config: Any = jax.config  # its options have no types
     if config.jax_compilation_cache_dir is None:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "inr_jax" / "programs"))
+        jax.config.update("jax_compilation_cache_dir", str(cache.folder() / "programs"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

@@ -22,6 +22,8 @@ RETRIES = 8
 PATIENCE = 60.0
 # Tasks that wait or run at once, so that a cluster which grows sees what for, and a driver's memory does not.
 MOST_TASKS = 1024
+# Members that a task with a GPU fits.
+GPU_MEMBERS = 64
 # Members of a batch, and the goal that they are to reach.
 Task = tuple[Work, Places, Goal]
 
@@ -38,7 +40,7 @@ def finish_on_ray(works: Sequence[Work], run: Run, address: str, emit: Listener)
     Raises Refused where Ray is not installed or not there; when all other tasks have ended, what one of them raised.
     """
     ray = library("ray", "ray")
-    wide = run.chunk or math.ceil(run.gpus) * planner.ACCELERATOR_CHUNK or math.ceil(run.cpus) * planner.CPU_CHUNK
+    wide = run.chunk or math.ceil(run.gpus) * GPU_MEMBERS or math.ceil(run.cpus) * planner.CPU_CHUNK
     failures: Failures = {}
     alive = [(work, work.mine, len(work.keys)) for work in works]
     pruned: list[Task] = []

@@ -1,13 +1,16 @@
 """How a batch is cut: the rule, in one place, and its reasons."""
 
+import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from inr_jax import cache
 from inr_jax.fit import member
 from inr_jax.fit.budget import sized
 from inr_jax.fit.design import Design, Hyper, assemble, count, member_of
@@ -24,8 +27,12 @@ LEARNED_PER_PIXEL = 32
 # CPU: one member on each core, without a member axis, and no core waits for another. Two cores do so at 256 pixels
 # 1.5 times the steps of one vmapped program, and at 16,384 1.3 times.
 CPU_CHUNK = 1
-# Accelerators: a wide chunk fills the chip.
-ACCELERATOR_CHUNK = 64
+# Accelerators: a step of a chunk should compute for ten times as long as its kernels take to be launched (estimated: a
+# hundred of 5 µs, at 40 TFLOP/s), with at most so many members. Where `make gpu` has measured it, its table decides.
+LAUNCHED_FLOPS = 2e11
+ACCELERATOR_CHUNK = 512
+# The table, in the cache folder: for each kind of device pairs of a member's operations a step and the best chunk.
+MEASURED_CHUNKS = "chunks.json"
 # Features are kept over the steps where those of a member stay in a core's cache; beyond it they are faster made
 # again, block by block, than read: on two CPU cores by 7 % at 33 MB and 32 % at 540 MB.
 KEPT_BYTES = 2**20
@@ -94,7 +101,7 @@ def plan(
     member_bytes = 4 * 5 * parameters + activations + 4 * units * pixels * precompute
     over = _dividing(chunk) if chunk else min(devices(), count(hypers))
     if not chunk:
-        wide = CPU_CHUNK if backend == "cpu" else max(1, min(ACCELERATOR_CHUNK, int(memory(over) // member_bytes)))
+        wide = CPU_CHUNK if backend == "cpu" else max(1, min(filling(step_flops), int(memory(over) // member_bytes)))
         chunk = over * min(wide, math.ceil(count(hypers) / over))
     on_each = chunk // over
     tile = max(256, TILE_BYTES // (4 * (units + hidden) * on_each))
@@ -108,6 +115,30 @@ def halved(plan: Plan) -> Plan:
     before, over = plan.chunk // plan.devices, plan.devices
     each, over = (before // 2, over) if before > 1 else (1, max(1, over // 2))
     return plan._replace(chunk=each * over, devices=over, bytes=plan.bytes * each // before)
+
+
+def filling(step_flops: float) -> int:
+    """How many members of so many operations a step fill this process's device: by the table, else as estimated."""
+    table = measured_chunks().get(jax.local_devices()[0].device_kind, [])
+    if table:
+        return min(table, key=lambda row: abs(math.log(row[0] / step_flops)))[1]
+    return min(ACCELERATOR_CHUNK, 2 ** math.ceil(math.log2(max(1.0, LAUNCHED_FLOPS / step_flops))))
+
+
+def measured_chunks() -> dict[str, list[tuple[float, int]]]:
+    """The table of best chunks, by kind of device; empty where nothing was measured."""
+    try:
+        return json.loads((cache.folder() / MEASURED_CHUNKS).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def save_measured_chunks(kind: str, rows: Sequence[tuple[float, int]]) -> Path:
+    """Write the best chunks of a kind of device into the table, and return its path."""
+    path = cache.folder() / MEASURED_CHUNKS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(measured_chunks() | {kind: list(rows)}, indent=1))
+    return path
 
 
 def devices() -> int:

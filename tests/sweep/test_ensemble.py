@@ -247,8 +247,27 @@ def test_plans_respect_what_is_asked_and_cover_the_image():
     assert (plan.chunk, plan.block) == (7, 9)
     assert plan.parameters == 12 * 16 + 16 + 16 * 16 + 16 + 16 * 3 + 3
     wide = planner.plan(DESIGN, SETTINGS, TASK, backend="gpu")
-    assert 1 < wide.chunk <= 12 and wide.block == 0
+    assert wide.chunk == 12 and wide.block == 0
     assert complete(DESIGN, inr.hypers()).scale == [10.0]
+
+
+def test_on_an_accelerator_large_members_need_few_at_once_and_a_measured_table_decides(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    many = inr.hypers(scale=np.geomspace(1, 16, 2000).tolist())
+    large = inr.tasks.split(np.zeros((128, 128, 3), np.float32), "all")
+
+    def wide(design, task=TASK):
+        return planner.plan(design, many, task, backend="gpu")
+
+    small, big = wide(DESIGN), wide(DESIGN.replace(width=256, frequencies=256, depth=3), large)
+    assert small.chunk // small.devices == planner.ACCELERATOR_CHUNK
+    # As many as need 2e11 operations a step.
+    assert 1e11 < big.step_flops * big.chunk // big.devices / 2 <= 2e11
+    kind = jax.local_devices()[0].device_kind
+    planner.save_measured_chunks(kind, [(small.step_flops, 128), (big.step_flops, 3)])
+    planner.save_measured_chunks("another kind", [(1.0, 1)])
+    found = [wide(DESIGN).chunk, wide(DESIGN.replace(width=256, frequencies=256, depth=3), large).chunk]
+    assert found == [128 * small.devices, 3 * big.devices]
 
 
 @pytest.mark.parametrize("place", [0, 3, -2, -1])
