@@ -35,6 +35,8 @@ from experiments.bench.problem import SIZES, Problem, Unavailable, Way
 from experiments.bench.rivals import WAYS
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import Command, exit_status, positive, whole
+from inr_jax.fit.design import Design
+from inr_jax.fit.design import hypers as make_hypers
 from inr_jax.runs import environment as machine
 from inr_jax.runs import study
 from inr_jax.runs.members import restore_members
@@ -50,6 +52,14 @@ PRODUCTS = (2048, 4096)
 SCALING_MEMBERS = (8, 16, 32, 64, 128, 256, 512, 1024)
 SCALING_STEPS = 20
 SCALING_SIZE = "256x64"
+# What differs of a design: a network of layers, a hash grid that learns, a product of layers.
+SCALED: dict[str, dict[str, Any]] = {
+    "layers": {},
+    "hash-grid": {"encoding": "hash", "depth": 2},
+    "product": {"encoding": "identity", "network": "mfn-gabor"},
+}
+# As many designs as a fair table of fourteen networks at two budgets has.
+DESIGNS = 28
 
 
 class Disagree(Exception):
@@ -68,7 +78,9 @@ def command() -> Command:
     command.add_argument("--out", metavar="DIR", type=Path, default=Path("runs/bench"), help="default: %(default)s")
     command.add_argument("--overheads", action="store_true", help="what a sweep spends beside its steps")
     command.add_argument("--plans", action="store_true", help="this package with other plans than its planner's")
-    command.add_argument("--scaling", action="store_true", help="time and memory against the number of members")
+    command.add_argument(
+        "--scaling", action="store_true", help="time and memory against the number of members and designs"
+    )
     command.add_argument("--only", metavar="SIZE,WAY", help=argparse.SUPPRESS)
     return command
 
@@ -86,8 +98,8 @@ def main(argv: Sequence[str]) -> int:
     machine.use_every_core()
     if request.only:
         size, _, way = request.only.partition(",")
-        _names("only", size, SIZES), _names("only", way, {**WAYS, **PLANS, "scaling": scaled})
-        print(json.dumps(scaled(members) if way == "scaling" else alone(size, way, members)))
+        _names("only", size, SIZES), _names("only", way, {**WAYS, **PLANS, **SCALED})
+        print(json.dumps(scaled(members, way) if way in SCALED else alone(size, way, members)))
         return 0
     directory.mkdir(parents=True, exist_ok=True)
     asked = {"sizes": sizes, "ways": ways, "members": members, "repeats": repeats, "seconds": seconds}
@@ -102,7 +114,8 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if request.scaling:
-        found["scaling"] = scaling()
+        found["scaling"] = [scaling(kind) for kind in SCALED]
+        found["growth"] = growth()
         bench_report.written(directory, found)
     print("\n\n".join(bench_report.tables(found)))
     return 0
@@ -233,10 +246,10 @@ def alone(size: str, name: str, members: int) -> dict[str, float]:
     }
 
 
-def resident() -> int:
-    """The most memory that this process has held at once, in bytes."""
+def resident(kind: str = "VmHWM:") -> int:
+    """The most memory that this process has held at once, or with VmRSS: what it holds now, in bytes."""
     try:  # ru_maxrss starts with what the process that started this one held
-        said = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
+        said = Path("/proc/self/status").read_text().partition(kind)[2].split()[0]
         return 1024 * int(said)
     except (OSError, IndexError, ValueError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -307,30 +320,43 @@ def overheads(size: str, members: int, repeats: int, seconds: float) -> dict[str
     return {"size": size, "members": members, "steps": steps, "parts": parts, "timings": timings}
 
 
-def scaled(members: int) -> dict[str, float]:
+def scaled(members: int, kind: str) -> dict[str, float]:
     """In a process of its own: seconds of so many members' fits, the first time and again, and peak memory."""
-    problem = problems.with_steps(problems.make_problem(SIZES[SCALING_SIZE], 1), SCALING_STEPS)
-    hypers = problems.hypers_of(members)
+    problem = problems.make_problem(SIZES[SCALING_SIZE], 1)
+    design, hypers = problem.design.replace(steps=SCALING_STEPS), problems.hypers_of(members)
+    if SCALED[kind]:
+        design = Design(width=design.width, steps=SCALING_STEPS, **SCALED[kind])
+        hypers = make_hypers(design, seed=list(range(members)))
     took = []
     for _ in range(2):
         began = time.perf_counter()
-        ensemble.fit_many(problem.design, hypers, problem.task, history=2)
+        ensemble.fit_many(design, hypers, problem.task, history=2)
         took.append(time.perf_counter() - began)
     return {"members": members, "first": took[0], "again": took[1], "peak_bytes": resident(), **_device_peak("here")}
 
 
-def scaling() -> dict[str, Any]:
+def scaling(kind: str) -> dict[str, Any]:
     """Time and memory against the number of members, and the exponent b of time = fixed + a members^b."""
     rows = []
     for members in SCALING_MEMBERS:
-        _say(f"scaling: {members} members")
+        _say(f"scaling: {kind}, {members} members")
         try:
-            rows.append(_in_a_process(SCALING_SIZE, "scaling", members))
+            rows.append(_in_a_process(SCALING_SIZE, kind, members))
         except Unavailable as error:
-            _say(f"scaling: {members} members: {error}")
+            _say(f"scaling: {kind}, {members} members: {error}")
     count, took = (np.asarray([row[name] for row in rows], float) for name in ("members", "first"))
     fixed, exponent = bench_report.fitted_exponent(count, took)
-    return {"size": SCALING_SIZE, "steps": SCALING_STEPS, "rows": rows, "fixed": fixed, "exponent": exponent}
+    return {"kind": kind, "steps": SCALING_STEPS, "rows": rows, "fixed": fixed, "exponent": exponent}
+
+
+def growth() -> list[dict[str, Any]]:
+    """Memory that this process holds after each of many designs has been compiled and fitted, in bytes."""
+    problem, rows = problems.make_problem(SIZES[SCALING_SIZE], 1), []
+    for number in range(DESIGNS):
+        design = problem.design.replace(steps=SCALING_STEPS, width=64 + number)
+        ensemble.fit_many(design, problems.hypers_of(2), problem.task, history=2)
+        rows.append({"designs": number + 1, "bytes": resident("VmRSS:")})
+    return rows
 
 
 def _names(option: str, text: str, known: dict[str, Any]) -> list[str]:

@@ -63,6 +63,11 @@ def _layers_at(checkpoint: Checkpoint, place: int) -> Layers:
     return [(np.asarray(w)[place], np.asarray(b)[place]) for w, b in layers]
 
 
+def at_precision(precision: str, problem: Problem) -> Here:
+    """This package with products of less than float32, which are other fits: theirs may come to other losses."""
+    return Here(problem._replace(design=problem.design.replace(precision=precision)))
+
+
 class OneDevice(Here):
     """This package with all members under vmap on one device."""
 
@@ -92,4 +97,6 @@ PLANS: dict[str, Callable[[Problem], Way]] = {
     "block-all": partial(Here, block=-1),
     "recomputed": partial(Here, features="recomputed"),
     "precomputed": partial(Here, features="precomputed"),
+    "tf32": partial(at_precision, "tf32"),
+    "bfloat16": partial(at_precision, "bfloat16"),
 }

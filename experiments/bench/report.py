@@ -65,14 +65,18 @@ def tables(found: dict[str, Any]) -> list[str]:
         names = list(each[0]["parts"])
         body = [[e["size"], str(e["members"]), str(e["steps"]), *_shares(e["parts"])] for e in each]
         parts.append(markdown([["a sweep's seconds at", "members", "steps", *names], *body]))
-    if "scaling" in found:
+    for each in found.get("scaling", []):
         body = [
             [str(r["members"]), f"{r['first']:.2f}", f"{r['again']:.2f}", f"{r['peak_bytes'] / 2**20:.0f}"]
-            for r in found["scaling"]["rows"]
+            for r in each["rows"]
         ]
-        parts.append(markdown([["members", "seconds", "again (s)", "peak memory (MiB)"], *body]))
-        law = "{size}, {steps} steps: fixed {fixed:.2f} s, then as members^{exponent:.2f}"
-        parts.append(law.format(**found["scaling"]))
+        parts.append(markdown([[f"{each['kind']}: members", "seconds", "again (s)", "peak memory (MiB)"], *body]))
+        law = "{steps} steps: fixed {fixed:.2f} s, then as members^{exponent:.2f}"
+        parts.append(law.format(**each))
+    if "growth" in found:
+        shown = [row for row in found["growth"] if row["designs"] in (1, 2, 4, 8, 16, len(found["growth"]))]
+        body = [[str(row["designs"]), f"{row['bytes'] / 2**20:.0f}"] for row in shown]
+        parts.append(markdown([["designs, one after another", "memory held (MiB)"], *body]))
     return parts
 
 
