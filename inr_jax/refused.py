@@ -44,8 +44,9 @@ def check_text(text: str, of: str) -> None:
 def nearest(word: str, known: Iterable[str]) -> str:
     """What is allowed, and the closest match, as half a sentence.
 
-    >>> nearest("siern", ["relu", "siren"])
-    "did you mean 'siren'? allowed: relu, siren"
+    Examples:
+        >>> nearest("siern", ["relu", "siren"])
+        "did you mean 'siren'? allowed: relu, siren"
     """
     known = list(known)
     close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)

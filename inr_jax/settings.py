@@ -68,8 +68,9 @@ class Setting(NamedTuple):
     def convert(self, value: Any) -> Any:
         """The value in the setting's type (1 and 1.0 are the same). Raises Refused if it is not allowed.
 
-        >>> Setting("width", 256, about("units of a hidden layer", low=1)).convert(64.0)
-        64
+        Examples:
+            >>> Setting("width", 256, about("units of a hidden layer", low=1)).convert(64.0)
+            64
         """
         plain = value.item() if isinstance(value, np.generic) else value
         if self.registry is not None and (callable(plain) or isinstance(plain, tuple)):

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Fit an image
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/01_fit_an_image.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/01_fit_an_image.ipynb)
 #
 # A small network whose only input is a pixel's coordinates learns an image. How well depends on how the coordinates are
 # encoded. A minute on two CPU cores.

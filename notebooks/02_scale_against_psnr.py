@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Scale against PSNR
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/02_scale_against_psnr.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/02_scale_against_psnr.ipynb)
 #
 # Which scale of Fourier features suits an image? All scales and seeds are fitted by one compiled program. A minute on
 # two CPU cores.

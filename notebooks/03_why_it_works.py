@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Why it works: from kernel regression up
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/03_why_it_works.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/03_why_it_works.ipynb)
 #
 # What does a network with Fourier features learn, in which order, and why is there a best scale? A very wide network is
 # kernel regression, for which everything can be computed. This notebook derives that in steps of a few lines. A minute

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Custom encodings and networks
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/04_your_own_encoding.ipynb)
+# [Open in Colab](https://colab.research.google.com/github/inr-jax/inr_jax/blob/main/notebooks/04_your_own_encoding.ipynb)
 #
 # Both are plain functions. Their keyword-only parameters (those after `*`) are settings: those of the package, by name,
 # and new ones, which have defaults and can be swept like any other.

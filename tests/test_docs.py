@@ -3,11 +3,14 @@
 import doctest
 import importlib
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
 import inr_jax
+from inr_jax.fit.design import Fit
+from inr_jax.settings import catalogue
 
 PAGES = sorted(Path("docs").glob("*.md"))
 EXAMPLES = ["settings", "refused", "fit.design", "tasks.splits", "fit.metrics", "cli.arguments"]
@@ -46,7 +49,7 @@ def test_every_page_is_in_the_site_and_what_it_links_to_is_there():
     there |= {f"notebooks/{path.name}" for path in Path("notebooks").glob("*.ipynb")}
     assert listed == there
     for path in PAGES:
-        for link in re.findall(r"\]\(([^)#:]+)[^)]*\)", path.read_text()):
+        for link in re.findall(r"\]\((?!https:)([^)#:]+)[^)]*\)", path.read_text()):
             assert link in there or (Path("docs") / link).is_file(), f"{path}: {link}"
 
 
@@ -56,6 +59,26 @@ def test_the_api_page_names_what_is_there():
         for part in name.split("."):
             found = getattr(found, part, None) or importlib.import_module(f"{found.__name__}.{part}")
         assert found.__doc__
+
+
+def test_the_api_page_has_every_field_of_a_design_and_of_a_hyper():
+    pages = runpy.run_path("docs/pages.py")
+    page = pages["on_page_markdown"](Path("docs/api.md").read_text(), None, None, None)
+    static, traced = (
+        part.partition("\n::: ")[0] for part in re.split(r"^::: inr_jax.(?:Design|Hyper)$", page, flags=re.M)[1:]
+    )
+    known = catalogue(Fit)
+    for table, kind in ((static, False), (traced, True)):
+        rows = re.findall(r"^\| `(\w+)` \|.*\S \|", table, re.M)
+        assert sorted(rows) == sorted(name for name, setting in known.items() if setting.traced is kind)
+
+
+def test_the_site_is_complete_without_a_network():
+    config = Path("mkdocs.yml").read_text()
+    named = re.findall(r"assets/[\w.-]+", config)
+    assert len(named) == 2 and all((Path("docs") / path).is_file() for path in named)
+    shown = [path.read_text() for path in (*PAGES, *Path("notebooks").glob("*.py"))]
+    assert not any(re.search(r"!\[[^]]*\]\(http|<img[^>]*http", text) for text in shown)
 
 
 def test_the_version_is_one():

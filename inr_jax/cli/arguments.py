@@ -92,8 +92,9 @@ def positive(text: str) -> float:
 def shard(text: str) -> tuple[int, int]:
     """Convert the text of `--shard=I/N` to which of how many shares.
 
-    >>> shard("2/8")
-    (2, 8)
+    Examples:
+        >>> shard("2/8")
+        (2, 8)
     """
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):

@@ -110,9 +110,10 @@ def hypers(design: Design | None = None, /, **axes: Any) -> Hyper:
     `hypers(scale=[1, 2], seed=[0, 1])` has four members. Settings of custom functions are known by the design that
     names these: `hypers(design, most=[4.0, 8.0])`. Raises Refused for a name or a value that is not allowed.
 
-    >>> members = hypers(scale=[1, 2], seed=[0, 1])
-    >>> members.scale.tolist(), members.seed.tolist()
-    ([1.0, 1.0, 2.0, 2.0], [0, 1, 0, 1])
+    Examples:
+        >>> members = hypers(scale=[1, 2], seed=[0, 1])
+        >>> members.scale.tolist(), members.seed.tolist()
+        ([1.0, 1.0, 2.0, 2.0], [0, 1, 0, 1])
     """
     known = {n: s for n, s in ({**catalogue(Fit), **reads(design or Design())}).items() if s.traced}
     columns = {name: np.atleast_1d(values).tolist() for name, values in axes.items()}

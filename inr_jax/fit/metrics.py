@@ -91,8 +91,9 @@ def psnr(
 
     With a `peak` nothing is clipped.
 
-    >>> round(float(psnr(jnp.full((2, 2, 3), 0.6), jnp.full((2, 2, 3), 0.5))), 3)
-    20.0
+    Examples:
+        >>> round(float(psnr(jnp.full((2, 2, 3), 0.6), jnp.full((2, 2, 3), 0.5))), 3)
+        20.0
     """
     return psnr_of(jnp.mean(squared_error(prediction, target, peak)))
 

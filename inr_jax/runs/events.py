@@ -34,7 +34,7 @@ class Advanced:
 
 @dataclass(frozen=True)
 class FinishedMember:
-    """A member that was fitted just now: its scores by name, training curves and picture.
+    """A finished member: its scores by name, training curves and picture.
 
     `row` is that of results.csv as the run stands; `key` stays the same when the run is extended. Trackers also receive
     its settings.

@@ -63,6 +63,8 @@ class RunFile:
     # When the results were written, and a digest of each file of them; empty while members are missing.
     finished: str = ""
     files: dict[str, str] = dataclasses.field(default_factory=dict)
+    # By the tracker that was closed without an error, the files of the members that it received.
+    served: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether there is a run."""

@@ -1,6 +1,7 @@
 """The members of a study, and of a run folder: their settings and keys, and what a finished one has learned."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -8,10 +9,14 @@ from jaxtyping import Float
 from inr_jax.data import images
 from inr_jax.data.problem import Data, Loaded, load
 from inr_jax.fit import member
+from inr_jax.fit.curves import Curves
 from inr_jax.fit.pixels import Picture
 from inr_jax.fit.task import Task
+from inr_jax.runs.events import FinishedMember
+from inr_jax.runs.format import unpack
 from inr_jax.runs.inputs import Inputs, describe_inputs, describe_picture, picture_name, refuse_changed, stored
-from inr_jax.runs.record import Entry, Record
+from inr_jax.runs.record import Entry, Record, by_file
+from inr_jax.runs.stores import Place
 from inr_jax.settings import AnyArray, Refused
 from inr_jax.sweep.fits import Network, Outcome
 from inr_jax.sweep.grid import Grid, Member, grid
@@ -123,3 +128,27 @@ def read_fitted(record: Record, members: Members, row: int, entry: Entry) -> Fit
     picture, task = members.load(each.data)
     outcome = record.read_outcome(entry, member.shapes(each.design, each.hyper, task))
     return Fitted(each, outcome, picture, task)
+
+
+def finished_members(record: Record, members: Members) -> dict[str, Callable[[], list[FinishedMember]]]:
+    """Return, by the name of each file that has finished members of this run, a function that reads them."""
+    rows = {key: row for row, key in enumerate(members.keys)}
+    steps = members.grid.column("steps")
+
+    def read(path: Place, group: Sequence[tuple[str, Entry]]) -> list[FinishedMember]:
+        arrays = unpack(path, ["picture", *(f"curves/{name}" for name in Curves._fields)])
+        return [
+            FinishedMember(
+                rows[key],
+                key,
+                entry.status(steps[rows[key]]),
+                entry.scores,
+                entry.steps,
+                Curves(*(arrays[f"curves/{name}"][entry.row] for name in Curves._fields)),
+                arrays["picture"][entry.row],
+            )
+            for key, entry in group
+        ]
+
+    files = by_file({key: entry for key, entry in record.members().items() if key in rows})
+    return {path.stem: partial(read, path, group) for path, group in files.items()}

@@ -59,6 +59,12 @@ class Entry(NamedTuple):
         """The scores of a finished member by name, with `parameter_count`, `rms_frequency` and `diverged_at`."""
         return {name: column[self.row] for name, column in self.about["scores"].items()}
 
+    def status(self, steps: int) -> str:
+        """Return `diverged`, `pruned` or `ok`: how a finished member of so many steps ended."""
+        if self.about["scores"]["diverged_at"][self.row] >= 0:
+            return "diverged"
+        return "pruned" if self.step < steps else "ok"
+
 
 class Record:
     """A run folder, or an object store's part that is treated as one. Reading needs nothing; writing is the owner's."""

@@ -215,6 +215,5 @@ def _outcome(entry: Entry | None, steps: int, failed: bool, scores: Sequence[str
         return *[np.nan] * len((*MEASURED, *scores)), "failed" if failed else "missing", None, np.nan
     found = entry.scores
     diverged_at = found["diverged_at"]
-    status = "diverged" if diverged_at >= 0 else "pruned" if entry.step < steps else "ok"
     values = (found.get(name, np.nan) for name in (*MEASURED, *scores))
-    return *values, status, diverged_at if diverged_at >= 0 else None, entry.seconds
+    return *values, entry.status(steps), diverged_at if diverged_at >= 0 else None, entry.seconds

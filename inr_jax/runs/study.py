@@ -26,7 +26,7 @@ from inr_jax.runs.inputs import refuse_changed
 from inr_jax.runs.members import Members, members_of
 from inr_jax.runs.record import PATIENCE, Entry, Record, digest_results
 from inr_jax.runs.stores import Place
-from inr_jax.runs.trackers import Trackers, tracker_names
+from inr_jax.runs.trackers import Trackers, lacking, tracker_names
 from inr_jax.runs.work import Failures, Work
 from inr_jax.settings import Refused
 from inr_jax.sweep.grid import Grid, batches, fields, grid
@@ -118,12 +118,14 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
     refuse_changed(record, members.inputs)
     if is_finished(record, request):
         record.tidy()
+        if study.run.sinks:
+            report_finished(request, record)
         return Status(record, [], 0)
     _print(members.picture_lines())
     code, pictures = members.inputs
     inputs = {"code": record.run.code | code, "pictures": record.run.pictures | pictures}
     about = request.describe() | inputs
-    trackers = Trackers(study.run.sinks, record.directory, about, lambda row: members.grid[row].settings)
+    trackers = open_trackers(tracker_names(study.run.sinks), request, record, about)
     started = {"command": shlex.join(command), "layout": LAYOUT, **provenance()}
     with record.lock("run.json", PATIENCE):
         refuse_other(record, request.identity)  # another process may have begun another run meanwhile
@@ -140,10 +142,25 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
     if status.lacking and shard.of == 1:
         problem = f"{record.directory} lacks {status.lacking} members that were fitted"
         raise OSError(f"{problem}: do all machines reach the same folder?")
-    from inr_jax.runs.results import results_table
-
-    trackers.close(lambda: results_table(record, members), sorted((record.directory / "figures").glob("*.png")))
+    # A shard reports its own members.
+    trackers.finish(record, members, everything=shard.of == 1)
     return status
+
+
+def report_finished(request: Request, record: Record) -> None:
+    """Report a finished run to those of its trackers that lack some of it: new ones, and those that failed."""
+    with record.lock("served", PATIENCE):
+        names = lacking(request.study.run.sinks, record, request.members)
+        if names:
+            _print([f"the run is finished; it is reported to {', '.join(names)}"])
+            about = request.describe() | {"code": record.run.code, "pictures": record.run.pictures}
+            open_trackers(names, request, record, about).finish(record, request.members)
+
+
+def open_trackers(names: Sequence[str], request: Request, record: Record, about: Mapping[str, Any]) -> Trackers:
+    """Return a run's trackers of these names, which know what each has received before."""
+    grid = request.members.grid
+    return Trackers(",".join(names), record.directory, about, lambda row: grid[row].settings, record.run.served)
 
 
 def conclude(request: Request, record: Record, failed: Failures) -> Status:

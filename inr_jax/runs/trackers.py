@@ -1,10 +1,12 @@
 """Trackers that a run reports to, behind one small protocol: Weights & Biases, TensorBoard, or a custom class.
 
-The run folder is what counts: a tracker that fails is reported and closed, and the sweep goes on.
+The run folder is what counts: a tracker that fails is reported and closed, and the sweep goes on. `run.json` lists the
+member files that each tracker has received; the next command sends what is missing, from the record.
 """
 
 import contextlib
 import dataclasses
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -16,6 +18,8 @@ from jaxtyping import UInt8
 
 from inr_jax.data.images import visible
 from inr_jax.runs.events import ChunkFinished, Event, FinishedMember
+from inr_jax.runs.members import Members, finished_members
+from inr_jax.runs.record import PATIENCE, Record, chunk_name
 from inr_jax.runs.stores import Place
 from inr_jax.settings import Refused, imported, library, nearest
 
@@ -34,7 +38,7 @@ class Sink(Protocol):
         """Open the tracker's run."""
 
     def members(self, finished: Sequence[FinishedMember]) -> None:
-        """Report members that were fitted just now."""
+        """Report finished members: as they finish, and at the end those that it lacks of earlier processes."""
 
     def close(self, table: "pd.DataFrame", figures: Mapping[str, Path]) -> None:
         """Report the table of all members, and the figures by name, and end."""
@@ -43,8 +47,8 @@ class Sink(Protocol):
 class Wandb:
     """One run of Weights & Biases per sweep: the best so far while it runs, then table, curves and figures.
 
-    A sweep that is stopped and resumed is a run each time, in one group; the table at the end has all members. Files
-    are in the run folder; `WANDB_MODE=offline` needs no account and no network.
+    A sweep that is stopped and resumed, or extended, is a run each time, in one group; the table at the end has all
+    members. Files are in the run folder; `WANDB_MODE=offline` needs no account and no network.
     """
 
     def __init__(self, directory: Path, about: Mapping[str, Any]) -> None:
@@ -99,9 +103,11 @@ class TensorBoard:
         self.settings = library("tensorboardX.summary", "tensorboard").hparams
 
     def members(self, finished: Sequence[FinishedMember]) -> None:
-        """Write event files of each."""
+        """Write event files of each, in place of those of a process that was stopped."""
         for each in finished:
-            with self.writer(str(self.directory / f"member_{each.key[:8]}")) as writer:
+            folder = self.directory / f"member_{each.key[:8]}"
+            shutil.rmtree(folder, ignore_errors=True)
+            with self.writer(str(folder)) as writer:
                 for step, values in _points(each):
                     for name, value in values.items():
                         writer.add_scalar(name, value, step)
@@ -140,6 +146,12 @@ def tracker_names(text: str) -> list[str]:
     return names
 
 
+def lacking(text: str, record: Record, members: Members) -> list[str]:
+    """Return those of the trackers in a setting that have not received every finished member of a run."""
+    files, served = set(finished_members(record, members)), record.run.served
+    return [name for name in tracker_names(text) if files - set(served.get(name, ()))]
+
+
 class Trackers:
     """A listener that passes finished members on to all trackers of a run; one that raises is reported and closed."""
 
@@ -149,15 +161,17 @@ class Trackers:
         directory: Place,
         about: Mapping[str, Any],
         settings_of: Callable[[int], Mapping[str, Any]] = lambda row: {},
+        served: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
-        """Take the trackers that a setting names, and the settings of a member by its row.
+        """Take the trackers that a setting names, the settings of a member by its row, and what each received before.
 
-        They are opened when the first members are finished: before that the folder is not theirs.
+        They are opened when there are members for them: before that the folder is not theirs.
         """
         self.settings_of = settings_of
+        self.received = {name: set((served or {}).get(name, ())) for name in tracker_names(text)}
         self.waiting: dict[str, Callable[[], Sink]] = {}
         self.open: dict[str, Sink] = {}
-        for name in tracker_names(text):
+        for name in self.received:
             with self._guard(name):
                 if issubclass(SINKS.get(name, object), Wandb):
                     _log_in()
@@ -165,26 +179,46 @@ class Trackers:
 
     def __call__(self, event: Event) -> None:
         """Hear an event."""
-        if not isinstance(event, ChunkFinished):
-            return
-        for name, make in self.waiting.items():
-            with self._guard(name):
-                self.open[name] = make()
-        self.waiting = {}
-        if self.open:
-            members = [dataclasses.replace(each, settings=self.settings_of(each.row)) for each in event.members]
-            for name, sink in list(self.open.items()):
-                with self._guard(name):
-                    sink.members(members)
+        if isinstance(event, ChunkFinished):
+            self._send(Path(chunk_name([each.key for each in event.members])).stem, lambda: event.members)
 
-    def close(self, table: "Callable[[], pd.DataFrame]", figures: Iterable[Place]) -> None:
-        """Pass the table and the figures on and close the trackers; the table is made only if one is open."""
+    def finish(self, record: Record, members: Members, everything: bool = True) -> None:
+        """Send the table and the figures, close the trackers, and note in run.json what each has received.
+
+        Before that they are sent the finished members that they lack, if they are to have `everything`.
+        """
+        for file, read in finished_members(record, members).items() if everything else ():
+            self._send(file, read)
         if not self.open:
             return
-        made, by_name = table(), {path.stem: path for path in figures}
+        from inr_jax.runs.results import results_table
+
+        table = results_table(record, members)
+        figures = {path.stem: Path(str(path)) for path in sorted((record.directory / "figures").glob("*.png"))}
+        ended: dict[str, set[str]] = {}
         for name, sink in list(self.open.items()):
             with self._guard(name):
-                sink.close(made, by_name)
+                sink.close(table, figures)
+                ended[name] = self.received[name]
+        with record.lock("run.json", PATIENCE):
+            served = record.run.served
+            both = {name: sorted(files.union(served.get(name, ()))) for name, files in ended.items()}
+            record.update_run(served=served | both)
+
+    def _send(self, file: str, read: Callable[[], Sequence[FinishedMember]]) -> None:
+        """Send the members of a file to the trackers that lack it; it is read only if there are any."""
+        for name in [name for name in self.waiting if file not in self.received[name]]:
+            make = self.waiting.pop(name)
+            with self._guard(name):
+                self.open[name] = make()
+        lacking = {name: sink for name, sink in self.open.items() if file not in self.received[name]}
+        if not lacking:
+            return
+        members = [dataclasses.replace(each, settings=self.settings_of(each.row)) for each in read()]
+        for name, sink in lacking.items():
+            with self._guard(name):
+                sink.members(members)
+                self.received[name].add(file)
 
     @contextlib.contextmanager
     def _guard(self, name: str) -> Iterator[None]:
@@ -194,7 +228,8 @@ class Trackers:
         except Exception as error:
             self.open.pop(name, None)
             reason = str(error).strip().partition("\n")[0]
-            print(f"sink {name} is closed: {type(error).__name__}: {reason}; the run continues", file=sys.stderr)
+            problem = f"sink {name} is closed: {type(error).__name__}: {reason}"
+            print(f"{problem}; the run continues; repeat its command to report there again", file=sys.stderr)
 
 
 def _log_in() -> None:

@@ -81,9 +81,10 @@ def split(
     for pixels or settings that are not allowed, and if no pixel is left to train on; warns of an image that uses less
     than an eighth of its range.
 
-    >>> task = split(np.zeros((4, 4, 3), np.float32), "quarter")
-    >>> task.train.tolist(), task.heldout.tolist()
-    ([0, 2, 8, 10], [5, 7, 13, 15])
+    Examples:
+        >>> task = split(np.zeros((4, 4, 3), np.float32), "quarter")
+        >>> task.train.tolist(), task.heldout.tolist()
+        ([0, 2, 8, 10], [5, 7, 13, 15])
     """
     asked = {"split": kind, "fraction": fraction, "split_seed": seed, "validation": validation}
     kind, fraction, seed, validation = (setting.convert(asked[setting.name]) for setting in declared(split_task))

@@ -35,6 +35,22 @@ class Notes:
     def close(self, table, figures):
         self.file.write_text(repr((self.study, self.rows, len(table), sorted(figures))))
 
+class Members:  # a line for each time that a member is reported
+    def __init__(self, directory, about):
+        self.directory = directory
+
+    def members(self, finished):
+        with (self.directory / "members.txt").open("a") as file:
+            for each in finished:
+                curve = each.curves.history_train[: len(each.steps)].tolist()
+                line = each.key, each.row, each.status, each.scores["ssim"], each.settings["scale"], curve
+                print((*line, each.steps.tolist(), each.picture.tolist(), each.psnr), file=file)
+
+    def close(self, table, figures):
+        if (self.directory.parent / "down").exists():
+            raise OSError("no login")
+        (self.directory / "closed.txt").write_text(f"{len(table)} {sorted(figures)}")
+
 class Breaks:
     def __init__(self, directory, about):
         pass
@@ -74,6 +90,59 @@ def test_a_tracker_of_ones_own_is_told_of_every_member_once_and_of_the_end(own, 
     # More members: of those that are there already it is not told again.
     swept(out, f"--config.run.sinks={own}:Notes", "--config.axes.scale=1,4,16,32")
     assert [row for row, *_ in eval((out / "notes.txt").read_text())[1]] == [3]
+
+
+def reported(out) -> list[str]:
+    return sorted((out / "members.txt").read_text().splitlines()) if (out / "members.txt").exists() else []
+
+
+def test_a_finished_run_is_reported_to_a_new_tracker_once_as_it_would_have_been_while_it_ran(own, tmp_path, capsys):
+    live, late, sink = tmp_path / "live", tmp_path / "late", f"--config.run.sinks={own}:Members"
+    swept(live, sink)
+    swept(late)
+    before = (late / "results.csv").read_bytes()
+    capsys.readouterr()
+    swept(late, sink)
+    assert f"reported to {own}:Members" in capsys.readouterr().err
+    assert len(reported(live)) == 3 and reported(late) == reported(live)
+    assert (late / "closed.txt").read_text() == (live / "closed.txt").read_text()
+    for out in (live, late):  # once
+        swept(out, sink)
+        assert len(reported(out)) == 3
+    assert (late / "results.csv").read_bytes() == before
+    # Another one beside it gets all of them, and this one nothing.
+    swept(late, f"{sink},{own}:Notes")
+    assert len(reported(late)) == 3 and len(eval((late / "notes.txt").read_text())[1]) == 3
+
+
+def test_a_tracker_that_failed_receives_the_whole_run_from_the_next_command(own, tmp_path):
+    out, sink = tmp_path / "run", f"--config.run.sinks={own}:Members,{own}:Notes"
+    (tmp_path / "down").touch()
+    swept(out, sink)
+    assert set(Record(out).run.served) == {f"{own}:Notes"} and not (out / "closed.txt").exists()
+    for path in (tmp_path / "down", out / "members.txt", out / "notes.txt"):
+        path.unlink()
+    swept(out, sink)
+    assert len(reported(out)) == 3 and (out / "closed.txt").exists() and not (out / "notes.txt").exists()
+
+
+def test_members_that_a_stopped_process_fitted_are_reported_by_the_one_that_resumes(own, tmp_path):
+    out, sink = tmp_path / "run", f"--config.run.sinks={own}:Members"
+    swept(out, "--config.run.chunk=1")
+    (lost, *kept) = sorted((out / "members").glob("*.npz"))
+    lost.unlink()
+    swept(out, "--config.run.chunk=1", sink)
+    assert len({eval(line.replace("nan", "None"))[0] for line in reported(out)}) == len(reported(out)) == 3
+    assert sorted(Record(out).run.served[f"{own}:Members"]) == sorted(path.stem for path in (lost, *kept))
+
+
+def test_shards_report_their_own_members_and_together_all(own, tmp_path):
+    for shard in (0, 1):
+        command = [*SMALL, f"--out={tmp_path / 'run'}", f"--shard={shard}/2", f"--config.run.sinks={own}:Members"]
+        assert exit_status(sweep.main, command) == 0
+    assert len(reported(tmp_path / "run")) == 3
+    swept(tmp_path / "run", f"--config.run.sinks={own}:Members")
+    assert len(reported(tmp_path / "run")) == 3
 
 
 def test_a_tracker_that_fails_is_said_and_left_and_the_sweep_goes_on(own, tmp_path, capsys):
@@ -135,6 +204,18 @@ def test_members_that_an_extended_run_puts_between_others_have_folders_of_their_
     swept(tmp_path / "run", "--config.run.sinks=tensorboard", "--config.axes.seed=0,1")
     folders = list((tmp_path / "run" / "tensorboard").glob("member_*"))
     assert len(folders) == 6 and all(len(list(folder.glob("events*"))) == 1 for folder in folders)
+
+
+def test_tensorboard_gets_a_finished_run_in_place_of_what_it_had_of_it(tmp_path):
+    swept(tmp_path / "run")
+    rest = tmp_path / "run" / "tensorboard" / f"member_{restore_members(Record(tmp_path / 'run')).keys[0][:8]}"
+    rest.mkdir(parents=True)
+    (rest / "events.of.a.process.that.was.stopped").touch()
+    for _ in range(2):
+        swept(tmp_path / "run", "--config.run.sinks=tensorboard")
+        folders = list((tmp_path / "run" / "tensorboard").glob("member_*"))
+        made = {path for folder in folders for path in folder.glob("events*")}
+        assert len(folders) == 3 and len(made) == 3 and all(events(path) for path in made)
 
 
 def history(run) -> list[str]:
@@ -201,3 +282,18 @@ def test_weights_and_biases_gets_a_sweep_without_account_or_network(tmp_path, mo
     whole = "\n".join(history(run))
     assert "members table" in whole and "psnr_against_scale" in whole
     assert "best psnr" in whole and "psnr_heldout/member 2" in whole
+
+
+@pytest.mark.slow
+def test_weights_and_biases_without_login_gets_the_run_from_a_second_command_offline(tmp_path):
+    pytest.importorskip("wandb")
+    command = [sys.executable, "-m", "experiments.sweep", *SMALL, f"--out={tmp_path / 'run'}"]
+    command += ["--config.run.sinks=wandb"]
+    pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 240, "check": True}
+    account = without_account(tmp_path)
+    assert "sink wandb is closed" in subprocess.run(command, env=account, **pipes).stderr
+    assert "reported to wandb" in subprocess.run(command, env=account | {"WANDB_MODE": "offline"}, **pipes).stderr
+    (run,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
+    whole = "\n".join(history(run))
+    assert "members table" in whole and "psnr_against_scale" in whole and "psnr_heldout/member 2" in whole
+    assert "reported" not in subprocess.run(command, env=account, **pipes).stderr  # nor asked to log in
