@@ -41,6 +41,24 @@ def test_plain_jax_comes_to_the_loss_of_this_package(tiny, name):
     assert losses(tiny, WAYS[name](tiny)) == pytest.approx(here, rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["jax-loop", "jax-vmap", "torch", "torch-vmap", "siren-pytorch"])
+def test_a_siren_elsewhere_comes_to_the_loss_of_this_package(name, monkeypatch):
+    monkeypatch.setattr(pytorch, "TRIAL_SECONDS", 0.01)
+    problem = problems.make_problem(problems.Size(4, 8, 0, "siren"), 2)
+    try:
+        rival = WAYS[name](problem)
+    except problems.Unavailable as reason:
+        pytest.skip(str(reason))
+    here = losses(problem, Here(problem))
+    assert losses(problem, rival) == pytest.approx(here, rel=1e-4)
+    assert here[0] != pytest.approx(problems.losses_after(problem, (problems.start_of(problem),) * 2)[0], rel=1e-3)
+
+
+def test_operations_of_a_siren_are_those_counted_by_hand():
+    # 2 coordinates, three layers of 8, 3 colours: 16 + 64 + 64 + 24 weights; of 16 no gradient of the input is needed.
+    assert problems.step_flops(problems.Size(4, 8, 0, "siren")) == 16 * (2 * 168 + 2 * 168 + 2 * (168 - 16))
+
+
 @pytest.mark.parametrize("name", ["torch", "torch-vmap"])
 def test_pytorch_comes_to_the_loss_of_this_package(tiny, name, monkeypatch):
     pytest.importorskip("torch")

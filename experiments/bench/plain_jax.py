@@ -1,6 +1,7 @@
 """Plain JAX as rivals: a jitted loop for one member after another, and the same under vmap."""
 
 import time
+from functools import partial
 from typing import Any
 
 import jax
@@ -30,7 +31,7 @@ class JaxLoop:
             features = self.encode(self.problem.B[group], self.problem.coords)
             colors = jax.block_until_ready((given, features, jax.device_put(self.problem.colors)))[2]
             began = time.perf_counter()
-            layers = jax.block_until_ready(self.fit(given, features, colors, np.int32(steps)))
+            layers = jax.block_until_ready(self.fit(given, features, colors, np.int32(steps), self.problem.network))
             seconds += time.perf_counter() - began
             ends.append(jax.tree.map(np.asarray, layers))
         return Ran(seconds, self._ends(ends[0], ends[-1]))
@@ -51,16 +52,20 @@ class JaxVmap(JaxLoop):
         return jax.tree.map(lambda leaf: leaf[0], first), jax.tree.map(lambda leaf: leaf[-1], last)
 
 
-def _fit(layers, features, colors, steps):
-    optimizer = optax.adam(RATE)
+def _fit(layers, features, colors, steps, network):
+    optimizer, loss = optax.adam(RATE), jax.grad(mean_squared_error)
 
     def step(_, carry):
         layers, moments = carry
-        updates, moments = optimizer.update(jax.grad(mean_squared_error)(layers, features, colors), moments)
+        updates, moments = optimizer.update(loss(layers, features, colors, network), moments)
         return optax.apply_updates(layers, updates), moments
 
     return lax.fori_loop(0, steps, step, (layers, optimizer.init(layers)))[0]
 
 
-_fit_one, _fit_all = jax.jit(_fit), jax.jit(jax.vmap(_fit, in_axes=(0, 0, None, None)))
+def _fit_every(layers, features, colors, steps, network):
+    return jax.vmap(partial(_fit, network=network), in_axes=(0, 0, None, None))(layers, features, colors, steps)
+
+
+_fit_one, _fit_all = (jax.jit(function, static_argnums=4) for function in (_fit, _fit_every))
 _encode_all = jax.jit(jax.vmap(encode, in_axes=(0, None)))

@@ -1,5 +1,6 @@
 """The fits that are compared, as arrays that every rival starts from, and their loss in plain JAX."""
 
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -9,6 +10,7 @@ from jax import lax
 
 from inr_jax.data.images import load
 from inr_jax.fit.design import Design, Hyper, stack
+from inr_jax.fit.design import hypers as make_hypers
 from inr_jax.fit.member import init
 from inr_jax.fit.task import Task, pixel_coordinates
 from inr_jax.tasks.splits import split
@@ -27,11 +29,12 @@ class Unavailable(Exception):
 
 
 class Size(NamedTuple):
-    """A square image's side, units of a hidden layer, and rows of B."""
+    """A square image's side, units of a hidden layer, rows of B, and the network: `relu` behind them, or `siren`."""
 
     side: int
     width: int
     frequencies: int
+    network: str = "relu"
 
 
 SIZES = {
@@ -39,11 +42,18 @@ SIZES = {
     "256x256": Size(16, 256, 256),
     "16384x256": Size(128, 256, 256),
     "65536x256": Size(256, 256, 1024),
+    "siren-256x256": Size(16, 256, 0, "siren"),
+    "siren-16384x256": Size(128, 256, 0, "siren"),
 }
+# Of all sines of a SIREN, as in Sitzmann et al. 2020.
+OMEGA = 30.0
 
 
 class Problem(NamedTuple):
-    """Members to be fitted, in the words of this package, and as plain arrays for the others."""
+    """Members to be fitted, in the words of this package, and as plain arrays for the others.
+
+    A `siren` takes coordinates: its B has no rows.
+    """
 
     design: Design
     hypers: Hyper
@@ -52,6 +62,7 @@ class Problem(NamedTuple):
     colors: np.ndarray
     B: np.ndarray
     layers: Layers
+    network: str = "relu"
 
 
 class Ran(NamedTuple):
@@ -74,13 +85,17 @@ class Way(Protocol):
 def make_problem(size: Size, members: int) -> Problem:
     """Make a problem of so many members, with the parameters and frequencies of each before its first step."""
     task = split(load("synthetic:natural_noise", size.side), "all")
-    design = Design(frequencies=size.frequencies, width=size.width, depth=DEPTH, steps=ENDLESS)
-    hypers = hypers_of(members)
+    shape = {"width": size.width, "depth": DEPTH, "steps": ENDLESS}
+    design, hypers = Design(frequencies=size.frequencies or 1, **shape), hypers_of(members)
+    if size.network == "siren":
+        design = Design(encoding="identity", domain="signed", network="siren", **shape)
+        hypers = make_hypers(design, seed=list(range(members)), learning_rate=[RATE], omega_0=[OMEGA])
     state = jax.jit(jax.vmap(lambda hyper: init(design, hyper, task)))(hypers)
     layers = jax.tree.map(np.asarray, layers_of(state.params["network"]))
     places = pixel_coordinates(jnp.asarray(task.train), task.grid, design.domain)
-    coords, colors, B = map(np.asarray, (places, task.colors[task.train], state.data["encoding"]["B"]))
-    return Problem(design, hypers, task, coords, colors, B, layers)
+    B = state.data["encoding"].get("B", np.zeros((members, 0, 2), np.float32))
+    coords, colors, B = map(np.asarray, (places, task.colors[task.train], B))
+    return Problem(design, hypers, task, coords, colors, B, layers, size.network)
 
 
 def hypers_of(members: int) -> Hyper:
@@ -108,7 +123,7 @@ def step_flops(size: Size, channels: int = 3) -> float:
     A multiplication and an addition for each weight and pixel forward, twice that backward, less the gradient of the
     features, which is not needed.
     """
-    features = 2 * size.frequencies
+    features = 2 * size.frequencies if size.network == "relu" else 2
     weights = features * size.width + (DEPTH - 1) * size.width**2 + size.width * channels
     return size.side**2 * (6.0 * weights - 2.0 * features * size.width)
 
@@ -116,7 +131,8 @@ def step_flops(size: Size, channels: int = 3) -> float:
 def losses_after(problem: Problem, ends: tuple[Layers, Layers]) -> list[float]:
     """The first and the last member's mean squared error with these layers."""
     every = zip(ends, (problem.B[0], problem.B[-1]), strict=True)
-    return [float(mean_squared_error(layers, encode(B, problem.coords), problem.colors)) for layers, B in every]
+    encoded = [(layers, encode(B, problem.coords)) for layers, B in every]
+    return [float(mean_squared_error(*each, problem.colors, problem.network)) for each in encoded]
 
 
 def start_of(problem: Problem, member: int = 0) -> Layers:
@@ -126,22 +142,26 @@ def start_of(problem: Problem, member: int = 0) -> Layers:
 
 @jax.jit
 def encode(B, coords):
-    """The features of coordinates."""
+    """The features of coordinates; they themselves, where B has no rows."""
+    if not len(B):
+        return coords
     turns = 2 * jnp.pi * jnp.matmul(coords, B.T, precision=lax.Precision.HIGHEST)
     return jnp.concatenate([jnp.sin(turns), jnp.cos(turns)], axis=-1)
 
 
-def _predict(layers, x):
+def _predict(layers, x, network):
+    hidden = jax.nn.relu if network == "relu" else lambda z: jnp.sin(OMEGA * z)
     for w, b in layers[:-1]:
-        x = jax.nn.relu(jnp.matmul(x, w, precision=lax.Precision.HIGHEST) + b)
+        x = hidden(jnp.matmul(x, w, precision=lax.Precision.HIGHEST) + b)
     w, b = layers[-1]
-    return jax.nn.sigmoid(jnp.matmul(x, w, precision=lax.Precision.HIGHEST) + b)
+    x = jnp.matmul(x, w, precision=lax.Precision.HIGHEST) + b
+    return jax.nn.sigmoid(x) if network == "relu" else x
 
 
-@jax.jit
-def mean_squared_error(layers, features, colors):
+@partial(jax.jit, static_argnums=3)
+def mean_squared_error(layers, features, colors, network):
     """The loss of a member's layers."""
-    return jnp.mean(jnp.square(_predict(layers, features) - colors))
+    return jnp.mean(jnp.square(_predict(layers, features, network) - colors))
 
 
 def with_steps(problem: Problem, steps: int) -> Problem:

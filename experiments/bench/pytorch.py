@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bench.problem import RATE, Layers, Problem, Ran, Unavailable, start_of
+from experiments.bench.problem import OMEGA, RATE, Layers, Problem, Ran, Unavailable, start_of
 from inr_jax.runs.environment import threads
 
 # How long each variant is tried before the fastest is taken.
@@ -68,10 +68,20 @@ class Torch:
     def _make(self) -> None:
         """Make the network, whose parameters are overwritten for every member, and its loss."""
         nn = self.torch.nn
-        shapes = [w.shape[1:] for w, _ in self.problem.layers]
-        hidden = [part for a, b in shapes[:-1] for part in (nn.Linear(a, b), nn.ReLU())]
-        self.network = nn.Sequential(*hidden, nn.Linear(*shapes[-1]), nn.Sigmoid()).to(self.device)
+        self.network = self._network([w.shape[1:] for w, _ in self.problem.layers]).to(self.device)
         self.loss: Callable = lambda features: nn.functional.mse_loss(self.network(features), self.colors)
+
+    def _network(self, shapes: list[tuple[int, int]]) -> Any:
+        """A network of layers of these shapes, (in, out)."""
+        torch, nn = self.torch, self.torch.nn
+
+        class Sine(self.torch.nn.Module):  # type: ignore[name-defined]
+            def forward(self, z: Any) -> Any:
+                return torch.sin(OMEGA * z)
+
+        kind, last = (nn.ReLU, nn.Sigmoid()) if self.problem.network == "relu" else (Sine, nn.Identity())
+        hidden = [part for a, b in shapes[:-1] for part in (nn.Linear(a, b), kind())]
+        return nn.Sequential(*hidden, nn.Linear(*shapes[-1]), last)
 
     def _begin(self, group: list[int]) -> tuple[list[Any], Any]:
         """Parameters and features of the group's member."""
@@ -92,6 +102,8 @@ class Torch:
         return [self._put(leaf) for w, b in layers for leaf in (np.ascontiguousarray(w.T), b)]
 
     def _features(self, member: int) -> Any:
+        if not len(self.problem.B[member]):
+            return self.coords
         turns = 2 * np.pi * self.coords @ self._put(self.problem.B[member]).T
         return self.torch.cat([turns.sin(), turns.cos()], -1)
 
@@ -109,6 +121,24 @@ class Torch:
     def _wait(self) -> None:
         if self.device.type == "cuda":
             self.torch.cuda.synchronize()
+
+
+class SirenPyTorch(Torch):
+    """The network of the package siren-pytorch, in the same loop."""
+
+    def __init__(self, problem: Problem):
+        """Try the variants."""
+        if problem.network != "siren":
+            raise Unavailable("siren-pytorch has no other network")
+        if importlib.util.find_spec("siren_pytorch") is None:
+            raise Unavailable("siren-pytorch is not installed")
+        super().__init__(problem)
+
+    def _network(self, shapes: list[tuple[int, int]]) -> Any:
+        from siren_pytorch import SirenNet
+
+        dims = {"dim_in": shapes[0][0], "dim_hidden": shapes[0][1], "dim_out": shapes[-1][1]}
+        return SirenNet(**dims, num_layers=len(shapes) - 1, w0=OMEGA, w0_initial=OMEGA)
 
 
 class TorchCompiled(Torch):

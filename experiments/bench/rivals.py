@@ -9,13 +9,14 @@ from collections.abc import Callable
 from experiments.bench.here import Here
 from experiments.bench.plain_jax import JaxLoop, JaxVmap
 from experiments.bench.problem import Problem, Way
-from experiments.bench.pytorch import Torch, TorchCompiled, TorchVmap
+from experiments.bench.pytorch import SirenPyTorch, Torch, TorchCompiled, TorchVmap
 
 WAYS: dict[str, Callable[[Problem], Way]] = {
     "here": Here,
     "torch": Torch,
     "torch-compiled": TorchCompiled,
     "torch-vmap": TorchVmap,
+    "siren-pytorch": SirenPyTorch,
     "jax-loop": JaxLoop,
     "jax-vmap": JaxVmap,
 }
