@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     except NotConverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for line in members.picture_lines():
+    for line in (*loaded.notes, *members.picture_lines()):
         print(line, file=sys.stderr)
     for reason in predicted.refusals:
         print(f"left out: {reason}", file=sys.stderr)

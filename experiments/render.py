@@ -14,11 +14,15 @@ import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inr_jax.cli.arguments import Command, console, run
 from inr_jax.settings import Refused, nearest
+
+if TYPE_CHECKING:
+    from inr_jax.runs.members import Fitted
 
 # Endings by the dimensions of what is written.
 KINDS = {1: (".npy", ".wav"), 2: (".png", ".npy", ".tif", ".tiff"), 3: (".npy", ".tif", ".tiff", ".gif")}
@@ -48,46 +52,55 @@ def command() -> Command:
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status."""
     request = command().parse(argv)
-    from inr_jax.data import images
-    from inr_jax.runs import stores
     from inr_jax.runs.results import open_record
     from inr_jax.runs.together import read_members
 
-    record, out, kind = open_record(request.run), request.out, request.out.suffix
+    record, kind = open_record(request.run), request.out.suffix
     if kind not in ENDINGS:
-        raise Refused(f"--out={out} has no known ending; allowed: {', '.join(ENDINGS)}")
+        raise Refused(f"--out={request.out} has no known ending; allowed: {', '.join(ENDINGS)}")
     if request.values not in VALUES:
         raise Refused(f"--values={request.values} is not known; {nearest(request.values, VALUES)}")
     if kind in (".png", ".gif") and request.values == "original":
-        raise Refused(f"--values=original does not fit --out={out}; allowed: .npy, .tif")
+        raise Refused(f"--values=original does not fit --out={request.out}; allowed: .npy, .tif")
     several = read_members(record, request.member)
-    image = np.mean([fitted.render(request.size) for fitted in several], axis=0)
-    levels = several[0].picture.levels
-    allowed = KINDS[image.ndim - 1]
-    if kind not in allowed:
-        what = {1: "a signal", 2: "an image", 3: "a volume"}[image.ndim - 1]
-        raise Refused(f"--out={out}: this member is of {what}; allowed: {', '.join(allowed)}")
+    mean = f", mean of {len(several)} members" if len(several) > 1 else ""
+    print(draw(several, request.out, request.size, request.values) + mean)
+    return 0
+
+
+def draw(several: "Sequence[Fitted]", out: Path, size: tuple[int, ...] = (), values: str = "unit") -> str:
+    """Write the mean of members as a picture and return what was written. Raises Refused where the ending is none."""
+    from inr_jax.data import images
+    from inr_jax.runs import stores
+
+    levels, kind, (*grid, channels) = several[0].picture.levels, out.suffix, several[0].task.image.shape
+    check_ending(out, len(grid), channels)
     if kind == ".wav" and not levels.rate:
         raise Refused(f"--out={out}: this member's signal was no sound with a rate; allowed: .npy")
-    if kind in (".png", ".gif") and image.shape[-1] not in (1, 3):
-        raise Refused(
-            f"--out={out}: a {kind[1:].upper()} has 1 channel or 3, this member has {image.shape[-1]}; allowed: .npy, "
-            ".tif"
-        )
-    original = request.values == "original" or kind == ".wav"
-    values = levels.restore(image) if original else image
+    image = np.mean([fitted.render(size) for fitted in several], axis=0)
+    original = values == "original" or kind == ".wav"
+    restored = levels.restore(image) if original else image
     if kind == ".npy":
-        stores.write(out, _npy(values))
+        stores.write(out, _npy(restored))
     elif kind == ".wav":
-        stores.write(out, images.to_wav(values, round(levels.rate * len(values) / several[0].task.grid[0])))
+        stores.write(out, images.to_wav(restored, round(levels.rate * len(restored) / several[0].task.grid[0])))
     elif kind == ".gif":
         stores.write(out, images.to_gif(image))
     else:
         inverted = original and levels.black > levels.white
-        stores.write(out, images.to_png(values) if kind == ".png" else images.to_tiff(values, inverted))
-    mean = f", mean of {len(several)} members" if len(several) > 1 else ""
-    print(f"{out}: {images.format_size(image.shape[:-1])}{mean}")
-    return 0
+        stores.write(out, images.to_png(restored) if kind == ".png" else images.to_tiff(restored, inverted))
+    return f"{out}: {images.format_size(image.shape[:-1])}"
+
+
+def check_ending(out: Path, dims: int, channels: int) -> None:
+    """Raise Refused where a picture of so many dimensions and channels cannot be written to such a file."""
+    allowed = KINDS[dims]
+    if out.suffix not in allowed:
+        what = {1: "a signal", 2: "an image", 3: "a volume"}[dims]
+        raise Refused(f"--out={out}: this member is of {what}; allowed: {', '.join(allowed)}")
+    if out.suffix in (".png", ".gif") and channels not in (1, 3):
+        kind = out.suffix[1:].upper()
+        raise Refused(f"--out={out}: a {kind} has 1 channel or 3, this member has {channels}; allowed: .npy, .tif")
 
 
 def _npy(image: np.ndarray) -> bytes:

@@ -31,9 +31,12 @@ class Command(argparse.ArgumentParser):
         super().__init__(shlex.join(typed(module)), None, about, listing, formatter_class=formatter, allow_abbrev=False)
 
     def add_study(self) -> None:
-        """Add `--config`, which names a study, and `--config.FIELD`, whose values become pairs (FIELD, text)."""
+        """Add `--config`, which names a study, and the fields that it sets and sweeps."""
         self.add_argument("--config", metavar="STUDY", required=True, help="study file or name, PATH[:VARIANT]")
-        sets = "set a field of the study, as often as needed; --config.axes.NAME=1,2,4 sweeps one"
+        self.add_fields("set a field of the study, as often as needed; --config.axes.NAME=1,2,4 sweeps one")
+
+    def add_fields(self, sets: str) -> None:
+        """Add `--config.FIELD`, whose values become pairs (FIELD, text)."""
         self.add_argument(FIELD, metavar="VALUE", dest="fields", default=[], help=sets)
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:

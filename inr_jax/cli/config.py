@@ -9,12 +9,14 @@ import ast
 import os
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
+from inr_jax.cli import named
 from inr_jax.cli.listing import dotted
 from inr_jax.cli.studies import load_module
 from inr_jax.data import images
@@ -65,6 +67,7 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Experiment:
     except Exception as error:
         raise Refused(f"--config={path}: {type(error).__name__}: {error}") from error
     both = [dict(config[group].items()) for group in ("axes", "second")]
+    networks, left = _leave(config, overrides)
     known = _bring(config, [_flat(config), *cases], [*both, *_texts(overrides)])
     _override(config, [pair for pair in overrides if not pair[0].startswith(("axes.", "second."))], cases)
     settings = _flat(config)
@@ -81,10 +84,16 @@ def load(target: str, overrides: Sequence[tuple[str, str]] = ()) -> Experiment:
         values = {n: None if v is None else live[n].convert(v) for n, v in settings.items() if n in live}
         return Study(Path(path).stem, variant, values, {n: v for n, v in axes.items() if n in live}, tuple(these), run)
 
+    inits = {settings["init"], *swept.get("init", ())}
+    notes = (
+        *named.describe_left(left, networks),
+        *named.describe_surroundings(networks, settings, [*_given(overrides), *swept, *chain(*cases)]),
+        *named.describe_inits(networks, settings, sorted(inits)),
+    )
     first, chosen = study(swept, cases or [{}]), getattr(module, "chosen", None)
     if chosen is None or not _chooses(chosen, variant):
-        return Experiment(first)
-    return Experiment(first, chosen, study({**swept, **second}, [{}]))
+        return Experiment(first, notes=notes)
+    return Experiment(first, chosen, study({**swept, **second}, [{}]), notes)
 
 
 def _chooses(chosen: Callable[..., None], variant: str) -> bool:
@@ -129,6 +138,28 @@ def _redeclared(package: Mapping[str, Setting], settings: Sequence[Mapping[str, 
                 found |= {own.name: own for own in declared(choice.registry.find(name))}  # type: ignore[union-attr]
     fit = catalogue(Fit)
     return {n: own for n, own in found.items() if n in fit and own.default not in (Parameter.empty, fit[n].default)}
+
+
+def _leave(config: ConfigDict, overrides: Sequence[tuple[str, str]]) -> tuple[list[str], dict[str, Any]]:
+    """Return the networks that are named in the place of the study's own, and what it sets that is left to them.
+
+    Where there are any, what the study sets for its own network returns to its default, unless it was given.
+    """
+    own = {config.design.network, *config.axes.network, *config.second.network}
+    asked = dict.fromkeys(name for text in _texts(overrides) for name in text.get("network", ()))
+    others, left, defaults = [name for name in asked if name not in own], {}, base()
+    for name in named.own_settings() if others else ():
+        group = "design" if name in defaults.design else "hyper"
+        if name not in _given(overrides) and config[group][name] != defaults[group][name]:
+            left[name] = config[group][name]
+            with config.ignore_type():
+                config[group][name] = defaults[group][name]
+    return others, left
+
+
+def _given(overrides: Sequence[tuple[str, str]]) -> set[str]:
+    """The fields that are overridden or swept, by their short names."""
+    return {name.rpartition(".")[2] for name, _ in overrides}
 
 
 def _texts(overrides: Sequence[tuple[str, str]]) -> list[dict[str, tuple]]:

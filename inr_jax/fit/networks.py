@@ -334,6 +334,20 @@ def direct(channels: int, *, output: Output = AUTO) -> nn.Module:
 NETWORKS.register(init="flax", output="sigmoid")(mlp)
 
 
+# Networks that need features, or are whatever is made of them. All others are made for coordinates.
+FEATURED = ("relu", "gelu", "silu", "tanh", "mlp", "direct")
+
+
+def coordinates(network: str) -> dict[str, str]:
+    """The encoding and the domain of the coordinates that a network is made for; none for those that need features.
+
+    Nor for custom ones, of which it is not known.
+    """
+    if network in FEATURED or network not in NETWORKS:
+        return {}
+    return {"encoding": "identity", "domain": "unit" if network == "bacon" else "signed"}
+
+
 def init(module: nn.Module, key: Array, features: Float[Array, "n f"]) -> Variables:
     """A network's variables, drawn by its initialisation for these features: parameters, and all other collections."""
     drawn = dict(module.init(key, features))

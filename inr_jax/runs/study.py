@@ -44,12 +44,16 @@ class Status(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A run as it is asked for: study, members, what its fingerprint covers, and what its settings were chosen on."""
+    """A run as it is asked for: study, members, what its fingerprint covers, and what its settings were chosen on.
+
+    `notes` are lines for whoever asked for it.
+    """
 
     study: Study
     members: Members
     identity: dict[str, Any]
     chosen_on: str = ""
+    notes: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """Return the fields of run.json that hold it."""
@@ -57,10 +61,10 @@ class Request(NamedTuple):
         return describe_study(self.study) | names
 
     @classmethod
-    def of(cls, study: Study) -> "Request":
+    def of(cls, study: Study, notes: tuple[str, ...] = ()) -> "Request":
         """Return the run of a study by itself. Raises Refused for a wrong request."""
         members = members_of(study)
-        return cls(study, members, identify(study, members.grid))
+        return cls(study, members, identify(study, members.grid), notes=notes)
 
 
 def run(
@@ -77,7 +81,7 @@ def run(
     be met; BlockingIOError where another process fits the same members; Stopped where a signal asks for it.
     """
     experiment = prepare(experiment)
-    first = Request.of(experiment.study)
+    first = Request.of(experiment.study, experiment.notes)
     if experiment.second is None:
         return fit_run(first, Record(out or default_folder(first.study, first.identity)), command, shard, ray_address)
     identity = identify_second(experiment.second, first.identity)
@@ -105,7 +109,7 @@ def dry_run(experiment: Experiment, out: str | Place = "") -> str:
         known = is_finished(record, first)
         lines += ["then what it chooses from these:" if known else "then, for each case that it chooses from these:"]
         lines += estimate_study(choose(experiment, first, identity, record).study if known else second)
-    return "\n".join(lines)
+    return "\n".join([*lines, *experiment.notes])
 
 
 def fit_run(request: Request, record: Record, command: Sequence[str], shard: Shard, ray_address: str) -> Status:
@@ -121,7 +125,7 @@ def fit_run(request: Request, record: Record, command: Sequence[str], shard: Sha
         if study.run.sinks:
             report_finished(request, record)
         return Status(record, [], 0)
-    _print(members.picture_lines())
+    _print([*request.notes, *members.picture_lines()])
     code, pictures = members.inputs
     inputs = {"code": record.run.code | code, "pictures": record.run.pictures | pictures}
     about = request.describe() | inputs

@@ -69,12 +69,14 @@ class Study:
 class Experiment(NamedTuple):
     """A study, and where its results choose the members of a second run, that study too, but for its cases.
 
-    `chosen(add, variant, results)` adds these cases, read off the first run's table; None if no run follows.
+    `chosen(add, variant, results)` adds these cases, read off the first run's table; None if no run follows. `notes`
+    are lines for whoever asked for it.
     """
 
     study: Study
     chosen: Callable[..., None] | None = None
     second: Study | None = None
+    notes: tuple[str, ...] = ()
 
 
 def collect_cases(add_to: Callable[..., None] | None, *arguments: Any) -> list[dict[str, Any]]:
