@@ -66,7 +66,8 @@ def invented(asked: list[tuple[str, str]], chunk: int, folder: Path) -> int:
         mine = keys[first : first + chunk]
         psnr = np.full(chunk, 25, np.float32) + chance.normal(size=chunk).astype(np.float32)
         psnr[: len(mine)] -= np.square(scales[first : first + chunk] - 3).astype(np.float32) / 10
-        scores = dict(zip(METRICS, (psnr, psnr - 1, psnr - 0.5, psnr / 50), strict=True))
+        names = [name for name, metric in METRICS.items() if not metric.optional]
+        scores = dict(zip(names, (psnr, psnr - 1, psnr - 0.5, psnr / 50), strict=True))
         picture, diverged = np.zeros((chunk, 8, 8, 3), np.uint8), np.full(chunk, -1, np.int32)
         outcome = Outcome(params, data, scores, picture, diverged, np.ones(chunk, np.float32), curves)
         about = {"seconds": 1.0, "compile_seconds": 0.0, "history_step": points.tolist()}
@@ -89,7 +90,7 @@ def main() -> None:
     """Make the members and time the commands."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--members", type=int, default=1_000_000)
-    parser.add_argument("--chunk", type=int, default=64, help="members in a file: what the planner gives a GPU")
+    parser.add_argument("--chunk", type=int, default=64, help="members in a file")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
