@@ -41,7 +41,9 @@ def test_plain_jax_comes_to_the_loss_of_this_package(tiny, name):
     assert losses(tiny, WAYS[name](tiny)) == pytest.approx(here, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["jax-loop", "jax-vmap", "torch", "torch-vmap", "siren-pytorch"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("jax-loop", marks=pytest.mark.slow), "jax-vmap", "torch", "torch-vmap", "siren-pytorch"]
+)
 def test_a_siren_elsewhere_comes_to_the_loss_of_this_package(name, monkeypatch):
     monkeypatch.setattr(pytorch, "TRIAL_SECONDS", 0.01)
     problem = problems.make_problem(problems.Size(4, 8, 0, "siren"), 2)

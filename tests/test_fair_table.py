@@ -44,6 +44,7 @@ def test_every_network_has_as_many_members_and_nearly_as_many_parameters(members
         assert row.rate / 20 <= rates.min() and rates.max() <= row.rate * 20
 
 
+@pytest.mark.slow
 def test_every_network_has_nearly_the_larger_budget_too():
     for label, row in TABLE.items():
         settings = load_module("networks").shaped(row, "gpu")

@@ -256,7 +256,7 @@ def test_a_network_fits_a_small_photograph_at_its_defaults(name):
     assert max(fits.psnr_train) > 25 and fits.diverged_at[0] == -1
 
 
-FAST = ("wire", "staf")
+FAST = ("wire",)
 
 
 @pytest.mark.parametrize(
