@@ -44,7 +44,7 @@ def get_config(variant: str) -> ConfigDict:
     """Return the settings of a variant."""
     config = base()
     config.split, config.resize = "all", "fit"
-    config.design.pixels, config.design.replacement, config.design.steps = 8192, False, STEPS
+    config.design.pixels, config.design.replacement = 8192, False
     config.design.schedule, config.hyper.final_rate = "cosine", 0.01
     if variant == "grid":
         config.design.encoding, config.hyper.learning_rate = "hash", 1e-2

@@ -25,7 +25,7 @@ import inr_jax as inr
 from experiments.analysis import gathers
 from experiments.bench import __main__ as bench
 from experiments.bench import report
-from experiments.bench.here import Here
+from experiments.bench.here import OneDevice
 from experiments.bench.problem import SIZES, make_problem
 from inr_jax.cli.arguments import Command, exit_status, positive
 from inr_jax.fit.products import ROUNDED
@@ -171,13 +171,13 @@ def tested(names: Sequence[str]) -> dict[str, Any]:
 
 
 def chunked(extent: Extent) -> list[dict[str, Any]]:
-    """Member-steps a second for each size and chunk; a chunk that the memory does not hold is left out."""
+    """Member-steps a second of one device for each size and chunk; one that the memory does not hold is left out."""
     rows = []
     for size in extent.chunk_sizes:
         timings: dict[int, list[float]] = {}
-        every: dict[int, tuple[Here, int]] = {}
+        every: dict[int, tuple[OneDevice, int]] = {}
         for chunk in extent.chunks:
-            way = Here(make_problem(SIZES[size], chunk), chunk=chunk)
+            way = OneDevice(make_problem(SIZES[size], chunk))
             if way.plan.chunk == chunk:
                 way.run(1)
                 every[chunk], timings[chunk] = (way, bench.calibrated(way, extent.seconds)), []

@@ -110,7 +110,7 @@ document.querySelectorAll("table.sortable th").forEach((heading) => {
     const whole = ticks.filter((tick) => name !== "member" || Number.isInteger(tick));
     return { label, low, high, place, count: numbers.length, ticks: whole.map((tick) => [place(tick), neat(tick)]) };
   };
-  const MOST_COLORS = 7; // --c0 to --c6
+  const MOST_COLORS = 7; // --c0 to --c6, as many as COLORS in style.py
   // The colour of each member and the legend's entries; of many numbers a ramp between two colours.
   const colorsOf = (name, members) => {
     if (!name) return { of: () => "", entries: [] };

@@ -44,7 +44,6 @@ HEADINGS = {
     "gap": "to the best (dB)",
     TOGETHER: "seeds together (dB)",
     "published": "published (dB)",
-    "parameter_count": "parameters",
 }
 
 

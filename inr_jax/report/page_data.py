@@ -14,7 +14,9 @@ from inr_jax.data.images import as_image, visible
 from inr_jax.fit.curves import picture_of
 from inr_jax.fit.metrics import METRICS
 from inr_jax.report.selection import best_curve, main_axis
+from inr_jax.report.style import COLORS
 from inr_jax.report.summary import (
+    COSTS,
     FILE_SETTINGS,
     TASK_SETTINGS,
     best_member,
@@ -29,13 +31,6 @@ from inr_jax.report.view import RunView
 
 # The page holds at most so many members, and pictures of so many; results.csv has all.
 MOST_MEMBERS, MOST_PICTURES = 2000, 64
-# Colours that the chart distinguishes.
-MOST_COLORS = 7
-# What members take, as columns of the page.
-COSTS = {
-    "parameter_count": METRICS["ssim"]._replace(label="parameters", digits=0),
-    "seconds": METRICS["ssim"]._replace(label="seconds", digits=2),
-}
 # A picture that takes more bytes without loss is WebP of this quality: 25 kB for a photograph of 256x256.
 MOST_BYTES, QUALITY = 40_000, 92
 # The settings that decide what a member is fitted to, besides those of generated images.
@@ -81,13 +76,14 @@ def page_data(view: RunView) -> dict[str, Any]:
             member["picture"] = encode_picture(pictures[row])
             member["target"] = targets[drawn[groups[row]]]
         members.append(member)
-    metrics = {name: COSTS.get(name) or view.metrics[name] for name in scores}
+    metrics = {name: metric for name, metric in view.metrics.items() if name in scores}
+    about = {n: {"label": m.label or n, "unit": m.unit, "digits": m.digits} for n, m in metrics.items()}
     x, color = _chart_settings(table, axis)
     return {
         "members": members,
         "settings": settings,
         "scores": scores,
-        "metrics": {n: {"label": m.label or n, "unit": m.unit, "digits": m.digits} for n, m in metrics.items()},
+        "metrics": about | {name: COSTS[name] for name in COSTS if name in scores},
         "score": score,
         "axis": x,
         "color": color,
@@ -104,7 +100,7 @@ def _label(name: str, view: RunView) -> str:
     """Return the name of a column with its unit, as an axis of the chart shows it."""
     kind = "PSNR " if name.startswith("psnr_") else ""
     unit = view.units.get(name)
-    return kind + (f"{name} ({unit})" if unit else heading(name, {**view.metrics, **COSTS}))
+    return kind + (f"{name} ({unit})" if unit else heading(name, view.metrics))
 
 
 def _chart_settings(table: pd.DataFrame, axis: str | None) -> tuple[str, str]:
@@ -112,7 +108,7 @@ def _chart_settings(table: pd.DataFrame, axis: str | None) -> tuple[str, str]:
     names = distinguishing_settings(table, [*(n for n in ("label",) if n in table), *compared_settings(table)])
     counts = {name: table[name].nunique(dropna=False) for name in names}
     x = axis or max(names, key=lambda name: counts[name], default="member")
-    return x, next((name for name in names if name != x and counts[name] <= MOST_COLORS), "")
+    return x, next((name for name in names if name != x and counts[name] <= len(COLORS)), "")
 
 
 def _best_curve(view: RunView) -> tuple[int | None, int | None, str, str | None, list[int]]:

@@ -214,7 +214,9 @@ def draw_baselines(axes: Axes, baselines: pd.DataFrame, vertical: bool = False, 
     None where there are too many to be told apart, such as those of several tasks.
     """
     score = "psnr_all" if vertical else "psnr_heldout"
-    for method, value in (baseline_means(baselines)[score] if has_few_methods(baselines) else {}).items():
+    if not has_few_methods(baselines):
+        return
+    for method, value in baseline_means(baselines)[score].items():
         draw = axes.axvline if vertical else axes.axhline
         word = " interpolation" if method in INTERPOLATIONS else ""
         label = f"{method}{word}, {scored_on(score)}" if labelled else None

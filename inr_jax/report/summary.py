@@ -24,8 +24,11 @@ MIN_FOR_INTERVAL = 4
 TASK_SETTINGS = ("task", *sorted({s.name for t in TASKS.values() for s in declared(t)} - {"split_seed", "validation"}))
 # A member with one of these statuses is counted, but has no score that may enter a mean.
 EXCLUDED = ("diverged", "failed", "pruned")
-# What a member takes; medians of it.
-COSTS = ("parameter_count", "seconds")
+# What a member takes, of which there are medians; as it is shown.
+COSTS = {
+    "parameter_count": {"label": "parameters", "unit": "", "digits": 0},
+    "seconds": {"label": "seconds", "unit": "", "digits": 2},
+}
 OUTCOMES = (*MEASURED, TOGETHER, "status", "diverged_at", "seconds", "note")
 
 
@@ -124,10 +127,8 @@ def summarize(table: pd.DataFrame, metrics: Mapping[str, Metric] = METRICS) -> S
     columns: dict[str, pd.Series] = {}
     if TOGETHER in table:  # the same for all seeds of an image, and blank where too few of them are left
         each = group_by(group_by(scored, [*names, "image"])[TOGETHER].mean().reset_index(), names)[TOGETHER]
-        columns |= {
-            TOGETHER: each.agg(lambda images: images.mean(skipna=False)),
-            f"{TOGETHER}_half": each.agg(half_width),
-        }
+        mean = each.agg(lambda images: images.mean(skipna=False))
+        columns |= {TOGETHER: mean, f"{TOGETHER}_half": half_widths(each)}
     if replicate(table) == "image":
         scored = group_by(scored, [*names, "image"])[[*metrics]].mean().reset_index()
     units = group_by(scored, names)

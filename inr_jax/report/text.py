@@ -9,6 +9,7 @@ import pandas as pd
 
 from inr_jax.fit.metrics import METRICS, Metric
 from inr_jax.report.summary import (
+    COSTS,
     EXCLUDED,
     MIN_FOR_INTERVAL,
     Best,
@@ -198,7 +199,9 @@ def scored_on(score: str, table: pd.DataFrame | None = None) -> str:
 
 
 def heading(name: str, metrics: Mapping[str, Metric] = METRICS) -> str:
-    """Return the heading of a column: a metric's label and unit, else the name."""
+    """Return the heading of a column: a metric's label and unit, or that of what members take, else the name."""
+    if name in COSTS:
+        return str(COSTS[name]["label"])
     if name not in metrics:
         return name
     metric = metrics[name]

@@ -164,7 +164,7 @@ def report_finished(request: Request, record: Record) -> None:
 def open_trackers(names: Sequence[str], request: Request, record: Record, about: Mapping[str, Any]) -> Trackers:
     """Return a run's trackers of these names, which know what each has received before."""
     grid = request.members.grid
-    return Trackers(",".join(names), record.directory, about, lambda row: grid[row].settings, record.run.served)
+    return Trackers(names, record.directory, about, lambda row: grid[row].settings, record.run.served)
 
 
 def conclude(request: Request, record: Record, failed: Failures) -> Status:

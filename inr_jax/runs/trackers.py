@@ -157,18 +157,18 @@ class Trackers:
 
     def __init__(
         self,
-        text: str,
+        names: Sequence[str],
         directory: Place,
         about: Mapping[str, Any],
         settings_of: Callable[[int], Mapping[str, Any]] = lambda row: {},
         served: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
-        """Take the trackers that a setting names, the settings of a member by its row, and what each received before.
+        """Take the trackers of these names, the settings of a member by its row, and what each received before.
 
         They are opened when there are members for them: before that the folder is not theirs.
         """
         self.settings_of = settings_of
-        self.received = {name: set((served or {}).get(name, ())) for name in tracker_names(text)}
+        self.received = {name: set((served or {}).get(name, ())) for name in names}
         self.waiting: dict[str, Callable[[], Sink]] = {}
         self.open: dict[str, Sink] = {}
         for name in self.received:

@@ -266,7 +266,7 @@ def test_weights_and_biases_asks_at_a_terminal_who_one_is_before_anything_is_fit
 def test_weights_and_biases_without_account_or_terminal_is_left_before_anything_is_fitted(tmp_path):
     pytest.importorskip("wandb")
     code = "from inr_jax.runs.trackers import Trackers; "
-    code += f"print(Trackers('wandb,tensorboard', {str(tmp_path)!r}, {{}}).waiting.keys())"
+    code += f"print(Trackers(['wandb', 'tensorboard'], {str(tmp_path)!r}, {{}}).waiting.keys())"
     pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
     done = subprocess.run([sys.executable, "-c", code], env=without_account(tmp_path), timeout=240, **pipes)
     assert "sink wandb is closed" in done.stderr and done.stdout == "dict_keys(['tensorboard'])\n"

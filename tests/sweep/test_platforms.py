@@ -11,7 +11,7 @@ import inr_jax as inr
 from inr_jax.fit.design import Design, complete
 from inr_jax.fit.grids import ENCODINGS
 from inr_jax.fit.metrics import metric_names
-from inr_jax.fit.networks import NETWORKS
+from inr_jax.fit.networks import NETWORKS, coordinates
 from inr_jax.fit.optimizers import OPTIMIZERS
 from inr_jax.fit.pinned import double_precision, pinned
 from inr_jax.fit.products import ROUNDED
@@ -26,8 +26,6 @@ DOUBLE = re.compile(r"[<x](f64|complex<f64>)>")
 IMAGE = inr.images.load("synthetic:natural_noise", size=16)
 SPLIT = inr.tasks.split(IMAGE, "quarter")
 SMALL = {"width": 8, "depth": 2, "frequencies": 8, "steps": 3}
-# Networks that others bring features to.
-ALONE = ("relu", "gelu", "silu", "tanh", "quadratic", "multiquadratic", "laplacian", "super-gaussian", "expsin", "mlp")
 SOLID = np.full((8, 8, 8, 1), np.nan, np.float32)
 TRUTHS = {
     "audio": np.linspace(0, 1, 32, dtype=np.float32)[:, None],
@@ -71,7 +69,7 @@ def usually(usual: tuple[str, ...], names) -> list:
 
 @pytest.mark.parametrize("network", usually(("siren",), NETWORKS))
 def test_every_network_lowers_for_gpu_and_tpu(network):
-    encoding = {"encoding": "gaussian" if network in ALONE else "identity"}
+    encoding = {"encoding": "identity" if coordinates(network) else "gaussian"}
     if network == "direct":  # its features are the values
         encoding = {"encoding": "grid", "rank": 3, "cells": 4}
     check_fit_for_accelerators(small(network=network, **encoding))
