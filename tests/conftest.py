@@ -5,11 +5,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jax
 import pytest
+from jax._src import compiler
 from jax._src.compilation_cache import decompress_executable
 from jaxtyping import install_import_hook
 from matplotlib.figure import Figure
@@ -24,12 +26,15 @@ install_import_hook([".".join(path.with_suffix("").parts) for path in TYPED], "b
 jax.config.update("jax_num_cpu_devices", 2)
 
 # Most of a test's time is compiling: all processes of all runs, and those that they start, share what they compile.
-# It is two thirds without most optimizations; tests of bits, marked `optimized`, and long ones compile as users do.
+# It is a third without most optimizations and with XLA's older code generator; tests of bits, marked `optimized`, and
+# long ones compile as users do.
 CACHE = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or f".pytest_cache/jax-{jax.__version__}").absolute()
 LARGEST_CACHE = 2**30
 os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(CACHE), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05"}
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+FLAGS, COMPILE_OPTIONS = os.environ.get("XLA_FLAGS", ""), compiler.get_compile_options
 
 SAVEFIG = Figure.savefig
 SKETCHES = {
@@ -74,13 +79,32 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def compile_quickly(quickly: bool) -> None:
-    """Compile from here on, in processes that are started too, without most optimizations, or with them."""
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(quickly)
-    if jax.config.read("jax_disable_most_optimizations") != quickly:
-        from inr_jax.sweep import programs
+    """Compile from here on, in processes that are started too, as fast as may be, or as users do."""
+    if jax.config.read("jax_disable_most_optimizations") == quickly:
+        return
+    from inr_jax.sweep import programs
 
-        programs.forget_programs()
-        jax.config.update("jax_disable_most_optimizations", quickly)
+    programs.forget_programs()
+    jax.config.update("jax_disable_most_optimizations", quickly)
+    options = older_generator() if quickly else {}
+    flags = [FLAGS, *(f"--{name}={value}".lower() for name, value in options.items())]
+    os.environ |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": str(quickly), "XLA_FLAGS": " ".join(flags).strip()}
+
+    def of_tests(*args: Any, env_options_overrides: dict | None = None, **more: Any) -> Any:
+        return COMPILE_OPTIONS(*args, env_options_overrides=options | (env_options_overrides or {}), **more)
+
+    compiler.get_compile_options = of_tests
+
+
+@cache
+def older_generator() -> dict[str, bool]:
+    """The option by which XLA takes it, where this version knows it: XLA ends a process that asks for others."""
+    option = {"xla_cpu_use_fusion_emitters": False}
+    try:
+        jax.jit(lambda: 0).lower().compile(option)
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return option
 
 
 def _sketch(figure: Figure, file: Any, *, format: str | None = None, **_: Any) -> None:

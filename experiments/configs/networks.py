@@ -10,8 +10,8 @@ Command   python -m experiments.sweep --config=experiments/configs/networks.py:c
           python -m experiments.sweep --config=experiments/configs/networks.py:kodak_check --config.image=PATH
           PATH is a photograph of 768x512 pixels, such as kodim05.png of Kodak's, which are not ours to distribute.
 Cost      On two CPU cores: cpu 33 minutes, with split=all four hours, quick a minute and a half;
-          kodak_check 95 minutes (1.2 PFLOP), kodak_quick 2, all beside other work. kodak, of 24 photographs, is 28
-          PFLOP: 39 hours (estimated; use a GPU). gpu is larger still.
+          kodak_check 95 minutes (0.78 PFLOP), kodak_quick 2, all beside other work. kodak, of 24 photographs, is 19
+          PFLOP: 38 hours by the minutes of one (estimated; use a GPU). gpu is larger still: 271 PFLOP.
 Finding   On held-out pixels of Kodak's photographs at 128x128 eleven of fourteen tuned networks lie within 0.6 dB, from
           23.34 to 23.95 (real WIRE); with published settings they span 11.5 dB, with the median of 32 tries 6.6. All
           eleven pass cubic interpolation (23.25), none linear (24.17) but as the mean of three seeds (24.32). Fitted to

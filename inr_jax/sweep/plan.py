@@ -82,18 +82,20 @@ def plan(
     """
     backend = backend or jax.default_backend()
     state = member.shapes(design, member_of(hypers, 0), task)
-    parameters, units, width, hidden = _sizes(design, member_of(hypers, 0), task, state)
+    units, width, hidden = _sizes(design, member_of(hypers, 0), task, state)
+    learned, multiplied = (_numbers(state.params[part]) for part in ("encoding", "network"))
+    parameters = learned + multiplied
     pixels = design.pixels or len(task.train)
     queried, differentiates = queries_of(task, pixels)
-    fixed = not jax.tree.leaves(state.params["encoding"])
-    step_flops = queried * (6.0 * parameters - (2 * units * width if fixed else 0))
+    fixed = not learned
+    # An encoding that learns is looked up, not multiplied; where there is no network its features are the values.
+    step_flops = queried * (6.0 * max(multiplied, units) - (2 * units * width if fixed else 0))
     step_flops *= DERIVATIVES if differentiates else 1
     # Nothing to keep where every step draws other pixels, trains its features, or observes more than pixels.
     keepable = not design.pixels and fixed and task.pixelwise and design.query == "exact"
     asked = features == "precomputed" or (features == "auto" and 4 * units * pixels <= KEPT_BYTES)
     precompute = keepable and asked
     if not block and backend == "cpu":
-        learned = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params["encoding"]))
         block = max(CPU_BLOCK, 2 ** math.ceil(math.log2(max(1, learned / LEARNED_PER_PIXEL))))
         block = cut(task, pixels, block)
         block = block if pixels >= 2 * block else 0
@@ -171,12 +173,16 @@ def _group_bytes(path: Path) -> int | float:
         return math.inf
 
 
-def _sizes(design: Design, hyper: Hyper, task: Task, state: State) -> tuple[int, int, int, int]:
-    """Numbers of parameters, of features, of units of the first layer and of all hidden ones, from the shapes alone."""
+def _sizes(design: Design, hyper: Hyper, task: Task, state: State) -> tuple[int, int, int]:
+    """Numbers of features, of units of the first layer and of all hidden ones, from the shapes alone."""
     coords = jax.ShapeDtypeStruct((1, len(task.grid)), np.float32)
     encoding = Variables(state.params["encoding"], state.data["encoding"])
     features = jax.eval_shape(lambda v, x: assemble(design, hyper).encoding.apply(v, x), encoding, coords)
-    parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
     design = sized(design, len(task.grid), task.channels)
     width = design.get("width", 0)
-    return parameters, features.shape[-1], width, width * design.get("depth", 1)
+    return features.shape[-1], width, width * design.get("depth", 1)
+
+
+def _numbers(params: Any) -> int:
+    """How many numbers they are."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

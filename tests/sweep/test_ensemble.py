@@ -251,6 +251,17 @@ def test_plans_respect_what_is_asked_and_cover_the_image():
     assert complete(DESIGN, inr.hypers()).scale == [10.0]
 
 
+@pytest.mark.parametrize("settings", [{"encoding": "gaussian"}, {"network": "siren"}, {"encoding": "hash"}])
+def test_the_operations_of_a_step_are_those_that_the_compiler_counts(settings):
+    """But for a hundredth or two in the optimizer and in what is no product."""
+    design, task = inr.Design(width=64, **settings), inr.tasks.split(np.zeros((32, 32, 3), np.float32), "all")
+    hypers = complete(design, inr.hypers())
+    shapes = member.shapes(design, member_of(hypers, 0), task)
+    step = jax.jit(lambda hyper, task, state: member.step(design, hyper, task, state, 0))
+    counted = step.lower(member_of(hypers, 0), task, shapes).cost_analysis()["flops"]
+    assert 0.85 * counted < planner.plan(design, hypers, task).step_flops < counted
+
+
 def test_on_an_accelerator_large_members_need_few_at_once_and_a_measured_table_decides(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     many = inr.hypers(scale=np.geomspace(1, 16, 2000).tolist())
