@@ -68,7 +68,7 @@ def describe_best(table: pd.DataFrame, summary: Summary, best: Best, chosen_on: 
     """Return a line with the best setting, its score, and the data that chose it."""
     row, rivals = summary.table.iloc[best.row], len(summary.table)
     if best.score == "psnr_train":
-        choice = f"on the {scored_on(best.score, table)}: none were held out"
+        choice = (f"on the {scored_on(best.score, table)}: " if rivals > 1 else "") + "none were held out"
     elif chosen_on:
         choice = f"settings chosen on {chosen_on}"
         choice += (
@@ -81,7 +81,8 @@ def describe_best(table: pd.DataFrame, summary: Summary, best: Best, chosen_on: 
     scores = f"{format_score(row[best.score], best.score)} on {scored_on(best.score, table)}"
     if best.score == "psnr_heldout" and not np.isnan(row["psnr_all"]):
         scores += f", {format_score(row['psnr_all'], 'psnr_all')} over all pixels"
-    return f"best: {row_label(row, label_columns(summary))}: {scores}" + (f" ({choice})" if choice else "")
+    best_of = f"{row_label(row, label_columns(summary))}: " if rivals > 1 else ""
+    return f"best: {best_of}{scores}" + (f" ({choice})" if choice else "")
 
 
 def format_table(summary: Summary, best: Best | None, width: int = 0) -> str:

@@ -134,6 +134,12 @@ class Network(NamedTuple):
     dims: int
     channels: int
 
+    def __repr__(self) -> str:
+        """The network in a line: the design's main choices, the numbers that it trains, and what it maps to what."""
+        count = sum(np.size(leaf) for leaf in jax.tree.leaves(self.params))
+        choices = f"encoding {self.design.encoding}, network {self.design.network}"
+        return f"Network({choices}; {count:,} parameters; dims {self.dims}, channels {self.channels})"
+
     def __call__(self, coords: Float[jax.Array, "n d"]) -> Float[jax.Array, "n c"]:
         """The values at coordinates of the design's domain, unclipped."""
         params, data = jax.tree.map(jax.numpy.asarray, (self.params, self.data))

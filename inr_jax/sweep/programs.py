@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from inr_jax.fit import member
-from inr_jax.fit.curves import curve_point
+from inr_jax.fit.curves import curve_pixels, curve_point
 from inr_jax.fit.design import Design, Hyper
 from inr_jax.fit.member import State
 from inr_jax.fit.task import Task
@@ -95,7 +95,7 @@ def uncompiled(
         return jax.jit(over_members(function, axes, devices))
 
     def look(hyper: Hyper, task: Task, state: State) -> Any:
-        return curve_point(task, member.field(design, hyper, task, state))
+        return curve_point(task, member.field(design, hyper, task, state), curve_pixels(design, task))
 
     def advance(hyper: Hyper, task: Task, state: State, start: Any, stop: Any) -> Any:
         return member.advance(design, hyper, task, state, start, stop, block, precompute)

@@ -253,13 +253,31 @@ def test_plans_respect_what_is_asked_and_cover_the_image():
 
 @pytest.mark.parametrize("settings", [{"encoding": "gaussian"}, {"network": "siren"}, {"encoding": "hash"}])
 def test_the_operations_of_a_step_are_those_that_the_compiler_counts(settings):
-    """But for a hundredth or two in the optimizer and in what is no product."""
+    """But for what is no product, and for the optimizer."""
     design, task = inr.Design(width=64, **settings), inr.tasks.split(np.zeros((32, 32, 3), np.float32), "all")
-    hypers = complete(design, inr.hypers())
-    shapes = member.shapes(design, member_of(hypers, 0), task)
-    step = jax.jit(lambda hyper, task, state: member.step(design, hyper, task, state, 0))
-    counted = step.lower(member_of(hypers, 0), task, shapes).cost_analysis()["flops"]
-    assert 0.85 * counted < planner.plan(design, hypers, task).step_flops < counted
+    counted = counted_operations(design, task, lambda hyper, task, state: member.step(design, hyper, task, state, 0))
+    assert 0.85 * counted < planner.plan(design, complete(design, inr.hypers()), task).step_flops < counted
+
+
+@pytest.mark.parametrize(("steps", "pixels"), [(200, curves.FEWEST), (1000, 426), (30_000, curves.MOST)])
+def test_the_curves_of_a_fit_that_is_not_short_take_two_hundredths_of_its_operations(steps, pixels):
+    design, task = inr.Design(width=64, steps=steps), inr.tasks.split(np.zeros((64, 64, 3), np.float32), "quarter")
+
+    def look(hyper, task, state):
+        return curves.curve_point(task, member.field(design, hyper, task, state), curves.curve_pixels(design, task))
+
+    def step(hyper, task, state):
+        return member.step(design, hyper, task, state, 0)
+
+    assert curves.curve_pixels(design, task) == pixels
+    part = 24 * counted_operations(design, task, look) / (steps * counted_operations(design, task, step))
+    assert part < 0.02 or pixels == curves.FEWEST
+
+
+def counted_operations(design, task, function) -> float:
+    """Of a function of a member, by the compiler."""
+    hyper = member_of(complete(design, inr.hypers()), 0)
+    return jax.jit(function).lower(hyper, task, member.shapes(design, hyper, task)).cost_analysis()["flops"]
 
 
 def test_on_an_accelerator_large_members_need_few_at_once_and_a_measured_table_decides(tmp_path, monkeypatch):

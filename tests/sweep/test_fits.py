@@ -20,6 +20,12 @@ def test_fits_are_shown_as_a_line_without_arrays(fits):
     assert repr(fits) == f"Fits(3 members, 2 steps; encoding gaussian, network relu; {score})"
 
 
+def test_a_network_is_shown_as_a_line_without_arrays(fits):
+    parameters = 8 * 4 + 4 + 4 + 1
+    said = f"Network(encoding gaussian, network relu; {parameters} parameters; dims 2, channels 1)"
+    assert repr(fits.network(0)) == said
+
+
 def test_a_score_that_there_is_not_is_refused_with_the_closest_one(fits):
     with pytest.raises(AttributeError, match="no 'psnr_heldot'; did you mean 'psnr_heldout'"):
         _ = fits.psnr_heldot
