@@ -19,6 +19,8 @@ from inr_jax.sweep.plan import Plan
 
 # The name of the member axis.
 MEMBERS = "members"
+# XLA's options on a CPU for what runs once for each member: drawing it would compile longer than everything else.
+RUN_ONCE = {"xla_backend_optimization_level": 0}
 # Compiled programs are memory maps, a hundred or so each, of which Linux allows a process 65,530.
 MOST_MAPS = 20_000
 
@@ -79,7 +81,9 @@ def _compiled(
     hypers, task = jax.tree.unflatten(tree, leaves)
     # One after another: XLA itself keeps two cores busy, and side by side they are no sooner ready.
     parts = uncompiled(design, block, precompute, tile, devices, metrics, hypers, task)
-    start, steps, points, scores = made = [function.lower(*shapes).compile() for function, *shapes in parts]
+    options = [RUN_ONCE if jax.default_backend() == "cpu" else None, None, None, None]
+    lowered = [function.lower(*shapes) for function, *shapes in parts]
+    start, steps, points, scores = made = [each.compile(own) for each, own in zip(lowered, options, strict=True)]
     return Programs(start, steps, points, scores, max(map(_bytes, made)))
 
 
