@@ -121,6 +121,14 @@ def programs() -> Iterator[None]:
     release_programs()
 
 
+@pytest.fixture
+def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dry runs take no steps to time: `runs/test_estimate.py` and others look at that."""
+    from inr_jax.runs import estimate
+
+    monkeypatch.setattr(estimate, "fit_seconds", lambda *_: 1.0)
+
+
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of six members with real figures, to read. To change it, copy it: `shutil.copytree`."""

@@ -31,7 +31,7 @@ FOR_A_GPU = ("paper", "gpu", "natural", "text", "image", "line", "powers", "fit"
 # The others, those of each kind among them, are run by tests/slow/test_every_study.py.
 KINDS = ("scale:quick",)
 # The same networks as networks:quick, which is traced by `make test`, in other sizes.
-LARGER = ("networks:cpu", "networks:gpu", "networks:kodak")
+LARGER = ("networks:cpu", "networks:gpu", "networks:kodak", "networks:kodak_check")
 
 
 def variants() -> list[str]:

@@ -95,6 +95,7 @@ def test_a_rule_that_ignores_omega_is_said_for_sines_alone():
     assert "network=siren trains badly with init=glorot" in said and "gauss" not in said
 
 
+@pytest.mark.usefixtures("untimed")
 def test_the_lines_are_on_stderr_and_of_a_dry_run_in_its_text(capsys, tmp_path):
     small = ["--config.size=8", "--config.design.steps=2", "--config.design.width=4", "--config.axes.seed=0"]
     small += ["--config=scale:quick", "--config.axes.scale=1", "--config.design.network=siren"]

@@ -145,6 +145,7 @@ def test_what_the_cases_set_cannot_be_overridden_or_swept():
             grid.grid(configuration.load("experiments/configs/seed_table.py", [override]).study)
 
 
+@pytest.mark.usefixtures("untimed")
 def test_a_dry_run_writes_nothing(capsys, tmp_path):
     out = tmp_path / "run"
     assert asked(f"--config={SCALE}:quick", f"--out={out}", "--dry_run") == 0
@@ -246,7 +247,7 @@ def ends_well(arguments: list[str], *named: str) -> None:
     assert status == 0 or all(name in said for name in named), said
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(name=st.sampled_from([*configuration.names(), *AXES]), text=texts | numbers)
 def test_any_text_for_any_field_or_axis_is_met_or_refused_in_one_line_that_names_it(name, text):
     ends_well([f"--config={SCALE}:quick", *TINY, f"--config.{name}={text}"], name.rpartition(".")[2])

@@ -16,7 +16,7 @@ TASK = inr.tasks.split(np.random.default_rng(0).random((8, 8, 3)).astype(np.floa
     ("settings", "solved"),
     [
         ({"network": "siren", "encoding": "identity", "depth": 4}, "width"),
-        ({"network": "wire", "encoding": "identity", "depth": 2}, "width"),
+        pytest.param({"network": "wire", "encoding": "identity", "depth": 2}, "width", marks=pytest.mark.slow),
         pytest.param({"network": "mfn-gabor", "encoding": "identity"}, "width", marks=pytest.mark.slow),
         ({"encoding": "hash", "hash_levels": 3, "hash_entries": 6, "depth": 2}, "width"),
         ({"encoding": "tensorf", "cells": 16, "width": 16, "depth": 1, "solve_for": "rank"}, "rank"),

@@ -100,7 +100,7 @@ def test_a_negative_gamma_does_not_grow():
     assert (np.abs(value[1]) <= np.exp(-np.square(x[0])) + 1e-6).all()
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("stage", [1, 3, *(pytest.param(each, marks=pytest.mark.slow) for each in (2, 4, 5))])
 def test_no_output_of_bacon_has_power_beyond_its_band(stage):
     design = Design(network="bacon", width=16, depth=5, stage=stage, encoding="identity", steps=5)
     fits = inr.fit_many(design, inr.hypers(bandwidth=[8.0, 16.0], learning_rate=1e-2), task_of(16, 1))

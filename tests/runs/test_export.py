@@ -35,7 +35,12 @@ DESIGNS = {
 }
 
 
-@pytest.fixture(scope="module", params=DESIGNS)
+USUAL = ("gaussian", "own")
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(each, marks=() if each in USUAL else pytest.mark.slow) for each in DESIGNS]
+)
 def network(request):
     design, axes = DESIGNS[request.param]
     task = inr.tasks.split(inr.images.load("synthetic:power_law:1", 16)) if request.param == "own" else TASK

@@ -111,15 +111,16 @@ def test_a_chunk_that_does_not_fit_is_halved_and_that_is_kept(tmp_path, capsys):
     assert (pd.read_csv(out / "results.csv")["status"] == "ok").all()
 
 
+@pytest.mark.usefixtures("untimed")
 def test_less_memory_means_smaller_chunks_and_a_dry_run_says_so(monkeypatch, capsys, tmp_path):
     def dry() -> int:
-        command_line = [*asked(tmp_path / "run", "--config.run.chunk=16"), "--dry_run"]
+        command_line = [*asked(tmp_path / "run", "--config.run.chunk=4"), "--dry_run"]
         assert exit_status(sweep.main, command_line) == 0
         return int(re.search(r"chunk (\d+) over", capsys.readouterr().out)[1])
 
-    assert dry() == 16
-    monkeypatch.setattr(planner, "memory", lambda over=1: 2**22)
-    assert 1 <= dry() < 16
+    assert dry() == 4
+    monkeypatch.setattr(planner, "memory", lambda over=1: 2**20)
+    assert 1 <= dry() < 4
 
 
 def test_a_run_json_that_is_broken_is_set_aside_and_the_run_goes_on(tmp_path, capsys):

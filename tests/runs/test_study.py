@@ -259,6 +259,7 @@ def test_a_study_that_cannot_choose_says_why_in_one_line(tmp_path, two, capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("untimed")
 def test_a_dry_run_shows_both_runs_and_the_second_exactly_once_the_first_is_finished(tmp_path, two, capsys):
     out = tmp_path / "run"
     assert exit_status(sweep.main, two(out, "--dry_run")) == 0

@@ -188,6 +188,7 @@ def mine(monkeypatch) -> types.ModuleType:
 
 
 @pytest.mark.parametrize("command", re.findall(r"^inr-sweep (--config=.*)$", PAGE, re.M), ids=lambda c: c[-30:])
+@pytest.mark.usefixtures("untimed")
 def test_the_commands_of_the_page_plan_what_they_say(command, mine, capsys):
     small = ["--config.size=16", "--config.design.frequencies=4", "--config.axes.seed=0", "--config.axes.scale=1,2"]
     small += [] if "network=mine" in command else ["--config.design.width=8"]

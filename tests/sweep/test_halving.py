@@ -181,6 +181,7 @@ def test_a_study_that_chooses_among_its_results_is_not_halved(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("untimed")
 def test_a_dry_run_counts_the_steps_of_a_halved_run_by_its_settings_not_by_their_seeds(capsys):
     def teraflops(*more):
         assert exit_status(sweep.main, [*STUDY, "--dry_run", "--config.run.keep=0.5", "--config.size=32", *more]) == 0
@@ -201,7 +202,7 @@ def test_more_values_on_an_axis_extend_a_halved_run_to_what_it_had_been_with_the
     pd.testing.assert_frame_equal(extended.loc[best, SCORES], fresh.loc[best, SCORES])
 
 
-@pytest.mark.parametrize("after", [1, 7, 13])
+@pytest.mark.parametrize("after", [7, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 13))])
 def test_a_halved_run_that_is_stopped_anywhere_goes_on_to_the_same_end(runs, tmp_path, monkeypatch, after):
     _, _, wanted = runs
     saves, save = [], Record.save_checkpoint

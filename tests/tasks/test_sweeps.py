@@ -34,7 +34,7 @@ COMMANDS = {
     "signed_distance": "--config.image=none --config.size=8 --config.points=100 --config.validation=0.2",
 }
 # The others are slow.
-USUAL = ("laplacian",)
+USUAL = ("super_resolution",)
 
 
 @pytest.fixture
