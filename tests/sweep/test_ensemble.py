@@ -377,11 +377,8 @@ def broken(coords, key, *, scale=1.0):
 @pytest.mark.slow
 def test_the_curves_hold_what_is_left_of_each_octave_from_nothing_learned_to_nearly_all():
     image = images.load("synthetic:natural_noise:1", 32)
-    fits = inr.fit_many(
-        inr.Design(frequencies=64, width=64, depth=2, steps=300, init="glorot"),
-        inr.hypers(scale=[1, 8], learning_rate=[3e-3]),
-        split(image, "all"),
-    )
+    design, task = inr.Design(frequencies=64, width=64, depth=2, steps=300, init="glorot"), split(image, "all")
+    fits = inr.fit_many(design, inr.hypers(scale=[1, 8], learning_rate=[3e-3]), task)
     left = fits.history_bands
     assert left.shape == (2, len(fits.history_step), len(metrics.bands(32)))
     assert (left[:, 0] > 0.5).all() and (left[:, -1] < left[:, 0]).all()
@@ -389,7 +386,7 @@ def test_the_curves_hold_what_is_left_of_each_octave_from_nothing_learned_to_nea
     assert left[0, -1, -1] > 10 * left[0, -1, 0] and left[0, -1, -1] > left[1, -1, -1]
     # At the end they are those of the picture that comes out.
     picture = fits.predict(1, (32, 32)).clip(0, 1).reshape(-1, 3)
-    lines = [curves.lines((32, 32), axis, curves.CURVE_LINES) for axis in (0, 1)]
+    lines = [curves.lines((32, 32), axis, curves.curve_pixels(design, task) // 32) for axis in (0, 1)]
     powers = [
         sum(np.asarray(metrics.band_power(each[line], left.shape[-1])) for line in lines)
         for each in (picture - image.reshape(-1, 3), image.reshape(-1, 3))
