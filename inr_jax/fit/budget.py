@@ -1,7 +1,7 @@
 """Budgets: the width or the rank with which a design has a given number of parameters."""
 
-import math
 from functools import cache, lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,4 +65,9 @@ def count_parameters(design: Design, dims: int = 2, channels: int = 3) -> int:
     encoding = jax.eval_shape(lambda: fit.encoding.init(key, dims))
     features = jax.eval_shape(fit.encoding.apply, encoding, jax.ShapeDtypeStruct((1, dims), jnp.float32))
     network = jax.eval_shape(lambda x: networks.init(fit.network(channels), key, x), features)
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves((encoding.params, network.params)))
+    return count_numbers((encoding.params, network.params))
+
+
+def count_numbers(tree: Any) -> int:
+    """The numbers in a tree of arrays, or of their shapes."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))

@@ -9,17 +9,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from inr_jax.fit import metrics
-from inr_jax.fit.design import Design
-from inr_jax.fit.task import Field, Task, cut, places, queries_of
+from inr_jax.fit.task import Field, Task, cut, places
 from inr_jax.settings import AnyArray
 
-# A curve of so many points takes at most this part of the steps' operations,
-CURVE_POINTS, CURVE_PART = 24, 0.02
-# as far as a point may look at few enough pixels of each kind: training, held-out and in lines along each axis.
-FEWEST, MOST = 256, 4096
-# Of measurements it looks at as many as query the field at about so many times as many places.
-CURVE_PLACES = 4
-# No more lines than this along each axis.
+# A point of the curves looks at no more pixels than this, evenly spread, of either kind.
+CURVE_PIXELS = 4096
+# And of measurements at as many as query the field at about so many places.
+CURVE_PLACES = 4 * CURVE_PIXELS
+# And at so many lines along each axis, or as many as make that many pixels.
 CURVE_LINES = 16
 # A fit's picture has no more pixels along each axis.
 PICTURE_SIDE = 256
@@ -35,53 +32,42 @@ class Curves(NamedTuple):
     history_bands: Float[AnyArray, "*m b"]
 
 
-def curve_pixels(design: Design, task: Task) -> int:
-    """How many pixels of each kind a point of the curves looks at."""
-    queried = queries_of(task, design.pixels or len(task.train)).places
-    kinds = len(task.grid) + 2 * (1 if task.pixelwise else CURVE_PLACES)
-    # A step takes as long as two predictions, and as three where features learn.
-    most = CURVE_PART * 2 * design.steps * queried / (CURVE_POINTS * kinds)
-    return int(min(max(most, FEWEST), MOST))
-
-
-def curve_point(task: Task, field: Field, pixels: int = MOST) -> Curves:
+def curve_point(task: Task, field: Field) -> Curves:
     """A point of the training curves of a field, which gives values to places in pixels.
 
     PSNR on an even sample of the training measurements and of the held-out pixels, NaN where there are none; and along
     some lines of pixels the error's power over the target's in each of `metrics.bands`: 1 where nothing of a band is
-    learned, 0 where all is, NaN where the target has nothing there. It looks at so many `pixels` of each kind.
+    learned, 0 where all is, NaN where the target has nothing there.
     """
 
     def of_measurements(index: Int[AnyArray, " n"]) -> Float[Array, ""]:
-        index = _sample(index, pixels)
-        index = index[:: math.ceil(len(index) / cut(task, len(index), CURVE_PLACES * pixels))]
+        index = _sample(index)
+        index = index[:: math.ceil(len(index) / cut(task, len(index), CURVE_PLACES))]
         return metrics.psnr(task.observe(field, task, index), task.measured[index], task.peak)
 
-    point = pixel_curve_point(task, lambda index: field(places(index, task.grid)), pixels)
+    point = pixel_curve_point(task, lambda index: field(places(index, task.grid)))
     if not task.pixelwise:
         point = point._replace(history_train=of_measurements(task.train))
     return point if task.unseen is None else point._replace(history_heldout=of_measurements(task.unseen))
 
 
-def pixel_curve_point(
-    task: Task, colors_of: Callable[[Int[AnyArray, " n"]], Float[AnyArray, "n c"]], pixels: int = MOST
-) -> Curves:
+def pixel_curve_point(task: Task, colors_of: Callable[[Int[AnyArray, " n"]], Float[AnyArray, "n c"]]) -> Curves:
     """The point where `colors_of` gives values to pixels by their row-major numbers, for a task of pixels."""
 
     def sampled(index: Int[AnyArray, " n"]) -> Float[Array, ""]:
-        index = _sample(index, pixels)
+        index = _sample(index)
         if not len(index):
             return jnp.asarray(jnp.nan, jnp.float32)
         return metrics.psnr(colors_of(index), task.colors[index])
 
     if task.offset is not None:
-        some = _sample(np.arange(math.prod(task.grid)), pixels)
+        some = _sample(np.arange(math.prod(task.grid)))
         shift, of_field = task.offset(colors_of(some), task.colors[some]), colors_of
         colors_of = lambda index: of_field(index) + shift  # noqa: E731
     count = len(metrics.bands(max(task.grid)))
     errors, targets = jnp.zeros(count), jnp.zeros(count)
     for axis, length in enumerate(task.grid):
-        where = lines(task.grid, axis, min(CURVE_LINES, max(1, pixels // length)))
+        where = lines(task.grid, axis, min(CURVE_LINES, max(1, CURVE_PIXELS // length)))
         colors = colors_of(where.ravel()).reshape(*where.shape, task.channels)
         target = task.colors[where]
         errors += metrics.band_power(jnp.clip(colors, 0.0, 1.0) - target, count)
@@ -115,6 +101,6 @@ def picture_of(image: Float[AnyArray, "*grid c"]) -> UInt8[Array, "*small c"]:
     return jnp.round(small * 255).astype(jnp.uint8)
 
 
-def _sample(index: Int[AnyArray, " n"], most: int) -> Int[AnyArray, " k"]:
-    """An even sample of at most so many of them."""
-    return index[np.linspace(0, len(index) - 1, min(len(index), most)).astype(int)]
+def _sample(index: Int[AnyArray, " n"]) -> Int[AnyArray, " k"]:
+    """An even sample of at most CURVE_PIXELS of them."""
+    return index[np.linspace(0, len(index) - 1, min(len(index), CURVE_PIXELS)).astype(int)]

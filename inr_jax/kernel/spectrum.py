@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from inr_jax.fit import metrics
-from inr_jax.fit.curves import Curves, curve_pixels, pixel_curve_point
+from inr_jax.fit.curves import Curves, pixel_curve_point
 from inr_jax.fit.design import Design, Hyper
 from inr_jax.fit.pinned import double_precision, pinned
 from inr_jax.fit.task import Task
@@ -49,9 +49,7 @@ def predict_curves(design: Design, hyper: Hyper, task: Task, steps: np.ndarray) 
     times = np.asarray(steps) * flow_time(design, hyper, 1, task)
     images = gradient_flow(design, hyper, task, times, centred=False).image
     flat = jnp.asarray(images, jnp.float32).reshape(len(images), -1, task.channels)
-    pixels = curve_pixels(design, task)
-    point = lambda colors: pixel_curve_point(task, partial(jnp.take, colors, axis=0), pixels)  # noqa: E731
-    return jax.device_get(jax.lax.map(point, flat))
+    return jax.device_get(jax.lax.map(lambda colors: pixel_curve_point(task, partial(jnp.take, colors, axis=0)), flat))
 
 
 def require_descent(design: Design) -> None:

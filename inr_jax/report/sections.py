@@ -212,8 +212,7 @@ def _training(members: Sequence[TrainingCurves]) -> list[Section]:
             "training",
             "Training curves",
             plot_training(members),
-            "PSNR over training steps, on an even sample of what is trained on and of what is held out: curves may end "
-            "some tenths of a dB off the scores. One seed each.",
+            "PSNR over training steps, on an even sample of what is trained on and of what is held out; one seed each.",
             f"Line chart of PSNR in dB over training steps for {titles}.",
         ),
         Section(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from inr_jax.fit import member
+from inr_jax.fit.budget import count_numbers
 from inr_jax.fit.curves import Curves
 from inr_jax.fit.design import Design, Hyper, member_of, settings_of
 from inr_jax.fit.member import State
@@ -136,9 +137,10 @@ class Network(NamedTuple):
 
     def __repr__(self) -> str:
         """The network in a line: the design's main choices, the numbers that it trains, and what it maps to what."""
-        count = sum(np.size(leaf) for leaf in jax.tree.leaves(self.params))
         choices = f"encoding {self.design.encoding}, network {self.design.network}"
-        return f"Network({choices}; {count:,} parameters; dims {self.dims}, channels {self.channels})"
+        return (
+            f"Network({choices}; {count_numbers(self.params):,} parameters; dims {self.dims}, channels {self.channels})"
+        )
 
     def __call__(self, coords: Float[jax.Array, "n d"]) -> Float[jax.Array, "n c"]:
         """The values at coordinates of the design's domain, unclipped."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from inr_jax import cache
 from inr_jax.fit import member
-from inr_jax.fit.budget import sized
+from inr_jax.fit.budget import count_numbers, sized
 from inr_jax.fit.design import Design, Hyper, assemble, count, member_of
 from inr_jax.fit.encodings import Variables
 from inr_jax.fit.member import State
@@ -83,7 +83,7 @@ def plan(
     backend = backend or jax.default_backend()
     state = member.shapes(design, member_of(hypers, 0), task)
     units, width, hidden = _sizes(design, member_of(hypers, 0), task, state)
-    learned, multiplied = (_numbers(state.params[part]) for part in ("encoding", "network"))
+    learned, multiplied = (count_numbers(state.params[part]) for part in ("encoding", "network"))
     parameters = learned + multiplied
     pixels = design.pixels or len(task.train)
     queried, differentiates = queries_of(task, pixels)
@@ -181,8 +181,3 @@ def _sizes(design: Design, hyper: Hyper, task: Task, state: State) -> tuple[int,
     design = sized(design, len(task.grid), task.channels)
     width = design.get("width", 0)
     return features.shape[-1], width, width * design.get("depth", 1)
-
-
-def _numbers(params: Any) -> int:
-    """How many numbers they are."""
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from inr_jax.fit import member
-from inr_jax.fit.curves import curve_pixels, curve_point
+from inr_jax.fit.curves import curve_point
 from inr_jax.fit.design import Design, Hyper
 from inr_jax.fit.member import State
 from inr_jax.fit.task import Task
@@ -19,8 +19,6 @@ from inr_jax.sweep.plan import Plan
 
 # The name of the member axis.
 MEMBERS = "members"
-# XLA's options on a CPU for what runs once for each member: drawing it would compile longer than everything else.
-RUN_ONCE = {"xla_backend_optimization_level": 0}
 # Compiled programs are memory maps, a hundred or so each, of which Linux allows a process 65,530.
 MOST_MAPS = 20_000
 
@@ -81,9 +79,7 @@ def _compiled(
     hypers, task = jax.tree.unflatten(tree, leaves)
     # One after another: XLA itself keeps two cores busy, and side by side they are no sooner ready.
     parts = uncompiled(design, block, precompute, tile, devices, metrics, hypers, task)
-    options = [RUN_ONCE if jax.default_backend() == "cpu" else None, None, None, None]
-    lowered = [function.lower(*shapes) for function, *shapes in parts]
-    start, steps, points, scores = made = [each.compile(own) for each, own in zip(lowered, options, strict=True)]
+    start, steps, points, scores = made = [function.lower(*shapes).compile() for function, *shapes in parts]
     return Programs(start, steps, points, scores, max(map(_bytes, made)))
 
 
@@ -99,7 +95,7 @@ def uncompiled(
         return jax.jit(over_members(function, axes, devices))
 
     def look(hyper: Hyper, task: Task, state: State) -> Any:
-        return curve_point(task, member.field(design, hyper, task, state), curve_pixels(design, task))
+        return curve_point(task, member.field(design, hyper, task, state))
 
     def advance(hyper: Hyper, task: Task, state: State, start: Any, stop: Any) -> Any:
         return member.advance(design, hyper, task, state, start, stop, block, precompute)

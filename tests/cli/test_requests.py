@@ -247,7 +247,7 @@ def ends_well(arguments: list[str], *named: str) -> None:
     assert status == 0 or all(name in said for name in named), said
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(name=st.sampled_from([*configuration.names(), *AXES]), text=texts | numbers)
 def test_any_text_for_any_field_or_axis_is_met_or_refused_in_one_line_that_names_it(name, text):
     ends_well([f"--config={SCALE}:quick", *TINY, f"--config.{name}={text}"], name.rpartition(".")[2])
