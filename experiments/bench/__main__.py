@@ -35,6 +35,7 @@ from experiments.bench.problem import SIZES, Problem, Unavailable, Way
 from experiments.bench.rivals import WAYS
 from inr_jax.cli import config as configuration
 from inr_jax.cli.arguments import Command, exit_status, positive, whole
+from inr_jax.fit.curves import MOST_POINTS
 from inr_jax.fit.design import Design
 from inr_jax.fit.design import hypers as make_hypers
 from inr_jax.runs import environment as machine
@@ -43,7 +44,6 @@ from inr_jax.runs.members import restore_members
 from inr_jax.runs.outputs import write_outputs
 from inr_jax.settings import Refused, nearest
 from inr_jax.sweep import ensemble
-from inr_jax.sweep.study import Run
 
 # Optimizer steps after which all ways must have come to the same loss, and how near.
 CHECKED_STEPS = 3
@@ -282,7 +282,7 @@ def overheads(size: str, members: int, repeats: int, seconds: float) -> dict[str
     Three things in turn, everything compiled: the bare steps; the whole fits, without a folder; the sweep. A part is
     the difference of two, of their medians: where it is small it may come out below 0. The report is timed by itself.
     """
-    problem, most = problems.make_problem(SIZES[size], members), Run().history
+    problem, most = problems.make_problem(SIZES[size], members), MOST_POINTS
     here = Here(problem)
     here.run(1)
     steps = max(most, calibrated(here, 4 * seconds))

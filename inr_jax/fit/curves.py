@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from inr_jax.fit import metrics
-from inr_jax.fit.task import Field, Task, cut, places
+from inr_jax.fit.pinned import pinned
+from inr_jax.fit.task import Field, Task, cut, places, queries, queries_of
 from inr_jax.settings import AnyArray
 
 # A point of the curves looks at no more pixels than this, evenly spread, of either kind.
@@ -18,6 +21,12 @@ CURVE_PIXELS = 4096
 CURVE_PLACES = 4 * CURVE_PIXELS
 # And at so many lines along each axis, or as many as make that many pixels.
 CURVE_LINES = 16
+# Unless a study says how many, there are as many points as this part of a fit's forward and backward passes allows,
+# within bounds: fewer show no curve.
+CURVE_PART = 0.02
+FEWEST_POINTS, MOST_POINTS = 6, 24
+# A step goes forward and backward, which is twice as much; a point goes forward.
+PASSES = 3
 # A fit's picture has no more pixels along each axis.
 PICTURE_SIDE = 256
 # Below this part of its whole power a target has nothing in a band but rounding.
@@ -45,10 +54,29 @@ def curve_point(task: Task, field: Field) -> Curves:
         index = index[:: math.ceil(len(index) / cut(task, len(index), CURVE_PLACES))]
         return metrics.psnr(task.observe(field, task, index), task.measured[index], task.peak)
 
-    point = pixel_curve_point(task, lambda index: field(places(index, task.grid)))
+    colors_of = lambda index: field(places(index, task.grid))  # noqa: E731
+    if (pixels := math.prod(task.grid)) <= CURVE_PIXELS:
+        # What is sampled of a small image is about as many pixels, in four queries: a larger program.
+        colors_of = partial(jnp.take, colors_of(np.arange(pixels)), axis=0)
+    point = pixel_curve_point(task, colors_of)
     if not task.pixelwise:
         point = point._replace(history_train=of_measurements(task.train))
     return point if task.unseen is None else point._replace(history_heldout=of_measurements(task.unseen))
+
+
+@pinned()
+def point_count(task: Task, steps: int, pixels: int = 0) -> int:
+    """How many points the curves of a fit have that takes so many steps of so many measurements (0: of all)."""
+    shapes, tree = jax.tree.flatten(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), task))
+    step, point = _places_of(tuple(shapes), tree, pixels)
+    return int(np.clip(CURVE_PART * PASSES * steps * step / point, FEWEST_POINTS, MOST_POINTS))
+
+
+@lru_cache(maxsize=64)
+def _places_of(shapes: tuple, tree: Any, pixels: int) -> tuple[int, int]:
+    """At how many places a step and a point of the curves query the field."""
+    task = jax.tree.unflatten(tree, shapes)
+    return queries_of(task, pixels or len(task.train)).places, queries(curve_point, task).places
 
 
 def pixel_curve_point(task: Task, colors_of: Callable[[Int[AnyArray, " n"]], Float[AnyArray, "n c"]]) -> Curves:

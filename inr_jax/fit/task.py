@@ -259,7 +259,7 @@ def side(domain: str) -> float:
 
 
 class Queries(NamedTuple):
-    """How a task queries the field for some measurements: at how many places, and whether it differentiates it."""
+    """How a field is queried: at how many places, and whether it is differentiated."""
 
     places: int
     differentiates: bool
@@ -269,6 +269,11 @@ def queries_of(task: Task, count: int) -> Queries:
     """How `observe` queries the field for so many measurements; nothing is computed."""
     if task.pixelwise:
         return Queries(count, False)
+    return queries(lambda task, field: task.observe(field, task, jnp.zeros(count, np.int32)), task)
+
+
+def queries(look: Callable[[Task, Field], Any], task: Task) -> Queries:
+    """How a function of a task and its field queries the field; nothing is computed."""
     seen: list[int] = []
     differentiated: list[bool] = []
 
@@ -284,8 +289,7 @@ def queries_of(task: Task, count: int) -> Queries:
         value = field(*primals)
         return value, value + 0.0 * tangents[0][:, :1]
 
-    index = jax.ShapeDtypeStruct((count,), np.int32)
-    jax.eval_shape(lambda task, index: task.observe(field, task, index), task, index)
+    jax.eval_shape(lambda task: look(task, field), task)
     return Queries(sum(seen), bool(differentiated))
 
 

@@ -77,7 +77,7 @@ def fit_seconds(batch: Batch, task: Task, plan: Plan, run: Run, member_steps: in
     """
     count, design, scores = len(batch.rows), batch.design, metrics.metric_names(run.metrics)
     hypers = member_of(batch.hypers, padded(np.arange(min(plan.chunk, count)), plan.chunk))
-    points = halving.points(design.steps, run.history, run.keep)
+    points = halving.points(design, task, run.history, run.keep)
     advance = partial(ensemble.advance, design, hypers, task, plan, points[:1], metrics=scores)
     try:
         start = advance(0)
@@ -130,7 +130,7 @@ def remaining(work: Work, finished: Mapping[str, Entry]) -> tuple[int, int]:
 def member_bytes(batch: Batch, task: Task, run: Run) -> tuple[int, int]:
     """Return what a finished member of a batch takes on disk, and what a checkpoint of one takes, in bytes."""
     state = member.shapes(batch.design, member_of(batch.hypers, 0), task)
-    points = halving.points(batch.design.steps, run.history, run.keep)
+    points = halving.points(batch.design, task, run.history, run.keep)
     curves = 4 * len(points) * (2 + len(metrics.bands(max(task.grid))))
     learned, whole = (
         sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -172,7 +172,7 @@ def fit_chunk(
     """
     record, (design, _, hypers, _), task = work.record, work.batch, work.task
     keys, full = [work.keys[place] for place in places], padded(places, plan.chunk)
-    points = halving.points(design.steps, work.run.history, work.run.keep)
+    points = halving.points(design, task, work.run.history, work.run.keep)
     hypers, metrics = member_of(hypers, full), metric_names(work.run.metrics)
     with record.lock(chunk_name(keys), wait), signals.postpone():
         if record.finished_step(keys) >= goal.step:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from inr_jax.fit.curves import Curves
+from inr_jax.fit.curves import Curves, point_count
 from inr_jax.fit.design import Design, Hyper, complete, count, member_of
 from inr_jax.fit.member import State
 from inr_jax.fit.metrics import column, metric_names
@@ -29,7 +29,7 @@ def fit_many(
     *,
     chunk: int = 0,
     pixel_block: int = 0,
-    history: int = 24,
+    history: int = 0,
     metrics: Sequence = (),
 ) -> Fits:
     """Every member of `hypers`, fitted to the task: one compilation, however many there are.
@@ -39,7 +39,7 @@ def fit_many(
     fits into memory.
     """
     chunk, pixel_block, history = run_options(chunk=chunk, pixel_block=pixel_block, history=history)
-    hypers, points = complete(design, hypers), history_steps(design.steps, history)
+    hypers, points = complete(design, hypers), history_steps(design, task, history)
     scores = metric_names(metrics)
 
     def fit_chunk(rows: np.ndarray, plan: Plan) -> Outcome:
@@ -138,8 +138,15 @@ def planned(
         plan = planner.halved(plan)
 
 
-def history_steps(steps: int, points: int, also: Sequence[float] | np.ndarray = ()) -> Int[np.ndarray, " t"]:
-    """The steps at which curves are read: the first, the last, between them evenly in the logarithm, and `also`."""
+def history_steps(
+    design: Design, task: Task, points: int = 0, also: Sequence[float] | np.ndarray = ()
+) -> Int[np.ndarray, " t"]:
+    """The steps at which so many points of curves are read (0: `point_count`), and `also`.
+
+    They are the first, the last, and between them even in the logarithm.
+    """
+    steps = design.steps
+    points = points or point_count(task, steps, design.pixels)
     spaced = np.geomspace(max(1, steps / 300), max(1, steps), points - 1)
     return np.unique(np.concatenate([[0], np.round(spaced), also, [steps]]).clip(0, steps)).astype(np.int32)
 

@@ -38,10 +38,10 @@ def rungs(steps: int, keep: float) -> list[int]:
     return sorted({step for step in early if step > 1} | {steps})
 
 
-def points(steps: int, history: int, keep: float) -> Int[np.ndarray, " t"]:
+def points(design: Design, task: Task, history: int, keep: float) -> Int[np.ndarray, " t"]:
     """The steps at which curves are read: those of a sweep without halving, and those that the ranking looks at."""
-    octaves = [rung * 2.0 ** -np.linspace(0, 1, POINTS) for rung in rungs(steps, keep)[:-1]]
-    return ensemble.history_steps(steps, history, np.round(np.ravel(octaves)))
+    octaves = [rung * 2.0 ** -np.linspace(0, 1, POINTS) for rung in rungs(design.steps, keep)[:-1]]
+    return ensemble.history_steps(design, task, history, np.round(np.ravel(octaves)))
 
 
 def survivor_count(settings: int, keep: float) -> int:
@@ -103,7 +103,7 @@ def fit_halving(
     keep: float = 0.55,
     *,
     chunk: int = 0,
-    history: int = 24,
+    history: int = 0,
     metrics: Sequence = (),
 ) -> Fits:
     """The members of `hypers`, of which at every rung only the part `keep` of the settings is fitted on.
@@ -114,7 +114,7 @@ def fit_halving(
     """
     chunk, history, keep = run_options(chunk=chunk, history=history, keep=keep)
     hypers, scores = complete(design, hypers), metric_names(metrics)
-    read, settings, alive = points(design.steps, history, keep), settings_of(hypers), np.arange(count(hypers))
+    read, settings, alive = points(design, task, history, keep), settings_of(hypers), np.arange(count(hypers))
     now: Checkpoint | None = None
     ends = []
     for stop in rungs(design.steps, keep):

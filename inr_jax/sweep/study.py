@@ -33,7 +33,10 @@ class Run:
             high=1.0,
         ),
     ] = 1.0
-    history: Annotated[int, about("points of the training curves that are kept", low=2, high=10_000)] = 24
+    history: Annotated[
+        int,
+        about("points of the training curves; 0: 24, fewer where those take over 2 % of a fit", low=0, high=10_000),
+    ] = 0
     metrics: Annotated[str, about("more metrics, module:function; commas between")] = ""
     sinks: Annotated[str, about("trackers to report to: wandb, tensorboard, module:class; commas between")] = ""
     engine: Annotated[

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from inr_jax.cli import config as configuration
+from inr_jax.fit.curves import FEWEST_POINTS
 from inr_jax.runs import estimate
-from inr_jax.sweep import halving
 
 SMALL = [("size", "16"), ("design.width", "4"), ("design.frequencies", "4"), ("axes.seed", "0")]
 
@@ -37,9 +37,9 @@ def foretold(*overrides: tuple[str, str]) -> str:
 
 @pytest.mark.parametrize(("members", "chunks"), [("1", 1), ("1,2", 1), ("1,2,3", 2)])
 def test_the_time_is_of_all_steps_looks_and_scores_of_each_chunk(clock, members, chunks):
-    study = configuration.load("scale:quick", [*SMALL, ("axes.scale", members)]).study
-    looks = len(halving.points(200, study.run.history, study.run.keep))
+    looks = FEWEST_POINTS
     assert foretold(("axes.scale", members)) == f"{chunks * (20 + 0.5 * looks + 2.25):.0f} seconds"
+    assert foretold(("axes.scale", members), ("run.history", "9")) == f"{chunks * (20 + 0.5 * 9 + 2.25):.0f} seconds"
 
 
 def test_few_steps_are_timed_and_no_more_where_they_are_slow(clock):

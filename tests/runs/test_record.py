@@ -234,7 +234,7 @@ def test_run_json_of_another_version_has_defaults_for_what_it_lacks_and_no_place
     run = RunFile.parse('{"study": "scale", "axes": {"scale": [1.0]}, "run": {"keep": 0.5, "gone": 1}, "later": 2}')
     assert run and run.study == "scale" and run.finished == "" and run.plans == {}
     study = run.restore_study()
-    assert study.axes == {"scale": (1.0,)} and study.run.keep == 0.5 and study.run.history == 24
+    assert study.axes == {"scale": (1.0,)} and study.run.keep == 0.5 and study.run.history == 0
     assert RunFile.parse(run.format()) == run
 
 

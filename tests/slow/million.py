@@ -56,7 +56,7 @@ def invented(asked: list[tuple[str, str]], chunk: int, folder: Path) -> int:
     made, keys = request.members.grid, request.members.keys
     (batch,) = batches(made, range(len(made)))
     state = member.shapes(batch.design, made[0].hyper, load_task(batch.data))
-    points = ensemble.history_steps(batch.design.steps, request.study.run.history)
+    points = ensemble.history_steps(batch.design, load_task(batch.data), request.study.run.history)
     filled = lambda shape: np.zeros((chunk, *shape.shape), shape.dtype)  # noqa: E731
     params, data = jax.tree.map(filled, (state.params, state.data))
     curves = Curves(*(np.full((chunk, len(points), *more), 0.5, np.float32) for more in ((), (), (3,))))

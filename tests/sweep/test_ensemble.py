@@ -32,7 +32,7 @@ jax.monitoring.register_event_duration_secs_listener(
 def fitted(design, settings, plan, points=None, listen=lambda checkpoint: None, start=None):
     """The outcome of one chunk."""
     settings = complete(design, settings)
-    points = ensemble.history_steps(design.steps, 24) if points is None else points
+    points = ensemble.history_steps(design, TASK, 24) if points is None else points
     last = ensemble.advance(design, settings, TASK, plan, points, design.steps, listen, start)
     return ensemble.outcome(design, settings, TASK, plan, last)
 
@@ -395,7 +395,7 @@ def test_the_frequencies_root_mean_square_is_that_of_b_and_none_where_there_is_n
         ({"chunk": -1}, "chunk=-1"),
         ({"chunk": 1.5}, "chunk=1.5"),
         ({"pixel_block": "2"}, "pixel_block='2'"),
-        ({"history": 0}, "history=0"),
+        ({"history": -1}, "history=-1"),
         ({"history": "a"}, "history='a'"),
     ],
 )

@@ -81,8 +81,9 @@ def test_the_member_steps_are_those_that_are_taken(keep, members):
 def test_nobody_is_ranked_where_all_are_kept_and_rungs_double():
     assert halving.rungs(1000, 1.0) == [1000] and halving.rungs(0, 0.5) == [0] and halving.rungs(3, 0.5) == [2, 3]
     assert halving.rungs(1600, 0.5) == [100, 200, 400, 800, 1600]
-    assert set(halving.rungs(1600, 0.5)) <= set(halving.points(1600, 24, 0.5).tolist())
-    np.testing.assert_array_equal(halving.points(1600, 24, 1.0), history_steps(1600, 24))
+    long = DESIGN.replace(steps=1600)
+    assert set(halving.rungs(1600, 0.5)) <= set(halving.points(long, TASK, 24, 0.5).tolist())
+    np.testing.assert_array_equal(halving.points(long, TASK, 24, 1.0), history_steps(long, TASK, 24))
 
 
 def test_survivors_are_the_settings_with_the_best_means_and_diverged_ones_are_last():
@@ -94,7 +95,7 @@ def test_survivors_are_the_settings_with_the_best_means_and_diverged_ones_are_la
 
 
 def test_a_curve_that_is_a_straight_line_in_the_logarithm_of_the_steps_keeps_its_promise():
-    read = halving.points(1600, 24, 0.5)
+    read = halving.points(DESIGN.replace(steps=1600), TASK, 24, 0.5)
     rung, read = 400, read[(read > 0) & (read <= 400)]
     curves = np.stack([20 + slope * np.log(read / rung) for slope in (0.0, 1.0, 3.0)])
     wanted = 20 + np.asarray([0.0, 1.0, 3.0]) * halving.AHEAD * np.log(1600 / rung)
