@@ -67,8 +67,8 @@ print(f"{image.shape[1]}x{image.shape[0]} pixels: {len(task.train)} to train on,
 steps = 20 if FAST else 300
 plain = inr.Design(encoding="identity", width=128, depth=3, steps=steps)
 fourier = inr.Design(encoding="gaussian", frequencies=128, width=128, depth=3, steps=steps)
-coordinates = inr.fit_many(plain, inr.hypers(), task)
-features = inr.fit_many(fourier, inr.hypers(scale=[1, 5, 30]), task)
+coordinates = inr.fit_many(plain, inr.hypers(), task, history=24)  # points of the curves below
+features = inr.fit_many(fourier, inr.hypers(scale=[1, 5, 30]), task, history=24)
 
 names = ["coordinates", *(f"scale {scale:g}" for scale in features.hypers.scale)]
 members = [(coordinates, 0), *((features, member) for member in range(3))]

@@ -256,7 +256,7 @@ descent = inr.Design(
 )
 for axes, power in zip(panels(2, 4.2, 2.8), (0.0, 1.0), strict=True):
     hyper = inr.Hyper(learning_rate=0.02, power=power)
-    trained = inr.fit_many(descent, inr.hypers(descent, learning_rate=0.02, power=power), task)
+    trained = inr.fit_many(descent, inr.hypers(descent, learning_rate=0.02, power=power), task, history=24)
     theory = predict_curves(descent, hyper, task, trained.history_step)
     axes.plot(trained.history_step, trained.history_train[0], "o", markersize=4, label="training samples")
     axes.plot(trained.history_step, theory.history_train, "--", color="C0")
