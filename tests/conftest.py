@@ -1,6 +1,7 @@
 """Setup of all tests: two CPU devices, one compilation cache kept between runs, sketches in place of figures."""
 
 import base64
+import gc
 import os
 import re
 import shutil
@@ -33,6 +34,9 @@ LARGEST_CACHE = 2**30
 os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(CACHE), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05"}
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+# Tracing makes many objects and few cycles: by default a twentieth of the time is a search for them.
+gc.set_threshold(20_000, 10, 10)
 
 FLAGS, COMPILE_OPTIONS = os.environ.get("XLA_FLAGS", ""), compiler.get_compile_options
 

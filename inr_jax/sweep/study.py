@@ -35,7 +35,7 @@ class Run:
     ] = 1.0
     history: Annotated[
         int,
-        about("points of the training curves; 0: 24, fewer where those take over 2 % of a fit", low=0, high=10_000),
+        about("points of the training curves; 0: 6 to 24, as 2 % of a fit's work allows", low=0, high=10_000),
     ] = 0
     metrics: Annotated[str, about("more metrics, module:function; commas between")] = ""
     sinks: Annotated[str, about("trackers to report to: wandb, tensorboard, module:class; commas between")] = ""
