@@ -20,6 +20,8 @@ LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-image",
 # The variables that name the processes where no scheduler does.
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _COMPILING = "/jax/core/compile/"
+# Programs that took so long to compile are kept: by JAX, unless it is told otherwise, and by commands.
+JAX_KEEPS_SECONDS, KEEPS_SECONDS = 1.0, 0.1
 _compiled = {"seconds": 0.0}
 
 
@@ -119,11 +121,15 @@ def use_every_core() -> None:
 
 
 def cache_programs() -> None:
-    """Keep compiled programs from one command to the next in the user's cache folder, unless JAX has another."""
+    """Keep compiled programs from one command to the next, in the user's cache folder unless JAX has another.
+
+    All but the smallest, unless JAX was told of which size: by itself it keeps none that take less than a second.
+    """
     config: Any = jax.config  # its options have no types
     if config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(cache.folder() / "programs"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if config.jax_persistent_cache_min_compile_time_secs == JAX_KEEPS_SECONDS:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", KEEPS_SECONDS)
 
 
 def _commit() -> str | None:
