@@ -4,16 +4,21 @@ import importlib.util
 from pathlib import Path
 
 import imageio.v3 as iio
+import jax
+import numpy as np
 import pandas as pd
 import pytest
 
 from experiments import sweep
 from inr_jax.cli import config
 from inr_jax.cli.arguments import exit_status
+from inr_jax.data.problem import load_task
+from inr_jax.fit import member
 from inr_jax.fit.design import Fit
 from inr_jax.runs import study
 from inr_jax.runs.members import members_of
 from inr_jax.settings import catalogue
+from inr_jax.sweep.grid import Member
 
 STUDIES = sorted(Path("experiments/configs").glob("*.py"))
 COLUMNS = ["image", "size", "split", "encoding", "frequencies", "scale", "network"]
@@ -57,6 +62,34 @@ def test_every_variant_plans_and_traces_as_it_is(target):
     """Nothing is compiled: the members are made, of each design one is drawn and takes a step, as shapes."""
     members = members_of(config.load(target).study)
     assert len(members.keys) == len(set(members.keys)) >= 1
+
+
+traced: set[tuple] = set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", variants())
+def test_a_step_of_every_variant_keeps_the_shape_of_its_state_and_its_scores_trace(target):
+    members = members_of(config.load(target).study)
+    for each in {kind_of(kind.like): kind.like for kind in members.grid.kinds}.values():
+        if kind_of(each) not in traced:
+            traced.add(kind_of(each))
+            task = load_task(each.data)
+            state = member.shapes(each.design, each.hyper, task)
+            after = jax.eval_shape(lambda state, each=each, task=task: fit(each, task, state), state)
+            assert jax.tree.structure(after[0]) == jax.tree.structure(state) and after[1]["psnr_train"].shape == ()
+
+
+def kind_of(each: Member) -> tuple:
+    """What makes a trace another one, but for sizes."""
+    choices = ("encoding", "network", "optimizer", "schedule", "loss", "precision", "domain")
+    return (*(each.design.get(name) for name in choices), bool(each.design.pixels), len(load_task(each.data).grid))
+
+
+def fit(each: Member, task, state):
+    state, _ = member.step(each.design, each.hyper, task, state, np.int32(0))
+    scores, _ = member.evaluate(task, member.field(each.design, each.hyper, task, state), 64, ("psnr_train",))
+    return state, scores
 
 
 @pytest.mark.figures
